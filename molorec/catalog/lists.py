@@ -1,0 +1,104 @@
+"""Drawing the stored candidate lists: one true next item and 29 that the person never chose."""
+
+import random
+from dataclasses import dataclass
+
+from molorec.catalog.prepare import PreparedDomain
+from molorec.catalog.splits import digest
+from molorec.errors import BadInput
+
+NEGATIVES = 29
+SETTINGS = ("warm", "validation", "new-item")
+SEED = "2025"
+
+# A title is cut after 40 tokens and a token holds at least one byte, so titles that differ within their first
+# 40 bytes differ as token sequences under every tokenizer.
+DISTINCT_BYTES = 40
+
+
+@dataclass(frozen=True)
+class StoredList:
+    """One user's list in one setting, as item numbers. ``history`` is what comes before the target."""
+
+    user: str
+    setting: str
+    history: list[int]
+    target: int
+    candidates: list[int]
+
+
+def draw(rng: random.Random, pool: list[int], seen: set[int], target: int, titles: list[str],
+         normal_forms: list[str], negatives: int = NEGATIVES) -> list[int]:
+    """Draw ``negatives`` items of ``pool`` and return them with the target, shuffled.
+
+    No drawn item is in ``seen``; no two of the list share a normalised title or their first 40 bytes.
+
+    Raises
+    ------
+    BadInput : the pool holds too few items that fit.
+    """
+    def marks(item: int) -> tuple[str, bytes]:
+        return normal_forms[item], titles[item].encode()[:DISTINCT_BYTES]
+
+    chosen = [target]
+    used_forms, used_starts = ({mark} for mark in marks(target))
+    for item in _in_random_order(rng, pool):
+        if len(chosen) > negatives:
+            break
+        form, start = marks(item)
+        if item in seen or item == target or form in used_forms or start in used_starts:
+            continue
+        chosen.append(item)
+        used_forms.add(form)
+        used_starts.add(start)
+    if len(chosen) <= negatives:
+        raise BadInput(f"only {len(chosen) - 1} of {negatives} other items could be drawn; the domain is too small")
+    rng.shuffle(chosen)
+    return chosen
+
+
+def _in_random_order(rng: random.Random, pool: list[int]):
+    """Yield each element once, in random order, without shuffling the whole pool for the first few."""
+    moved: dict[int, int] = {}
+    for i in range(len(pool)):
+        j = rng.randrange(i, len(pool))
+        yield pool[moved.get(j, j)]
+        moved[j] = moved.get(i, i)
+
+
+def lists_for(domain: PreparedDomain, setting: str) -> list[StoredList]:
+    """All lists of one setting, in user order. Users whose sequence does not fit the setting have none.
+
+    warm: the last event, if it is not on a held-out item; negatives that are not held out.
+    validation: the second-last event; held-out items appear nowhere.
+    new-item: the last event on a held-out item; the history before it without held-out items; held-out negatives.
+    """
+    held_out = domain.held_out
+    pool = [i for i in range(len(domain.item_ids)) if held_out[i] == (setting == "new-item")]
+    if len(pool) <= NEGATIVES:
+        return []
+    lists = []
+    for user, sequence in zip(domain.users, domain.sequences, strict=True):
+        place = _target_place(sequence, held_out, setting)
+        if place is None:
+            continue
+        target, history = sequence[place], sequence[:place]
+        if setting != "warm":
+            history = [item for item in history if not held_out[item]]
+        if not history:
+            continue
+        rng = random.Random(digest(f"{SEED}|{domain.name}|{setting}|{user}"))
+        try:
+            candidates = draw(rng, pool, set(sequence), target, domain.titles, domain.normal_forms)
+        except BadInput:
+            continue  # a person who has chosen nearly everything there is
+        lists.append(StoredList(user, setting, history, target, candidates))
+    return lists
+
+
+def _target_place(sequence: list[int], held_out: list[bool], setting: str) -> int | None:
+    if setting == "new-item":
+        places = [i for i, item in enumerate(sequence) if held_out[item]]
+        return places[-1] if places else None
+    place = len(sequence) - (1 if setting == "warm" else 2)
+    return None if place < 1 or held_out[sequence[place]] else place

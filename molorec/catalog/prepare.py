@@ -1,0 +1,93 @@
+"""From a source's raw events to the sequences that the catalogue stores."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from molorec import titles
+from molorec.catalog.records import SourceData
+from molorec.catalog.splits import is_held_out, user_order
+from molorec.errors import BadInput
+
+CORE = 5
+
+
+@dataclass
+class PreparedDomain:
+    """A cleaned domain. Items are numbered from 0 in id order; sequences hold those numbers, oldest first.
+
+    ``users`` is in split order, so a user's place in it decides the split.
+    """
+
+    name: str
+    item_ids: list[str]
+    titles: list[str]
+    normal_forms: list[str]
+    held_out: list[bool]
+    users: list[str]
+    sequences: list[list[int]]
+    notes: list[str]
+
+
+def core(sequences: dict[str, list[str]], k: int) -> dict[str, list[str]]:
+    """Drop users and items with fewer than ``k`` events until none is left.
+
+    >>> core({"u": ["a", "b"], "v": ["a", "b"], "w": ["a", "c"]}, 2)
+    {'u': ['a', 'b'], 'v': ['a', 'b']}
+    """
+    while True:
+        counts = Counter(item for sequence in sequences.values() for item in sequence)
+        kept = {
+            user: [item for item in sequence if counts[item] >= k] for user, sequence in sequences.items()
+        }
+        kept = {user: sequence for user, sequence in kept.items() if len(sequence) >= k}
+        if kept == sequences:
+            return kept
+        sequences = kept
+
+
+def prepare(name: str, source: SourceData, k: int = CORE) -> PreparedDomain:
+    """Clean titles, order events, drop repeats and untitled items, and take the k-core.
+
+    Raises
+    ------
+    BadInput : nothing is left.
+    """
+    notes = list(source.notes)
+    cleaned = {item: titles.clean(title) for item, title in source.titles.items()}
+    untitled = {item for item, title in cleaned.items() if titles.is_untitled(title)}
+    if untitled:
+        notes.append(f"{len(untitled)} items without a title left out")
+
+    by_user: dict[str, list[tuple[float, str]]] = {}
+    for user, item, time in source.events:
+        if item in cleaned and item not in untitled:
+            by_user.setdefault(user, []).append((time, item))
+    sequences, repeats = {}, 0
+    for user, events in by_user.items():
+        events.sort(key=lambda event: event[0])  # stable: ties keep the source's order
+        sequence = list(dict.fromkeys(item for _, item in events))
+        repeats += len(events) - len(sequence)
+        sequences[user] = sequence
+    if repeats:
+        notes.append(f"{repeats} repeated choices of the same item by the same person left out")
+
+    sequences = core(sequences, k)
+    if not sequences:
+        raise BadInput(
+            f"domain '{name}': no user with at least {k} events on items that have at least {k} events is left; "
+            "give more events, or a smaller --core"
+        )
+    item_ids = sorted({item for sequence in sequences.values() for item in sequence})
+    number = {item: i for i, item in enumerate(item_ids)}
+    users = user_order(list(sequences))
+    kept_titles = [cleaned[item] for item in item_ids]
+    return PreparedDomain(
+        name=name,
+        item_ids=item_ids,
+        titles=kept_titles,
+        normal_forms=[titles.normalise(title) for title in kept_titles],
+        held_out=[is_held_out(name, item) for item in item_ids],
+        users=users,
+        sequences=[[number[item] for item in sequences[user]] for user in users],
+        notes=notes,
+    )

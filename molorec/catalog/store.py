@@ -1,0 +1,298 @@
+"""The catalogue: domains, items, users and stored lists in one SQLite file.
+
+One row a user: a sequence is always read whole, so it is stored whole, as a JSON list of item numbers. Item
+numbers are private to a domain's tables; everything outside this module speaks of :class:`Item`.
+"""
+
+import hashlib
+import json
+import random
+import re
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from molorec import config, titles
+from molorec.catalog import lists, splits
+from molorec.catalog.prepare import PreparedDomain
+from molorec.catalog.records import DomainInfo, Item, RankingExample
+from molorec.errors import BadInput, CatalogError
+
+SCHEMA_VERSION = 1
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+
+
+def default_path() -> Path:
+    """Where the catalogue lives unless a path is given."""
+    return config.home() / "catalog.db"
+
+
+class Catalog:
+    """Read and write access to one catalogue file; may be shared by threads (each has its own connection)."""
+
+    def __init__(self, path: Path | str | None = None):
+        self.path = Path(path or default_path())
+        self._local = threading.local()
+        with _as_catalog_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._create_tables()
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def add_domain(self, domain: PreparedDomain, *, noun: str = "items", source: str = "", terms: str = "",
+                   replace: bool = False) -> DomainInfo:
+        """Store a prepared domain with its candidate lists, or nothing at all.
+
+        Raises
+        ------
+        BadInput : the name is not usable, or taken and ``replace`` is False.
+        CatalogError : the file cannot be written; the catalogue is as it was.
+        """
+        if not _NAME.fullmatch(domain.name):
+            raise BadInput(f"'{domain.name}' is no name for a domain: use small letters, digits, '-', '_' and '.', "
+                           "64 characters at most")
+        drawn = [stored for setting in lists.SETTINGS for stored in lists.lists_for(domain, setting)]
+        popularity = _popularity(domain)
+        db = self._db()
+        with _as_catalog_errors(self.path), db.atomic():
+            if domain.name in self._names():
+                if not replace:
+                    raise BadInput(f"there is a domain '{domain.name}' already; take another name, or replace it with "
+                                   "--replace")
+                self._delete(domain.name)
+            db["domains"].insert({
+                "name": domain.name, "noun": noun, "source": source, "terms": terms, "users": len(domain.users),
+                "items": len(domain.item_ids), "events": sum(map(len, domain.sequences)),
+                "held_out_items": sum(domain.held_out), "notes": json.dumps(domain.notes),
+            })
+            db["items"].insert_all(
+                {"domain": domain.name, "number": i, "item_id": domain.item_ids[i], "title": domain.titles[i],
+                 "normal_form": domain.normal_forms[i], "held_out": int(domain.held_out[i]),
+                 "popularity": popularity[i]}
+                for i in range(len(domain.item_ids)))
+            db["users"].insert_all(
+                {"domain": domain.name, "position": position, "user_id": user, "sequence": json.dumps(sequence)}
+                for position, (user, sequence) in enumerate(zip(domain.users, domain.sequences, strict=True)))
+            db["lists"].insert_all(
+                {"domain": domain.name, "setting": stored.setting, "user_id": stored.user,
+                 "history": json.dumps(stored.history), "target": stored.target,
+                 "candidates": json.dumps(stored.candidates)}
+                for stored in drawn)
+        self.items.cache_clear()
+        return self.domain(domain.name)
+
+    def remove_domain(self, name: str) -> None:
+        """Delete a domain and all that belongs to it. Raises BadInput if there is none of that name."""
+        self.domain(name)
+        with _as_catalog_errors(self.path), self._db().atomic():
+            self._delete(name)
+        self.items.cache_clear()
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def domains(self) -> list[DomainInfo]:
+        """All domains, by name."""
+        with _as_catalog_errors(self.path):
+            return [_info(row) for row in self._db()["domains"].rows_where(order_by="name")]
+
+    def domain(self, name: str) -> DomainInfo:
+        """One domain. Raises BadInput, naming those there are, if it is unknown."""
+        known = self.domains()
+        for info in known:
+            if info.name == name:
+                return info
+        there = ", ".join(info.name for info in known) or "none yet; `molorec domains fetch` gets MovieLens-1M"
+        raise BadInput(f"there is no domain '{name}'; there are: {there}")
+
+    @lru_cache(maxsize=16)  # noqa: B019 - one catalogue lives as long as the process
+    def items(self, domain: str) -> tuple[Item, ...]:
+        """All items of a domain, by number."""
+        self.domain(domain)
+        rows = self._rows("select item_id, title from items where domain = ? order by number", domain)
+        return tuple(Item(row["item_id"], row["title"]) for row in rows)
+
+    def item(self, domain: str, item_id: str) -> Item:
+        """One item by id. Raises BadInput if the domain has none of that id."""
+        rows = list(self._rows("select item_id, title from items where domain = ? and item_id = ?", domain, item_id))
+        if not rows:
+            self.domain(domain)
+            raise BadInput(f"domain '{domain}' has no item '{item_id}'")
+        return Item(**rows[0])
+
+    def popularity(self, domain: str) -> dict[str, int]:
+        """How many training events each item has: item id → count (0 for held-out items)."""
+        rows = self._rows("select item_id, popularity from items where domain = ?", domain)
+        return {row["item_id"]: row["popularity"] for row in rows}
+
+    def search(self, domain: str, text: str, limit: int = 20) -> list[Item]:
+        """Items whose title holds the words of ``text`` (the last one may be unfinished), best match first."""
+        words = re.findall(r"\w+", text)
+        if not words:
+            return []
+        query = " ".join(f'"{word}"' for word in words) + "*"
+        matches = self._db()["items"].search(query, columns=["item_id", "title"], limit=limit,
+                                             where="domain = :domain", where_args={"domain": domain})
+        with _as_catalog_errors(self.path):
+            return [Item(row["item_id"], row["title"]) for row in matches]
+
+    def users(self, domain: str, split: str | None = None, setting: str = "warm", limit: int | None = None) -> list[str]:
+        """Ids of the users that have a list in ``setting``, in split order, of one split or of all."""
+        self.domain(domain)
+        first, end = splits.positions_of(split) if split else (0, None)
+        rows = self._rows(
+            "select users.user_id from users join lists using (domain, user_id) where domain = ? and setting = ? "
+            "and position >= ? and position < ? order by position limit ?",
+            domain, setting, first, 2**62 if end is None else end, -1 if limit is None else limit)
+        return [row["user_id"] for row in rows]
+
+    def example(self, domain: str, user: str, setting: str = "warm") -> RankingExample:
+        """A user's stored list. Raises BadInput if the domain, the user or the list is not there."""
+        rows = list(self._rows("select * from lists where domain = ? and user_id = ? and setting = ?",
+                               domain, user, setting))
+        if rows:
+            return self._example(rows[0])
+        self.domain(domain)
+        if setting not in lists.SETTINGS:
+            raise BadInput(f"there is no setting '{setting}'; choose one of: {', '.join(lists.SETTINGS)}")
+        if not list(self._rows("select 1 from users where domain = ? and user_id = ?", domain, user)):
+            raise BadInput(f"domain '{domain}' has no user '{user}'")
+        raise BadInput(f"user '{user}' of '{domain}' has no list in the setting '{setting}'")
+
+    def examples(self, domain: str, split: str, setting: str = "warm", limit: int | None = None) -> list[RankingExample]:
+        """The stored lists of a split, in user order. Those of ``tune`` come without their targets."""
+        found = [self.example(domain, user, setting) for user in self.users(domain, split, setting, limit)]
+        return [example.unlabelled() for example in found] if split == "tune" else found
+
+    def random_user(self, domain: str, setting: str = "warm", rng: random.Random | None = None) -> str:
+        """A user with a list in ``setting``."""
+        users = self.users(domain, None, setting)
+        if not users:
+            raise BadInput(f"domain '{domain}' has no user with a list in the setting '{setting}'")
+        return (rng or random).choice(users)
+
+    def training_sequences(self, domain: str, keep_last: int = 2, without_forms: Iterable[str] = ()) -> list[list[Item]]:
+        """What may be trained on: each user's events but the last two, without held-out items.
+
+        ``without_forms`` are normalised titles to leave out as well: for a general adapter, those of every target
+        domain. Users with fewer than two events left are dropped.
+        """
+        without = set(without_forms)
+        rows = list(self._rows("select number, item_id, title, normal_form, held_out from items where domain = ? "
+                               "order by number", domain))
+        allowed = [None if row["held_out"] or row["normal_form"] in without else Item(row["item_id"], row["title"])
+                   for row in rows]
+        sequences = []
+        for row in self._rows("select sequence from users where domain = ? order by position", domain):
+            events = json.loads(row["sequence"])
+            sequence = [allowed[i] for i in events[: len(events) - keep_last] if allowed[i] is not None]
+            if len(sequence) > 1:
+                sequences.append(sequence)
+        return sequences
+
+    def normal_forms(self, domain: str) -> set[str]:
+        """The normalised titles of a domain."""
+        self.domain(domain)
+        return {row["normal_form"] for row in self._rows("select normal_form from items where domain = ?", domain)}
+
+    def shared_titles(self, domain: str, other: str) -> int:
+        """How many normalised titles two domains have in common."""
+        return len(self.normal_forms(domain) & self.normal_forms(other))
+
+    # -- stored lists --------------------------------------------------------------------------------------------
+
+    def export_lists(self, domain: str, setting: str = "warm", split: str | None = None) -> Iterator[str]:
+        """The lists as JSON lines ``{user, setting, target, candidates}`` in user order, ids in prompt order."""
+        for user in self.users(domain, split, setting):
+            example = self.example(domain, user, setting)
+            yield json.dumps({"user": user, "setting": setting, "target": example.target.item_id,
+                              "candidates": [item.item_id for item in example.candidates]}, ensure_ascii=False)
+
+    def lists_sha256(self, domain: str, setting: str = "warm", split: str | None = None) -> str:
+        """SHA-256 of the file that :meth:`export_lists` makes."""
+        digest = hashlib.sha256()
+        for line in self.export_lists(domain, setting, split):
+            digest.update(line.encode() + b"\n")
+        return digest.hexdigest()
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _db(self) -> Database:
+        if not hasattr(self._local, "db"):
+            self._local.db = Database(sqlite3.connect(self.path, timeout=30))
+        return self._local.db
+
+    def _rows(self, sql: str, *arguments: object) -> Iterator[dict]:
+        with _as_catalog_errors(self.path):
+            return iter(list(self._db().query(sql, arguments)))
+
+    def _names(self) -> set[str]:
+        return {row["name"] for row in self._db()["domains"].rows}
+
+    def _delete(self, name: str) -> None:
+        db = self._db()
+        for table in ("lists", "users", "items"):
+            db[table].delete_where("domain = ?", [name])
+        db["domains"].delete(name)
+
+    def _example(self, row: dict) -> RankingExample:
+        items = self.items(row["domain"])
+        return RankingExample(
+            domain=row["domain"], user=row["user_id"], setting=row["setting"], target=items[row["target"]],
+            history=tuple(items[i] for i in json.loads(row["history"])),
+            candidates=tuple(items[i] for i in json.loads(row["candidates"])))
+
+    def _create_tables(self) -> None:
+        db = self._db()
+        version = db.execute("pragma user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise CatalogError(f"{self.path} was written by a newer MoLoRec (schema {version}, this one knows "
+                               f"{SCHEMA_VERSION}); upgrade, or set MOLOREC_HOME to another folder")
+        if version == SCHEMA_VERSION:
+            return
+        db.enable_wal()
+        with db.atomic():
+            db["domains"].create({"name": str, "noun": str, "source": str, "terms": str, "users": int, "items": int,
+                                  "events": int, "held_out_items": int, "notes": str}, pk="name", if_not_exists=True)
+            db["items"].create({"domain": str, "number": int, "item_id": str, "title": str, "normal_form": str,
+                                "held_out": int, "popularity": int}, pk=("domain", "number"), if_not_exists=True)
+            db["items"].create_index(["domain", "item_id"], unique=True, if_not_exists=True)
+            db["users"].create({"domain": str, "position": int, "user_id": str, "sequence": str},
+                               pk=("domain", "position"), if_not_exists=True)
+            db["users"].create_index(["domain", "user_id"], unique=True, if_not_exists=True)
+            db["lists"].create({"domain": str, "setting": str, "user_id": str, "history": str, "target": int,
+                                "candidates": str}, pk=("domain", "setting", "user_id"), if_not_exists=True)
+            db["items"].enable_fts(["title"], create_triggers=True, tokenize="unicode61 remove_diacritics 2",
+                                   replace=True)
+            db.execute(f"pragma user_version = {SCHEMA_VERSION}")
+
+
+def _popularity(domain: PreparedDomain) -> list[int]:
+    counts = [0] * len(domain.item_ids)
+    for sequence in domain.sequences:
+        for item in sequence[:-2]:
+            counts[item] += not domain.held_out[item]
+    return counts
+
+
+def _info(row: dict) -> DomainInfo:
+    return DomainInfo(**{**row, "notes": tuple(json.loads(row["notes"]))})
+
+
+def similar_title(wanted: str, among: Iterable[Item]) -> Item | None:
+    """The first item whose normalised title equals that of ``wanted``."""
+    form = titles.normalise(wanted)
+    return next((item for item in among if titles.normalise(item.title) == form), None)
+
+
+@contextmanager
+def _as_catalog_errors(path: Path):
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise CatalogError(f"the catalogue {path} cannot be used ({error}); check that the disk has room, that no "
+                           "other program holds the file, or set MOLOREC_HOME to another folder") from error

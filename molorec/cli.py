@@ -1,0 +1,340 @@
+"""``molorec``: everything the screen can do, on the command line."""
+
+import argparse
+import importlib.metadata
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from molorec import __version__, config
+from molorec.errors import BadInput, MolorecError
+
+SCHEMA = 1
+SWEEP = (0.0, 0.25, 0.5, 0.75, 1.0)
+PACKAGES = ("torch", "transformers", "peft", "gradio", "plotly", "sqlite-utils", "safetensors", "bitsandbytes")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point: exit code 0 done, 1 failed, 2 bad input."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except MolorecError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader of a pipe (`| head`) has gone
+        sys.stderr.close()
+        sys.exit(0)
+
+
+# -- commands ----------------------------------------------------------------------------------------------------
+
+
+def doctor(arguments: argparse.Namespace) -> None:
+    """Versions, device, what is here, what is missing and how to get it."""
+    import torch
+
+    from molorec.backbone import preferred_dtype
+    from molorec.catalog import Catalog
+
+    profile = config.profile(arguments.profile)
+    model = config.home() / "models" / f"{profile.name}-{profile.wheel.sha256[:12]}"
+    domains = [info.name for info in Catalog().domains()]
+    adapters = sorted({folder.name for root in config.adapter_folders(profile) if root.is_dir()
+                       for folder in root.iterdir() if folder.is_dir()})
+    report = {
+        "schema": SCHEMA, "molorec": __version__, "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES}, "home": str(config.home()), "profile": profile.name,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        "dtype": str(preferred_dtype()).removeprefix("torch."), "threads": torch.get_num_threads(),
+        "model": str(model) if model.is_dir() else None, "domains": domains, "adapters": adapters,
+        "missing": [text for absent, text in (
+            (not model.is_dir(), "the base model: it is fetched on first use"),
+            (not domains, "data: `molorec domains fetch`"),
+            (not adapters, "adapters: see training_scripts/"),
+        ) if absent],
+    }
+    lines = [f"{key:10} {', '.join(value) if isinstance(value, list) else value}" for key, value in report.items()
+             if key not in ("schema", "packages", "missing")]
+    lines += [f"{name:14} {version or 'not installed'}" for name, version in report["packages"].items()]
+    lines += [f"missing: {text}" for text in report["missing"]] or ["nothing is missing"]
+    _emit(arguments, report, lines)
+
+
+def domains_list(arguments: argparse.Namespace) -> None:
+    """The domains of the catalogue."""
+    from molorec.catalog import Catalog
+
+    known = Catalog().domains()
+    lines = [f"{d.name}: {d.users:,} users, {d.items:,} {d.noun}, {d.events:,} events" for d in known]
+    _emit(arguments, {"schema": SCHEMA, "domains": [vars(info) for info in known]},
+          lines or ["no domains yet; `molorec domains fetch` gets MovieLens-1M"])
+
+
+def domains_fetch(arguments: argparse.Namespace) -> None:
+    """Get MovieLens-1M."""
+    from molorec.catalog import Catalog
+    from molorec.datasets import ensure_movielens
+
+    info = ensure_movielens(Catalog(), quiet=arguments.json)
+    _emit(arguments, {"schema": SCHEMA, "domain": vars(info)}, [f"{info.name}: {info.users:,} users, {info.items:,} films"])
+
+
+def domains_add(arguments: argparse.Namespace) -> None:
+    """Add a domain from two CSV files."""
+    from molorec.catalog import Catalog, csv_source, prepare
+
+    if arguments.core < 1:
+        raise BadInput(f"--core is {arguments.core}; give 1 or more")
+    catalog = Catalog()
+    prepared = prepare(arguments.name, csv_source.read(arguments.items, arguments.interactions), arguments.core)
+    info = catalog.add_domain(prepared, noun=arguments.noun, source=f"{arguments.items.name}, {arguments.interactions.name}",
+                              terms=arguments.terms, replace=arguments.replace)
+    shared = {other.name: catalog.shared_titles(info.name, other.name) for other in catalog.domains() if other.name != info.name}
+    lines = [f"{info.name}: {info.users:,} users, {info.items:,} items, {info.events:,} events", *info.notes]
+    lines += [f"{count} titles in common with {other} (removed where a general adapter is trained for it)"
+              for other, count in shared.items() if count]
+    _emit(arguments, {"schema": SCHEMA, "domain": vars(info), "shared_titles": shared}, lines)
+
+
+def domains_remove(arguments: argparse.Namespace) -> None:
+    """Delete a domain."""
+    from molorec.catalog import Catalog
+
+    Catalog().remove_domain(arguments.name)
+    _emit(arguments, {"schema": SCHEMA, "removed": arguments.name}, [f"{arguments.name} is gone"])
+
+
+def domains_lists(arguments: argparse.Namespace) -> None:
+    """Print the stored candidate lists as JSON lines, in prompt order."""
+    from molorec.catalog import Catalog
+
+    for line in Catalog().export_lists(arguments.name, arguments.setting, arguments.split):
+        print(line)
+
+
+def rank(arguments: argparse.Namespace) -> None:
+    """Rank a user's candidates at λ."""
+    engine = _engine(arguments)
+    ranking = engine.rank(_example(engine, arguments), arguments.lam, arguments.rule)
+    document = {
+        "schema": SCHEMA, "domain": arguments.domain, "user": ranking.example.user, "lam": ranking.lam,
+        "rule": ranking.rule, "entropy": ranking.entropy,
+        "ranking": [{"rank": r.rank, "item_id": r.item.item_id, "title": r.item.title, "probability": r.probability}
+                    for r in ranking.items]}
+    history = [f"  {item.title}" for item in ranking.example.history[-10:]]
+    lines = [f"user {ranking.example.user} of {arguments.domain}, the last of {len(ranking.example.history)} choices:", *history,
+             f"ranking at λ = {ranking.lam:g} (rule {ranking.rule}), entropy {ranking.entropy:.3f} nat:"]
+    lines += [f"{r.rank:3}  {r.probability:6.1%}  {r.item.title}" for r in ranking.items[: arguments.top]]
+    _emit(arguments, document, lines)
+
+
+def tune(arguments: argparse.Namespace) -> None:
+    """Choose λ by entropy on unlabelled prompts."""
+    from molorec import tuning
+
+    engine = _engine(arguments)
+    step = None
+    for step in tuning.tune(engine, arguments.domain, arguments.prompts, arguments.rule, arguments.setting):
+        if not arguments.json:
+            print(f"{step.prompts:3} prompts  λ {step.lam:.3f} ({step.lam_low:.2f} to {step.lam_high:.2f})  entropy "
+                  f"{step.entropy:.4f} nat  {step.seconds:.1f} s", flush=True)
+    document = {
+        "schema": SCHEMA, "domain": arguments.domain, "objective": tuning.OBJECTIVE, "granularity": "global", "lam": step.lam,
+        "entropy_start": step.entropy_start, "entropy_end": step.entropy, "curve": [list(point) for point in step.curve],
+        "prompts": step.prompts, "seconds": step.seconds}
+    _emit(arguments, document, [f"{step.verdict}: {step.entropy:.4f} nat, against {step.entropy_start:.4f} at λ = ½"])
+
+
+def explain(arguments: argparse.Namespace) -> None:
+    """Why the first title is first: evidence, and a checked text."""
+    from molorec import explaining
+
+    engine = _engine(arguments)
+    example = _example(engine, arguments)
+    top = engine.rank(example, arguments.lam, arguments.rule).items[0].item
+    if arguments.item:
+        top = next((c for c in example.candidates if c.item_id == arguments.item), None)
+        if top is None:
+            raise BadInput(f"'{arguments.item}' is not among the user's candidates; see `molorec rank`")
+    evidence = list(explaining.evidence(engine, example, top, arguments.lam, arguments.rule))
+    text = None
+    for text in explaining.explain(engine, example, top, arguments.lam, arguments.rule):
+        pass
+    document = {
+        "schema": SCHEMA, "domain": arguments.domain, "user": example.user, "lam": arguments.lam, "item_id": top.item_id,
+        "title": top.title, "text": text.text if text.is_grounded else None, "grounded": text.is_grounded,
+        "problem": text.problem,
+        "evidence": [{"item_id": e.item.item_id, "title": e.item.title, "effect": e.effect} for e in evidence]}
+    lines = [f"why {top.title}:", text.text if text.is_grounded else f"(the model's text is not shown: {text.problem})"]
+    lines += [f"  {e.effect:+7.2%}  {e.item.title}" for e in sorted(evidence, key=lambda e: -e.effect)]
+    _emit(arguments, document, lines)
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Every system on the same lists."""
+    from molorec.evaluation import protocol
+
+    engine = _engine(arguments)
+    if arguments.sweep:
+        examples = engine.catalog.examples(arguments.domain, "quick", "validation", arguments.limit or 500)
+        points = []
+        for point in protocol.sweep(engine, examples, SWEEP, arguments.rule):
+            points.append(point)
+            if not arguments.json:
+                print(f"λ {point[0]:.2f}  entropy {point[1]:.3f}  NDCG@1 {point[2]:.3f}  ({len(examples)} validation lists)",
+                      flush=True)
+        _emit(arguments, {"schema": SCHEMA, "domain": arguments.domain, "split": "validation", "n": len(examples),
+                          "sweep": [{"lam": lam, "entropy": h, "ndcg@1": n} for lam, h, n in points]}, [])
+        return
+
+    def report(done: int, total: int) -> None:
+        if not arguments.json and (done == total or done % 50 == 0):
+            print(f"{done}/{total} users", file=sys.stderr, flush=True)
+
+    result = protocol.evaluate(engine, arguments.domain, arguments.split, arguments.setting, arguments.limit,
+                               rule=arguments.rule, lam=arguments.lam, on_user=report)
+    if arguments.rows:
+        with open(arguments.rows, "w", encoding="utf-8") as stream:
+            for system in result.systems:
+                stream.writelines(json.dumps(vars(row)) + "\n" for row in system.rows)
+    document = {
+        "schema": SCHEMA, "domain": result.domain, "split": result.split, "setting": result.setting,
+        "lists_sha256": result.lists_sha256, "moves": result.moves, "weak": result.is_weak,
+        "systems": [{"name": s.name, "n": len(s.rows), "ndcg@1": s.ndcg(1), "ndcg@3": s.ndcg(3), "ndcg@5": s.ndcg(5),
+                     "ndcg@10": s.ndcg(10), "lo": s.low, "hi": s.high, "lam": s.lam,
+                     "against": {name: list(values) for name, values in s.against.items()}} for s in result.systems]}
+    lines = [f"{result.domain}, {result.split}, {result.setting}, lists {result.lists_sha256[:12]}",
+             f"{'system':12}{'λ':>6}{'n':>7}{'NDCG@1':>9}{'95% interval':>16}{'NDCG@3':>9}{'  minus popularity':>28}"]
+    for s in result.systems:
+        gain = s.against.get("popularity")
+        against = f"{gain[0]:+.3f} [{gain[1]:+.3f}, {gain[2]:+.3f}]" if gain else ""
+        lam = "" if s.lam is None else f"{s.lam:.2f}"
+        lines.append(f"{s.name:12}{lam:>6}{len(s.rows):>7}{s.ndcg(1):>9.3f}{f'{s.low:.3f} to {s.high:.3f}':>16}"
+                     f"{s.ndcg(3):>9.3f}{against:>28}")
+    if result.moves is not None:
+        lines.append(f"the first title differs between λ = 0, ½ and 1 for {result.moves:.0%} of users")
+    _emit(arguments, document, lines)
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Write the mixture at λ as one PEFT adapter."""
+    from molorec.mixture import export as exporting
+    from molorec.mixture.rule import as_weights
+
+    engine = _engine(arguments)
+    mixture = engine.mixture(arguments.domain)
+    if arguments.out.exists() and not arguments.force:
+        raise BadInput(f"'{arguments.out}' exists; give another --out, or --force to replace it")
+    lam = as_weights(arguments.lam, len(mixture.adapters))
+    folder = exporting.export(list(mixture.adapters), mixture.stack, lam, arguments.rule, arguments.out, engine.base.name)
+    _emit(arguments, {"schema": SCHEMA, "domain": arguments.domain, "lam": arguments.lam, "rule": arguments.rule,
+                      "folder": str(folder)}, [f"written: {folder}"])
+
+
+# -- the parser --------------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="molorec", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"molorec {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    common.add_argument("--profile", help="base model profile (default: MOLOREC_PROFILE, or what suits this machine)")
+    model = argparse.ArgumentParser(add_help=False)
+    model.add_argument("--domain", default="movielens-1m", help="domain (default: %(default)s)")
+    model.add_argument("--rule", default="sum", help="mixing rule: sum, product or peft_linear (default: %(default)s)")
+    model.add_argument("--base", help="folder or hub id of another base model")
+    model.add_argument("--adapters", type=Path, help="folder of adapter folders (default: those that ship)")
+    who = argparse.ArgumentParser(add_help=False)
+    who.add_argument("--user", help="user id (default: the first of the evaluated users)")
+    who.add_argument("--setting", default="warm", help="warm, validation or new-item (default: %(default)s)")
+    who.add_argument("--lam", type=float, default=0.5, help="λ: 0 specific alone, 1 general alone (default: %(default)s)")
+
+    def add(to, name, run, parents):
+        command = to.add_parser(name, help=run.__doc__.splitlines()[0], description=run.__doc__, parents=parents)
+        command.set_defaults(run=run)
+        return command
+
+    add(commands, "doctor", doctor, [common])
+
+    domains = commands.add_parser("domains", help="List, fetch, add or remove domains.").add_subparsers(required=True, metavar="ACTION")
+    add(domains, "list", domains_list, [common])
+    add(domains, "fetch", domains_fetch, [common])
+    adding = add(domains, "add", domains_add, [common])
+    adding.add_argument("name", metavar="NAME")
+    adding.add_argument("--items", type=Path, required=True, help="CSV: item_id, title")
+    adding.add_argument("--interactions", type=Path, required=True, help="CSV: user_id, item_id, timestamp_or_order")
+    adding.add_argument("--noun", default="items", help="what the items are called in prompts (default: %(default)s)")
+    adding.add_argument("--terms", default="", help="terms of use of the data, kept on the adapters' cards")
+    adding.add_argument("--core", type=int, default=5, help="least events of a user and of an item (default: %(default)s)")
+    adding.add_argument("--replace", action="store_true", help="replace a domain of that name")
+    add(domains, "remove", domains_remove, [common]).add_argument("name", metavar="NAME")
+    listing = add(domains, "lists", domains_lists, [])
+    listing.add_argument("name", metavar="NAME")
+    listing.add_argument("--setting", default="warm")
+    listing.add_argument("--split", choices=["tune", "quick", "full"])
+
+    add(commands, "rank", rank, [common, model, who]).add_argument("--top", type=int, default=10, help="lines shown")
+    tuning = add(commands, "tune", tune, [common, model])
+    tuning.add_argument("--prompts", type=int, default=50, help="unlabelled prompts (default: %(default)s)")
+    tuning.add_argument("--setting", default="warm", help="warm or new-item (default: %(default)s)")
+    add(commands, "explain", explain, [common, model, who]).add_argument("--item", help="a candidate's id (default: the first)")
+    evaluating = add(commands, "evaluate", evaluate, [common, model])
+    evaluating.add_argument("--split", default="quick", help="quick or full (default: %(default)s)")
+    evaluating.add_argument("--setting", default="warm", help="warm or new-item (default: %(default)s)")
+    evaluating.add_argument("--limit", type=int, help="at most so many users")
+    evaluating.add_argument("--lam", type=float, help="λ of `mixed` (default: tuned without labels)")
+    evaluating.add_argument("--sweep", action="store_true", help="entropy and NDCG@1 at five λ on validation lists instead")
+    evaluating.add_argument("--rows", type=Path, help="also write each user's rank to this JSONL file")
+    exporting = add(commands, "export", export, [common, model])
+    exporting.add_argument("--lam", type=float, required=True, help="λ: 0 specific alone, 1 general alone")
+    exporting.add_argument("--out", type=Path, required=True, help="folder to write")
+    exporting.add_argument("--force", action="store_true", help="replace the folder")
+    return parser
+
+
+def _engine(arguments: argparse.Namespace):
+    from molorec.catalog import Catalog
+    from molorec.datasets import ensure_movielens
+    from molorec.engine import Engine
+
+    catalog = Catalog()
+    if arguments.domain == "movielens-1m":
+        ensure_movielens(catalog, quiet=arguments.json)
+    catalog.domain(arguments.domain)
+    folders = [arguments.adapters] if arguments.adapters else None
+    return Engine.start(config.profile(arguments.profile), arguments.base, catalog, folders)
+
+
+def _example(engine, arguments: argparse.Namespace):
+    user = arguments.user or next(iter(engine.catalog.users(arguments.domain, "quick", arguments.setting, limit=1)), None)
+    if user is None:
+        user = engine.catalog.random_user(arguments.domain, arguments.setting)
+    return engine.catalog.example(arguments.domain, user, arguments.setting)
+
+
+def _emit(arguments: argparse.Namespace, document: dict, lines: Sequence[str]) -> None:
+    if arguments.json:
+        print(json.dumps(document, ensure_ascii=False))
+    else:
+        for line in lines:
+            print(line)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+if __name__ == "__main__":
+    main()

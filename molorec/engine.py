@@ -1,0 +1,271 @@
+"""The façade that the screen, the command line, the API and the scripts use.
+
+Thread-safe: the base model is shared and never changed; adapters are read-only once loaded, and λ is an argument of
+every call. One lock keeps forward passes from fighting for the cores.
+"""
+
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from molorec import backbone, config
+from molorec.backbone import Backbone
+from molorec.catalog import Catalog, Item, RankingExample
+from molorec.config import LIMITS, Profile
+from molorec.errors import BadInput, MolorecError
+from molorec.mixture import adapters
+from molorec.mixture.adapters import Adapter
+from molorec.mixture.layer import AdapterStack
+from molorec.mixture.rule import DEFAULT_RULE, as_weights, rule as rule_named
+from molorec.prompts import Template, template
+from molorec.ranking.scorer import log_probabilities
+from molorec.ranking.trie import PackedTrie, pack
+
+CACHED_RANKINGS = 4_096
+
+
+@dataclass(frozen=True)
+class RankedItem:
+    """One line of a ranking; ``rank`` counts from 1."""
+
+    rank: int
+    item: Item
+    probability: float
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Candidates, best first.
+
+    Attributes
+    ----------
+    items : equal probabilities stand in the order of the candidates.
+    entropy : of the candidates' probabilities, in nats; log n for a model that knows nothing.
+    lam : the weight of the general adapter, or None for the base model alone.
+    """
+
+    example: RankingExample
+    items: tuple[RankedItem, ...]
+    entropy: float
+    lam: float | None
+    rule: str
+    seconds: float
+
+    def rank_of(self, item: Item) -> int | None:
+        """The rank of a candidate, or None if it is none; ties count against it."""
+        mine = next((ranked.probability for ranked in self.items if ranked.item == item), None)
+        return None if mine is None else sum(ranked.probability >= mine for ranked in self.items)
+
+    def probabilities(self) -> list[float]:
+        """Probabilities in the order of the candidates."""
+        by_item = {ranked.item: ranked.probability for ranked in self.items}
+        return [by_item[candidate] for candidate in self.example.candidates]
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The adapters in use for a domain: general first, then specific; one of them where only one exists."""
+
+    domain: str
+    adapters: tuple[Adapter, ...]
+    stack: AdapterStack
+    template: Template
+    noun: str
+    problems: tuple[str, ...] = ()
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether there is something to mix: one adapter has λ = 1 and no slider."""
+        return len(self.adapters) > 1
+
+    @property
+    def tuned_lam(self) -> float | None:
+        """The λ that tuning found for this domain and that is kept with its specific adapter."""
+        card = self.adapters[-1].card if self.is_pair else None
+        return card.tuned_lam if card else None
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether a measured score says that these adapters do not beat popularity."""
+        return any(adapter.card is not None and bool(adapter.card.scores.get("weak")) for adapter in self.adapters)
+
+    @property
+    def key(self) -> str:
+        """Identifies the adapters' weights, for caches."""
+        return "+".join(adapter.sha256[:16] for adapter in self.adapters)
+
+
+class Engine:
+    """Ranks candidates at any λ with one base model and every domain's adapters.
+
+    Parameters
+    ----------
+    adapter_folders : each holds a folder an adapter ("general", or a domain's name); the first that has one wins.
+    """
+
+    def __init__(self, base: Backbone, catalog: Catalog, adapter_folders: Sequence[Path] = ()):
+        self.base, self.catalog = base, catalog
+        self.adapter_folders = list(adapter_folders)
+        self._mixtures: dict[str, Mixture] = {}
+        self._cache: OrderedDict[tuple, tuple[float, ...]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._state = threading.Lock()
+
+    @classmethod
+    def start(cls, profile: Profile | None = None, base: str | None = None, catalog: Catalog | None = None,
+              adapter_folders: Sequence[Path] | None = None) -> "Engine":
+        """Load the profile's base model and find its adapters."""
+        profile = profile or config.profile()
+        folders = adapter_folders if adapter_folders is not None else config.adapter_folders(profile)
+        return cls(backbone.load(base, profile), catalog or Catalog(), folders)
+
+    # -- adapters ------------------------------------------------------------------------------------------------
+
+    def mixture(self, domain: str) -> Mixture:
+        """The general adapter and the domain's own one, read and checked on first use.
+
+        An adapter that cannot be used is left out and named in ``problems``.
+
+        Raises
+        ------
+        BadInput : there is no such domain.
+        MolorecError : there is no usable adapter at all.
+        """
+        with self._state:
+            known = self._mixtures.get(domain)
+        if known:
+            return known
+        noun = self.catalog.domain(domain).noun
+        found, problems = [], []
+        for name in ("general", domain):
+            try:
+                adapter = self._read(name)
+            except MolorecError as error:
+                problems.append(str(error))
+                continue
+            if adapter:
+                found.append(adapter)
+        if not found:
+            detail = "; ".join(problems) or "none is in " + ", ".join(map(str, self.adapter_folders))
+            raise MolorecError(f"there is no adapter to rank '{domain}' with ({detail}); train one with "
+                               "training_scripts/")
+        styles = {adapter.card.template for adapter in found if adapter.card} or {"open"}
+        if len(styles) > 1:
+            raise MolorecError(f"the adapters for '{domain}' were trained on different templates ({', '.join(sorted(styles))}); "
+                               "they cannot be mixed: train both on one")
+        mixture = Mixture(domain, tuple(found), adapters.stack(found).to(self.base.device, self.base.dtype).eval(),
+                          template(styles.pop()), noun, tuple(problems))
+        with self._state:
+            return self._mixtures.setdefault(domain, mixture)
+
+    def forget(self, domain: str) -> None:
+        """Read a domain's adapters again at the next use (after training or deleting one)."""
+        with self._state:
+            self._mixtures.pop(domain, None)
+
+    def _read(self, name: str) -> Adapter | None:
+        for folder in self.adapter_folders:
+            if (folder / name).is_dir():
+                return adapters.read(folder / name, self.base.shapes, self.base.sha256, self.base.prompter.fingerprint())
+        return None
+
+    # -- ranking -------------------------------------------------------------------------------------------------
+
+    def rank(self, example: RankingExample, lam: float | None = 0.5, rule: str = DEFAULT_RULE) -> Ranking:
+        """Rank an example's candidates at λ, the weight of the general adapter; None: the base model alone.
+
+        With one adapter only, λ counts as 1 whatever it is.
+
+        Raises
+        ------
+        BadInput : λ or the rule is not valid; there are no candidates, too many, or one twice.
+        """
+        started = time.perf_counter()
+        mixture = self.mixture(example.domain)
+        lam = self._valid(mixture, lam, rule)
+        probabilities = self._probabilities(mixture, example, lam, rule)
+        return _ranking(example, probabilities, lam, rule, time.perf_counter() - started)
+
+    def rank_many(self, example: RankingExample, lams: Sequence[float], rule: str = DEFAULT_RULE) -> list[Ranking]:
+        """The same example at several λ."""
+        return [self.rank(example, lam, rule) for lam in lams]
+
+    def pack(self, mixture: Mixture, example: RankingExample) -> PackedTrie:
+        """The example as tokens: its prompt and the trie of its candidates.
+
+        Raises
+        ------
+        BadInput : there are no candidates, too many, or one stands there twice.
+        """
+        n = len(example.candidates)
+        if not n:
+            raise BadInput("there are no candidates to rank; choose at least two")
+        if n > LIMITS.candidates:
+            raise BadInput(f"{n} candidates are too many; rank at most {LIMITS.candidates}")
+        if len(set(example.candidates)) < n:
+            twice = next(item for item in example.candidates if example.candidates.count(item) > 1)
+            raise BadInput(f"'{twice.title}' stands among the candidates twice")
+        prompter = self.base.prompter
+        return pack(prompter.ranking(example, mixture.template, mixture.noun), prompter.titles(example.candidates))
+
+    def log_probabilities(self, mixture: Mixture, packed: PackedTrie, lam: float | None, rule: str) -> torch.Tensor:
+        """log p of packed candidates (n,), never from the cache."""
+        with self._mixed(mixture, lam, rule):
+            return log_probabilities(self.base.model, [packed])[0]
+
+    def next_token(self, mixture: Mixture, tokens: list[int], cache, lam: float | None, rule: str):
+        """Logits (vocabulary,) of the token after ``tokens``, and the cache to pass with the tokens that follow."""
+        with self._mixed(mixture, lam, rule):
+            out = self.base.model(input_ids=torch.tensor([tokens], device=self.base.device), past_key_values=cache,
+                                  use_cache=True, logits_to_keep=1)
+        return out.logits[0, -1].float(), out.past_key_values
+
+    @contextmanager
+    def _mixed(self, mixture: Mixture, lam: float | None, rule: str):
+        """One forward pass at a time, at λ, without gradients."""
+        with self._lock, torch.inference_mode():
+            if lam is None:
+                yield
+            else:
+                with mixture.stack.at([lam, 1 - lam] if mixture.is_pair else [1.0], rule):
+                    yield
+
+    def _valid(self, mixture: Mixture, lam: float | None, rule: str) -> float | None:
+        rule_named(rule)
+        if lam is None:
+            return None
+        weights = as_weights(lam)
+        if weights.ndim != 1:
+            raise BadInput("give one λ, a number from 0 to 1")
+        return float(weights[0]) if mixture.is_pair else 1.0
+
+    def _probabilities(self, mixture: Mixture, example: RankingExample, lam: float | None, rule: str) -> tuple[float, ...]:
+        packed = self.pack(mixture, example)
+        titles = tuple(candidate.title for candidate in example.candidates)
+        key = (self.base.sha256, mixture.key, rule, lam, tuple(packed.tokens[: packed.prompt_length]), titles)
+        with self._state:
+            known = self._cache.get(key)
+            if known:
+                self._cache.move_to_end(key)
+                return known
+        probabilities = tuple(self.log_probabilities(mixture, packed, lam, rule).double().softmax(0).tolist())
+        with self._state:
+            self._cache[key] = probabilities
+            while len(self._cache) > CACHED_RANKINGS:
+                self._cache.popitem(last=False)
+        return probabilities
+
+
+def _ranking(example: RankingExample, probabilities: Sequence[float], lam: float | None, rule: str,
+             seconds: float) -> Ranking:
+    order = sorted(range(len(probabilities)), key=lambda i: -probabilities[i])  # stable: ties keep the list's order
+    entropy = -sum(p * math.log(p) for p in probabilities if p > 0)
+    items = tuple(RankedItem(rank, example.candidates[i], probabilities[i]) for rank, i in enumerate(order, start=1))
+    return Ranking(example, items, entropy, lam, rule, seconds)

@@ -1,0 +1,46 @@
+"""Every error that a user can cause or can mend. Anything else that escapes is a defect of MoLoRec."""
+
+
+class MolorecError(Exception):
+    """Base class: the message says what was wrong, with the values, and how to mend it."""
+
+    exit_code = 1
+
+
+class BadInput(MolorecError):
+    """What the user gave cannot be used: an unknown domain, a λ outside [0, 1], an empty list."""
+
+    exit_code = 2
+
+
+class BadFile(BadInput):
+    """A data file that cannot be read.
+
+    Parameters
+    ----------
+    file : the file's path or name.
+    reason : what is wrong and how to mend it.
+    line : 1-based line number, counting the header, if one line is to blame.
+    column : column name, if one column is to blame.
+    """
+
+    def __init__(self, file: object, reason: str, line: int | None = None, column: str | None = None):
+        self.file, self.reason, self.line, self.column = str(file), reason, line, column
+        place = str(file)
+        if line is not None:
+            place += f", line {line}"
+        if column is not None:
+            place += f", column '{column}'"
+        super().__init__(f"{place}: {reason}")
+
+
+class BadAdapter(BadInput):
+    """An adapter folder that is damaged, incomplete or made for another base model."""
+
+
+class FetchError(MolorecError):
+    """Something that has to be downloaded once could not be."""
+
+
+class CatalogError(MolorecError):
+    """The catalogue could not be read or written (disk full, locked, damaged)."""

@@ -1,0 +1,56 @@
+"""Ranking metrics with one relevant item, and paired bootstrap intervals."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+CUTOFFS = (1, 3, 5, 10)
+RESAMPLES = 2_000
+
+
+def rank_of(scores: Sequence[float], target: int) -> int:
+    """Rank (from 1) of ``target`` by score, highest first; ties count against it.
+
+    >>> rank_of([0.5, 0.2, 0.5], 0)
+    2
+    """
+    mine = scores[target]
+    return 1 + sum(score >= mine for i, score in enumerate(scores) if i != target)
+
+
+def ndcg(ranks: Sequence[int], k: int) -> np.ndarray:
+    """NDCG@k of each ranking: 1 / log2(rank + 1) within the first k, else 0 (one relevant item, so IDCG is 1).
+
+    >>> ndcg([1, 2, 3, 4], 3).round(4).tolist()
+    [1.0, 0.6309, 0.5, 0.0]
+    """
+    ranks = np.asarray(ranks)
+    return np.where(ranks <= k, 1 / np.log2(ranks + 1), 0.0)
+
+
+def hit_rate(ranks: Sequence[int], k: int) -> np.ndarray:
+    """HR@k of each ranking: whether the target is within the first k.
+
+    >>> hit_rate([1, 3, 6], 5).tolist()
+    [1.0, 1.0, 0.0]
+    """
+    return (np.asarray(ranks) <= k).astype(float)
+
+
+def bootstrap_interval(values: Sequence[float], level: float = 0.95, seed: int = 0) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean. For a paired comparison, give the differences user by user.
+
+    Raises
+    ------
+    ValueError : no values.
+
+    >>> bootstrap_interval([1.0, 1.0, 1.0])
+    (1.0, 1.0)
+    """
+    values = np.asarray(values, float)
+    if not len(values):
+        raise ValueError("a mean of no values has no interval")
+    rng = np.random.default_rng(seed)
+    means = np.array([values[rng.integers(0, len(values), len(values))].mean() for _ in range(RESAMPLES)])
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,0 +1,174 @@
+"""Every system on the same stored lists: who ranks the held-out item how high."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from molorec.catalog import Catalog, RankingExample
+from molorec.engine import Engine
+from molorec.errors import BadInput
+from molorec.evaluation.metrics import bootstrap_interval, ndcg, rank_of
+from molorec.mixture.rule import DEFAULT_RULE
+from molorec.tuning import INSIDE, tune
+
+SYSTEMS = ("popularity", "base", "general", "specific", "half", "mixed")
+_FIXED_LAM = {"base": None, "general": 1.0, "specific": 0.0, "half": 0.5}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system's answer for one user: all that is kept of it. ``user`` is the index in the split."""
+
+    domain: str
+    user: int
+    system: str
+    rank: int
+    probability: float
+
+
+@dataclass
+class SystemResult:
+    """One system over all users.
+
+    Attributes
+    ----------
+    low, high : 95% bootstrap interval of NDCG@1.
+    against : other system → (mean difference of NDCG@1, low, high), paired by user.
+    """
+
+    name: str
+    lam: float | None
+    rows: list[Row]
+    low: float = 0.0
+    high: float = 0.0
+    against: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+
+    @property
+    def ranks(self) -> list[int]:
+        return [row.rank for row in self.rows]
+
+    def ndcg(self, k: int) -> float:
+        """Mean NDCG@k."""
+        return float(ndcg(self.ranks, k).mean())
+
+
+@dataclass
+class Evaluation:
+    """A table of systems on one split of one domain.
+
+    Attributes
+    ----------
+    moves : share of users whose first title differs between λ = 0, ½ and 1 (None with one adapter).
+    """
+
+    domain: str
+    split: str
+    setting: str
+    lists_sha256: str
+    systems: list[SystemResult]
+    moves: float | None
+
+    def system(self, name: str) -> SystemResult | None:
+        """The result called ``name``, if it was run."""
+        return next((result for result in self.systems if result.name == name), None)
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether the specific or the mixed system fails to beat popularity with its whole paired interval."""
+        return any(result is None or result.against.get("popularity", (0, 0, 0))[1] <= 0
+                   for result in (self.system("specific"), self.system("mixed")))
+
+
+def tuned_lam(engine: Engine, domain: str, rule: str = DEFAULT_RULE) -> float:
+    """The λ that tuning finds on the domain's ``tune`` prompts."""
+    last = None
+    for last in tune(engine, domain, rule=rule):
+        pass
+    return last.lam
+
+
+def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "warm", limit: int | None = None,
+             systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: float | None = None,
+             on_user: Callable[[int, int], None] = lambda done, total: None) -> Evaluation:
+    """Rank every stored list of a split with every system.
+
+    Parameters
+    ----------
+    limit : at most so many users, from the first on.
+    lam : the λ of `mixed`; by default it is tuned on the ``tune`` prompts, without labels.
+    on_user : called with (users done, users in all).
+
+    Raises
+    ------
+    BadInput : the split is ``tune`` (its users are never evaluated), a system is unknown, or there are no lists.
+    """
+    if split not in ("quick", "full"):
+        raise BadInput(f"split '{split}' is not evaluated; choose quick or full (tune is for choosing λ)")
+    unknown = [name for name in systems if name not in SYSTEMS]
+    if unknown:
+        raise BadInput(f"there is no system '{unknown[0]}'; choose from: {', '.join(SYSTEMS)}")
+    examples = engine.catalog.examples(domain, split, setting, limit)
+    if not examples:
+        raise BadInput(f"domain '{domain}' has no lists in split '{split}', setting '{setting}'")
+    is_pair = engine.mixture(domain).is_pair
+    names = [name for name in systems if is_pair or name not in ("specific", "half", "mixed")]
+    lams = {name: _FIXED_LAM[name] for name in names if name in _FIXED_LAM}
+    if "mixed" in names:
+        lams["mixed"] = tuned_lam(engine, domain, rule) if lam is None else lam
+    popularity = engine.catalog.popularity(domain)
+    rows: dict[str, list[Row]] = {name: [] for name in names}
+    moved = []
+    for index, example in enumerate(examples):
+        target = example.candidates.index(example.target)
+        firsts = {}
+        for name in names:
+            if name == "popularity":
+                scores = _popularity_scores(popularity, example)
+            else:
+                ranking = engine.rank(example, lams[name], rule)
+                scores = ranking.probabilities()
+                firsts[name] = ranking.items[0].item
+            rows[name].append(Row(domain, index, name, rank_of(scores, target), scores[target]))
+        if {"general", "specific", "half"} <= set(firsts):
+            moved.append(len({firsts["general"], firsts["specific"], firsts["half"]}) > 1)
+        on_user(index + 1, len(examples))
+    results = [SystemResult(name, lams.get(name), rows[name]) for name in names]
+    _compare(results)
+    return Evaluation(domain, split, setting, engine.catalog.lists_sha256(domain, setting, split), results,
+                      float(np.mean(moved)) if moved else None)
+
+
+def sweep(engine: Engine, examples: Sequence[RankingExample], lams: Sequence[float],
+          rule: str = DEFAULT_RULE) -> Iterator[tuple[float, float, float]]:
+    """(λ, mean entropy, NDCG@1) on labelled examples: to look at after a training, never to choose λ by."""
+    for lam in lams:
+        rankings = [engine.rank(example, lam, rule) for example in examples]
+        ranks = [ranking.rank_of(ranking.example.target) for ranking in rankings]
+        yield lam, float(np.mean([ranking.entropy for ranking in rankings])), float(ndcg(ranks, 1).mean())
+
+
+def is_mixture(lam: float | None) -> bool:
+    """Whether λ is far enough from both ends to be called a mixture.
+
+    >>> is_mixture(0.5), is_mixture(0.99), is_mixture(None)
+    (True, False, False)
+    """
+    return lam is not None and INSIDE[0] <= lam <= INSIDE[1]
+
+
+def _popularity_scores(popularity: dict[str, int], example: RankingExample) -> list[float]:
+    counts = [popularity[item.item_id] for item in example.candidates]
+    total = sum(counts)
+    return [count / total if total else 1 / len(counts) for count in counts]
+
+
+def _compare(results: list[SystemResult]) -> None:
+    """Fill in the intervals; the same resampled users for every pair."""
+    gains = {result.name: ndcg(result.ranks, 1) for result in results}
+    for result in results:
+        result.low, result.high = bootstrap_interval(gains[result.name])
+        for other in results:
+            if other is not result:
+                difference = gains[result.name] - gains[other.name]
+                result.against[other.name] = (float(difference.mean()), *bootstrap_interval(difference))

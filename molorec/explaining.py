@@ -1,0 +1,159 @@
+"""Why this title? Evidence by ablation, and a short text from the mixed model that is checked before it is trusted."""
+
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from molorec import titles
+from molorec.catalog import Item, RankingExample
+from molorec.engine import Engine, Mixture
+from molorec.mixture.rule import DEFAULT_RULE
+from molorec.prompts import HISTORY_TITLES
+from molorec.ranking.trie import pack
+
+TEXT_TOKENS = 40
+REASONS = 2
+_YEAR_TITLE = re.compile(r"((?:[A-Z0-9][\w'’:.,&!-]* ?)+)\((?:1[89]|20)\d\d\)")
+_QUOTED = re.compile(r"[\"“]([^\"”]{2,80})[\"”]")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How much one history item matters: the title's probability with the whole history and without the item."""
+
+    item: Item
+    probability: float
+    without: float
+
+    @property
+    def effect(self) -> float:
+        """By how much the probability falls when the item is dropped; negative if it rises."""
+        return self.probability - self.without
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The text so far. ``problem`` is empty while nothing speaks against it; ``done`` on the last one."""
+
+    text: str
+    named: tuple[Item, ...]
+    problem: str = ""
+    done: bool = False
+
+    @property
+    def is_grounded(self) -> bool:
+        return self.done and not self.problem
+
+
+def evidence(engine: Engine, example: RankingExample, item: Item, lam: float = 0.5,
+             rule: str = DEFAULT_RULE) -> Iterator[Evidence]:
+    """Drop one of the history's titles at a time and rank again; yields in history order as results come.
+
+    Only the titles that the prompt holds (the last ten) can matter, so only those are tried.
+    """
+    shown = replace(example, history=example.history[-HISTORY_TITLES:])
+    place = example.candidates.index(item)
+    whole = engine.rank(shown, lam, rule).probabilities()[place]
+    for i, dropped in enumerate(shown.history):
+        rest = replace(shown, history=shown.history[:i] + shown.history[i + 1:])
+        yield Evidence(dropped, whole, engine.rank(rest, lam, rule).probabilities()[place])
+
+
+def explain(engine: Engine, example: RankingExample, item: Item, lam: float = 0.5, rule: str = DEFAULT_RULE,
+            stop: threading.Event | None = None) -> Iterator[Explanation]:
+    """Stream a short reason from the mixed model, then check it.
+
+    The model itself picks which titles of the history to name (decoding constrained to their trie), then writes on
+    freely. The check: the free part is prose and names no title outside the history and the list.
+
+    Parameters
+    ----------
+    stop : set it to end the stream within one token.
+    """
+    mixture = engine.mixture(example.domain)
+    shown = replace(example, history=example.history[-HISTORY_TITLES:])
+    prompter = engine.base.prompter
+    prompt = prompter.ranking(shown, mixture.template, mixture.noun) if shown.history else []
+    prompt += list(prompter.title(item.title))
+    opening = f"\nThis person may like {item.title} because they chose"
+    text, named = opening.strip(), []
+    tokens = prompt + prompter.encode(opening)
+    for i in range(min(REASONS, len(shown.history))):
+        if i:
+            text, tokens = text + " and", tokens + prompter.encode(" and")
+        rest = [candidate for candidate in shown.history if candidate not in named]
+        chosen = rest[_choose(engine, mixture, tokens, rest, lam, rule)]
+        named.append(chosen)
+        text, tokens = f"{text} {chosen.title}", tokens + list(prompter.title(chosen.title))[:-1]
+        yield Explanation(text, tuple(named))
+        if stop is not None and stop.is_set():
+            return
+    bridge = ", which are both" if len(named) > 1 else ", which is"
+    text, tokens = text + bridge, tokens + prompter.encode(bridge)
+    free = ""
+    for piece in _continue(engine, mixture, tokens, lam, rule):
+        free = piece
+        yield Explanation(text + free, tuple(named))
+        if stop is not None and stop.is_set():
+            return
+    yield Explanation((text + free).strip(), tuple(named), problem=check(free, [*example.history, *example.candidates],
+                                                                     engine.catalog.items(example.domain)), done=True)
+
+
+def check(text: str, allowed: Sequence[Item], catalogue: Sequence[Item] = ()) -> str:
+    """What is wrong with a freely written text, in words; "" if nothing is.
+
+    It must hold a few words of prose, not run in circles, and name no title but the allowed ones: neither one of the
+    catalogue, nor anything that is written like one (followed by a year, or in quotes).
+
+    >>> check(" films about a war in space.", [Item("1", "Alien (1979)")])
+    ''
+    >>> check(" like Heat (1995).", [Item("1", "Alien (1979)")])
+    "it names 'Heat', which is not in the history or the list"
+    """
+    words = re.findall(r"[^\W\d_]+", text)
+    if len(words) < 3:
+        return "it holds no sentence"
+    lowered = [word.casefold() for word in words]
+    if len(set(lowered)) < len(lowered) / 2 or any(lowered[i : i + 3] == lowered[i + 3 : i + 6] for i in range(len(words))[:-5]):
+        return "it runs in circles"
+    known = {titles.normalise(item.title) for item in allowed}
+    for found in [*_YEAR_TITLE.findall(text), *_QUOTED.findall(text)]:
+        if titles.normalise(found) not in known:
+            return f"it names '{found.strip()}', which is not in the history or the list"
+    normal = f" {titles.normalise(text)} "
+    for item in catalogue:
+        form = titles.normalise(item.title)
+        # one-word titles ("Fear", "Speed") are ordinary words as well
+        if form.count(" ") >= 2 and form not in known and f" {form} " in normal:
+            return f"it names '{item.title}', which is not in the history or the list"
+    return ""
+
+
+def _choose(engine: Engine, mixture: Mixture, tokens: list[int], items: Sequence[Item], lam: float, rule: str) -> int:
+    """The index of the item that the mixed model finds most probable behind ``tokens``."""
+    packed = pack(tokens, [(*engine.base.prompter.title(item.title),) for item in items])
+    return int(engine.log_probabilities(mixture, packed, lam, rule).argmax())
+
+
+def _continue(engine: Engine, mixture: Mixture, tokens: list[int], lam: float, rule: str) -> Iterator[str]:
+    """Write on greedily from ``tokens``, yielding the text so far, to the end of a sentence or 40 tokens."""
+    prompter, written = engine.base.prompter, []
+    cache = None
+    feed = tokens
+    for _ in range(TEXT_TOKENS):
+        logits, cache = engine.next_token(mixture, feed, cache, lam, rule)
+        for token in set(written):
+            logits[token] -= 1.0  # small models repeat themselves
+        token = int(torch.argmax(logits))
+        if token in prompter.stops:
+            break
+        written.append(token)
+        feed = [token]
+        text = prompter.decode(written)
+        yield text
+        if text.rstrip().endswith((".", "!", "?")) and len(written) > 3:
+            break

@@ -1,0 +1,1 @@
+"""Mixing LoRA adapters in weight space."""

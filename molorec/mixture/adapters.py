@@ -1,0 +1,288 @@
+"""Adapter folders: PEFT's two files, our card, and every check before a model sees them."""
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from molorec.errors import BadAdapter
+from molorec.hashing import file_sha256
+from molorec.mixture.layer import AdapterStack
+
+RANK, ALPHA, DROPOUT = 16, 32, 0.05
+A_SEED = 2025
+SCHEMA = 1
+ROLES = ("general", "specific")
+
+Factors = dict[str, tuple[Tensor, Tensor]]
+_CONFIG, _WEIGHTS, _CARD = "adapter_config.json", "adapter_model.safetensors", "molorec.json"
+_PREFIX = "base_model.model."
+# settings of PEFT that change the maths; an adapter that uses one is refused, not read wrongly
+_PLAIN = {"use_rslora": False, "use_dora": False, "bias": "none", "fan_in_fan_out": False, "lora_bias": False,
+          "rank_pattern": {}, "alpha_pattern": {}, "modules_to_save": None, "layer_replication": None}
+
+
+@dataclass
+class Card:
+    """What is known about an adapter, kept beside its weights as ``molorec.json``."""
+
+    role: str
+    domain: str
+    base: str
+    base_revision: str
+    base_sha256: str
+    template: str
+    noun: str
+    tokenizer: str
+    objective: str
+    a_seed: int = A_SEED
+    data: dict = field(default_factory=dict)
+    steps: int = 0
+    seconds: float = 0.0
+    device: str = ""
+    scores: dict = field(default_factory=dict)
+    tuned_lam: float | None = None
+    data_terms: str = ""
+    schema: int = SCHEMA
+
+
+@dataclass
+class Adapter:
+    """A checked adapter in memory.
+
+    Attributes
+    ----------
+    factors : module path → (A of shape (r, in), B of shape (out, r)).
+    sha256 : hash of the weights file ("" for one that is still in training).
+    """
+
+    factors: Factors
+    rank: int
+    alpha: float
+    card: Card | None = None
+    sha256: str = ""
+    folder: Path | None = None
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / self.rank
+
+    @property
+    def name(self) -> str:
+        return self.folder.name if self.folder else (self.card.domain if self.card else "adapter")
+
+
+def new(shapes: Mapping[str, tuple[int, int]], rank: int = RANK, alpha: float = ALPHA, seed: int = A_SEED) -> Adapter:
+    """A fresh adapter: B zero, A uniform in ±1/√in from ``seed``, module by module in the given order.
+
+    Every adapter of a base starts from the same A (same seed, same order), without which the `product` rule of
+    eq. 6-8 adds cross terms of unrelated subspaces.
+
+    Parameters
+    ----------
+    shapes : module path → (out, in).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    factors = {}
+    for path, (out_features, in_features) in shapes.items():
+        a = (torch.rand(rank, in_features, generator=generator) * 2 - 1) / math.sqrt(in_features)
+        factors[path] = (a, torch.zeros(out_features, rank))
+    return Adapter(factors, rank, alpha)
+
+
+def stack(adapters: Sequence[Adapter], dropout: float = 0.0) -> AdapterStack:
+    """Stack adapters for the mixture layer.
+
+    Raises
+    ------
+    BadAdapter : they do not touch the same layers.
+    """
+    if not adapters:
+        raise BadAdapter("there is no adapter to mix")
+    paths = list(adapters[0].factors)
+    for other in adapters[1:]:
+        different = set(paths) ^ set(other.factors)
+        if different:
+            raise BadAdapter(f"adapters '{adapters[0].name}' and '{other.name}' do not change the same layers "
+                             f"({len(different)} differ, e.g. {sorted(different)[0]}); train both on all linear layers")
+    pairs = {path: [adapter.factors[path] for adapter in adapters] for path in paths}
+    return AdapterStack(pairs, [adapter.scale for adapter in adapters], dropout)
+
+
+def read(folder: Path | str, shapes: Mapping[str, tuple[int, int]], base_sha256: str | None = None,
+         tokenizer: str | None = None) -> Adapter:
+    """Read a PEFT LoRA folder and check it against a base model, before any model is touched.
+
+    Parameters
+    ----------
+    shapes : the base's linear layers, module path → (out, in).
+    base_sha256, tokenizer : the base's hash and the tokenizer's fingerprint; checked if the adapter has a card.
+
+    Raises
+    ------
+    BadAdapter : a file is missing or damaged; the settings are ones that we do not compute (rsLoRA, DoRA, biases,
+        ranks that differ by layer); layers are missing, unknown or of the wrong shape; a weight is not finite;
+        it was made for another base or tokenizer.
+    """
+    folder = Path(folder)
+    config = _json(folder / _CONFIG)
+    rank, alpha = _plain_settings(folder, config)
+    weights_file = folder / _WEIGHTS
+    if not weights_file.is_file():
+        other = next((f.name for f in folder.glob("adapter_model.*")), None)
+        hint = f"; {other} is not read, because pickled weights can run code" if other else ""
+        raise BadAdapter(f"adapter '{folder.name}' has no {_WEIGHTS}{hint}")
+    try:
+        with safe_open(weights_file, framework="pt") as stored:
+            tensors = {key: stored.get_tensor(key) for key in stored.keys()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BadAdapter(f"adapter '{folder.name}': {_WEIGHTS} is damaged ({error}); get it again") from error
+    factors = _factors(folder, tensors, rank, shapes)
+    card = _card(folder)
+    if card and base_sha256 and card.base_sha256 and card.base_sha256 != base_sha256:
+        raise BadAdapter(f"adapter '{folder.name}' was trained for base {card.base} ({card.base_sha256[:12]}), the "
+                         f"model in use is another ({base_sha256[:12]}); use that base, or train the adapter again")
+    if card and tokenizer and card.tokenizer and card.tokenizer != tokenizer:
+        raise BadAdapter(f"adapter '{folder.name}' was trained with another tokenizer ({card.tokenizer}, in use is "
+                         f"{tokenizer}); fetch the base again")
+    return Adapter(factors, rank, alpha, card, file_sha256(weights_file), folder)
+
+
+def save(adapter: Adapter, folder: Path | str, base_name: str = "", dtype: torch.dtype = torch.bfloat16) -> Path:
+    """Write an adapter as a PEFT folder (weights in ``dtype``), all of it or nothing.
+
+    A folder of that name is replaced.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        tensors = {}
+        for path, (a, b) in adapter.factors.items():
+            tensors[f"{_PREFIX}{path}.lora_A.weight"] = a.detach().to("cpu", dtype).contiguous()
+            tensors[f"{_PREFIX}{path}.lora_B.weight"] = b.detach().to("cpu", dtype).contiguous()
+        save_file(tensors, partial / _WEIGHTS, metadata={"format": "pt"})
+        config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base_name,
+                  "r": adapter.rank, "lora_alpha": adapter.alpha, "lora_dropout": DROPOUT, "inference_mode": True,
+                  "target_modules": sorted({path.rpartition(".")[2] for path in adapter.factors}), **_PLAIN}
+        _write_json(partial / _CONFIG, config)
+        if adapter.card:
+            _write_json(partial / _CARD, asdict(adapter.card))
+            (partial / "README.md").write_text(card_text(adapter.card), encoding="utf-8")
+        partial.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def card_text(card: Card) -> str:
+    """The card as Markdown, for people who come across the folder elsewhere."""
+    data = "\n".join(f"- {name}: {value}" for name, value in card.data.items()) or "- not recorded"
+    scores = "\n".join(f"- {name}: {value}" for name, value in card.scores.items()) or "- not measured yet"
+    return (
+        f"---\nbase_model: {card.base}\nlibrary_name: peft\ntags: [lora, recommendation, molorec]\n---\n"
+        f"# MoLoRec adapter: {card.role}, {card.domain}\n\n"
+        f"A LoRA adapter (rank {RANK}, α {ALPHA}, all linear layers) for `{card.base}` ({card.base_revision}). "
+        f"Role in a mixture: {card.role}.\n\n"
+        f"Template `{card.template}`, objective: {card.objective}. {card.steps} steps in {card.seconds:.0f} s on "
+        f"{card.device}.\n\n## Data\n{data}\n\nTerms of the data: {card.data_terms or 'not recorded'}\n\n"
+        f"## Scores\n{scores}\n\nUse: `molorec rank --domain {card.domain}`, or with PEFT's `PeftModel.from_pretrained`.\n"
+    )
+
+
+def update_card(folder: Path | str, **changes: object) -> None:
+    """Change fields of a saved adapter's card (scores, the tuned λ) and its README."""
+    folder = Path(folder)
+    card = _card(folder)
+    if card is None:
+        raise BadAdapter(f"adapter '{folder.name}' has no {_CARD}")
+    for name, value in changes.items():
+        setattr(card, name, value)
+    _write_json(folder / _CARD, asdict(card))
+    (folder / "README.md").write_text(card_text(card), encoding="utf-8")
+
+
+def _json(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadAdapter(f"'{path.parent}' is no adapter folder: it has no {path.name}") from None
+    except (OSError, ValueError) as error:
+        raise BadAdapter(f"adapter '{path.parent.name}': {path.name} cannot be read ({error})") from error
+    if not isinstance(content, dict):
+        raise BadAdapter(f"adapter '{path.parent.name}': {path.name} does not hold an object")
+    return content
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _card(folder: Path) -> Card | None:
+    path = folder / _CARD
+    if not path.exists():
+        return None
+    content = _json(path)
+    if content.get("schema") != SCHEMA:
+        raise BadAdapter(f"adapter '{folder.name}': its card has schema {content.get('schema')!r}, this MoLoRec "
+                         f"reads {SCHEMA}")
+    try:
+        card = Card(**content)
+    except TypeError as error:
+        raise BadAdapter(f"adapter '{folder.name}': its card is not as it should be ({error})") from error
+    if card.role not in ROLES:
+        raise BadAdapter(f"adapter '{folder.name}': its role is '{card.role}', not one of {', '.join(ROLES)}")
+    return card
+
+
+def _plain_settings(folder: Path, config: dict) -> tuple[int, float]:
+    if config.get("peft_type") != "LORA":
+        raise BadAdapter(f"adapter '{folder.name}' is of type {config.get('peft_type')!r}, not LORA")
+    for name, plain in _PLAIN.items():
+        value = config.get(name, plain)
+        if value != plain and not (value in (None, {}, []) and plain in (None, {}, False)):
+            raise BadAdapter(f"adapter '{folder.name}' uses {name} = {value!r}, which changes the maths of mixing; "
+                             f"train it with {name} = {plain!r}")
+    rank, alpha = config.get("r"), config.get("lora_alpha")
+    if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
+        raise BadAdapter(f"adapter '{folder.name}': its rank is {rank!r}, not a whole number above 0")
+    if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not math.isfinite(alpha) or alpha <= 0:
+        raise BadAdapter(f"adapter '{folder.name}': its lora_alpha is {alpha!r}, not a number above 0")
+    return rank, float(alpha)
+
+
+def _factors(folder: Path, tensors: dict[str, Tensor], rank: int, shapes: Mapping[str, tuple[int, int]]) -> Factors:
+    def problem(text: str) -> BadAdapter:
+        return BadAdapter(f"adapter '{folder.name}': {text}")
+
+    remaining, factors = dict(tensors), {}
+    for path, (out_features, in_features) in shapes.items():
+        pair = []
+        for letter, shape in (("A", (rank, in_features)), ("B", (out_features, rank))):
+            key = f"{_PREFIX}{path}.lora_{letter}.weight"
+            tensor = remaining.pop(key, None)
+            if tensor is None:
+                raise problem(f"the weights of {path} (lora_{letter}) are missing; all linear layers are needed")
+            if tuple(tensor.shape) != shape:
+                raise problem(f"{path} (lora_{letter}) has shape {tuple(tensor.shape)}, the base and rank {rank} need "
+                              f"{shape}; it belongs to another base or rank")
+            if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
+                raise problem(f"{path} (lora_{letter}) holds values that are not finite numbers")
+            pair.append(tensor.float())
+        factors[path] = (pair[0], pair[1])
+    if remaining:
+        raise problem(f"{len(remaining)} tensors fit no layer of the base, e.g. {sorted(remaining)[0]}")
+    return factors

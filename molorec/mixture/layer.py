@@ -1,0 +1,207 @@
+"""The layer that adds any mixture of adapters to a frozen linear layer.
+
+Adapters live in an :class:`AdapterStack` beside the model, never inside it, and λ travels with the call, in a
+context variable. So several people can use one model at several λ, with several sets of adapters, and nothing is
+ever merged, copied or re-quantised.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from molorec.errors import BadInput
+from molorec.mixture import rule as rules
+from molorec.mixture.rule import Rule
+
+_active: ContextVar["Mixing | None"] = ContextVar("molorec_mixing", default=None)
+_LAYER = re.compile(r"\.layers\.(\d+)\.")
+GRANULARITIES = ("global", "layer", "module")
+
+
+class MixtureLinear(nn.Module):
+    """A frozen linear layer (``nn.Linear`` or anything called like it) that adds the active mixture to its output."""
+
+    def __init__(self, base: nn.Module, path: str):
+        super().__init__()
+        self.base = base
+        self.path = path
+
+    @property
+    def in_features(self) -> int:
+        return self.base.in_features
+
+    @property
+    def out_features(self) -> int:
+        return self.base.out_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.base(x)
+        mixing = _active.get()
+        return y if mixing is None else mixing.add_to(y, x, self.path)
+
+
+def attach(model: nn.Module) -> list[str]:
+    """Wrap every linear layer of ``model`` but its output head, once; return their paths in module order."""
+    paths = []
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    for path, module in list(model.named_modules()):
+        if isinstance(module, MixtureLinear):
+            paths.append(module.path)
+        elif isinstance(module, nn.Linear) and module is not head and not path.endswith(".base"):
+            parent, _, name = path.rpartition(".")
+            setattr(model.get_submodule(parent), name, MixtureLinear(module, path))
+            paths.append(path)
+    return paths
+
+
+class AdapterStack(nn.Module):
+    """K adapters of one base model, stacked: a layer's A are one (R, in) matrix, its B one (out, R), R = Σ r_k.
+
+    Parameters
+    ----------
+    factors : path → K pairs (A of shape (r_k, in), B of shape (out, r_k)).
+    scales : s_k = α_k / r_k of each adapter.
+    dropout : applied to the adapters' input in train mode.
+    """
+
+    def __init__(self, factors: dict[str, Sequence[tuple[Tensor, Tensor]]], scales: Sequence[float], dropout: float = 0.0):
+        super().__init__()
+        first = next(iter(factors.values()))
+        self.ranks = [a.shape[0] for a, _ in first]
+        self.scales = list(scales)
+        self.dropout = dropout
+        self.paths = list(factors)
+        self.a = nn.ParameterList(
+            nn.Parameter(torch.cat([a for a, _ in pairs]), requires_grad=False) for pairs in factors.values())
+        self.b = nn.ParameterList(
+            nn.Parameter(torch.cat([b for _, b in pairs], dim=1), requires_grad=False) for pairs in factors.values())
+        self._index = {path: i for i, path in enumerate(self.paths)}
+        # nn.ParameterList looks its entries up by name, which a hot path should not do 210 times
+        self._pairs = [(self.a[i], self.b[i]) for i in range(len(self.paths))]
+
+    def __len__(self) -> int:
+        return len(self.ranks)
+
+    def _apply(self, function, recurse=True):
+        result = super()._apply(function, recurse)
+        self._pairs = [(self.a[i], self.b[i]) for i in range(len(self.paths))]
+        return result
+
+    def pair(self, path: str) -> tuple[Tensor, Tensor] | None:
+        """The stacked (A, B) of a layer, or None where no adapter touches it."""
+        index = self._index.get(path)
+        return None if index is None else self._pairs[index]
+
+    def groups(self, granularity: str) -> list[str]:
+        """The names that λ has one weight vector each for: ["all"], the layers' numbers, or the modules' paths."""
+        if granularity == "global":
+            return ["all"]
+        if granularity == "layer":
+            return list(dict.fromkeys(_layer_of(path) for path in self.paths))
+        if granularity == "module":
+            return list(self.paths)
+        raise BadInput(f"there is no granularity '{granularity}'; choose one of: {', '.join(GRANULARITIES)}")
+
+    @contextmanager
+    def at(self, lam: float | Sequence[float] | Tensor, rule: str = rules.DEFAULT_RULE,
+           granularity: str = "global") -> Iterator["Mixing"]:
+        """Mix at λ inside the ``with`` block, in this thread only.
+
+        Parameters
+        ----------
+        lam : granularity "global": a number, (K,), or (rows, K), row i of the batch at λ_i. Otherwise a tensor of
+            shape (groups, K), in the order of :meth:`groups`. Gradients reach a tensor that requires them.
+        """
+        mixing = Mixing(self, lam, rule, granularity)
+        token = _active.set(mixing)
+        try:
+            yield mixing
+        finally:
+            _active.reset(token)
+
+
+class Mixing:
+    """An adapter stack at one λ under one rule: the only thing a layer needs to see."""
+
+    def __init__(self, stack: AdapterStack, lam, rule: str, granularity: str):
+        self.stack, self.rule, self.granularity = stack, rules.rule(rule), granularity
+        if not self.rule.diagonal and len(set(stack.ranks)) > 1:
+            raise BadInput(f"rule '{rule}' needs adapters of one rank, these have {stack.ranks}; use 'sum'")
+        if self.rule.name == "product" and len(set(stack.scales)) > 1:
+            raise BadInput(f"rule 'product' needs adapters of one scale α/r, these have {stack.scales}; use 'sum'")
+        groups = stack.groups(granularity)
+        if isinstance(lam, Tensor) and lam.requires_grad:
+            weights = lam  # an optimiser's own variable; it keeps it on the simplex
+        else:
+            weights = rules.as_weights(lam, len(stack))
+        if granularity != "global" and weights.shape[:-1] != (len(groups),):
+            raise BadInput(f"λ of granularity '{granularity}' has shape {tuple(weights.shape)}; it needs one row for "
+                           f"each of {len(groups)} groups")
+        self.weights = weights
+        coefficients = coefficients_of(self.rule, weights, stack)
+        self._of_group = {"all": coefficients} if granularity == "global" else dict(zip(groups, coefficients, strict=True))
+        self._cast: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
+
+    def add_to(self, y: Tensor, x: Tensor, path: str) -> Tensor:
+        """``y`` plus the mixture's output for input ``x`` (..., in) of the layer at ``path``."""
+        pair = self.stack.pair(path)
+        if pair is None:
+            return y
+        a, b = pair
+        if self.stack.training and self.stack.dropout:
+            x = fast_dropout(x, self.stack.dropout)
+        z = F.linear(x, a.to(x.dtype))
+        coefficients = self._coefficients(path, x)
+        z = z * coefficients if self.rule.diagonal else z @ coefficients
+        b = b.to(x.dtype)
+        if z.ndim == 3 and y.is_contiguous():
+            return torch.addmm(y.view(-1, y.shape[-1]), z.reshape(-1, z.shape[-1]), b.t()).view(y.shape)
+        return y + F.linear(z, b)
+
+    def _coefficients(self, path: str, x: Tensor) -> Tensor:
+        group = "all" if self.granularity == "global" else _layer_of(path) if self.granularity == "layer" else path
+        key = (group, x.dtype, x.device)
+        found = self._cast.get(key)
+        if found is None:
+            found = self._of_group[group].to(x.device, x.dtype)
+            if self.granularity == "global" and self.weights.ndim == 2 and self.rule.diagonal:
+                found = found.unsqueeze(1)  # (rows, 1, R): the same for every token of a row
+            self._cast[key] = found
+        return found
+
+
+def coefficients_of(rule: Rule, weights: Tensor, stack: AdapterStack) -> Tensor:
+    """What A's output is multiplied with before B: (..., R) for a diagonal rule, else (..., R, R).
+
+    Holds the scales √(s_i s_j). The matrix is transposed, ready for ``z @ matrix`` with z (..., R).
+    """
+    scales = torch.tensor(stack.scales, dtype=torch.float32, device=weights.device)
+    matrix = rule.matrix(weights.float()) * (scales[:, None] * scales[None, :]).sqrt()
+    if rule.diagonal:
+        ranks = torch.tensor(stack.ranks, device=weights.device)
+        return matrix.diagonal(dim1=-2, dim2=-1).repeat_interleave(ranks, dim=-1)
+    r = stack.ranks[0]
+    size = r * len(stack)
+    blocks = matrix.transpose(-1, -2)[..., :, None, :, None] * torch.eye(r, device=weights.device)[:, None, :]
+    return blocks.reshape(*matrix.shape[:-2], size, size)
+
+
+def fast_dropout(x: Tensor, p: float) -> Tensor:
+    """Dropout whose mask costs an eighth of the usual random numbers; p is rounded to a multiple of 1/256.
+
+    On a CPU, drawing the mask of ``F.dropout`` took a fifth of a training step.
+    """
+    threshold = round(p * 256)
+    words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device).random_(-(2**63), None)
+    kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= threshold
+    return x * (kept.to(x.dtype) * (256 / (256 - threshold)))
+
+
+def _layer_of(path: str) -> str:
+    match = _LAYER.search(f".{path}.")
+    return match.group(1) if match else path

@@ -1,0 +1,1 @@
+"""Scoring candidates: the token trie and one forward pass."""

@@ -1,0 +1,48 @@
+"""Candidates' probabilities from one forward pass of the mixed model."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from molorec.ranking.trie import PackedTrie
+
+PAD = 0
+
+
+def log_probabilities(model: nn.Module, packed: Sequence[PackedTrie]) -> list[Tensor]:
+    """log p(candidate) for each packed prompt, in float32, at whatever mixture is active.
+
+    Parameters
+    ----------
+    model : a causal language model of transformers, its linear layers wrapped.
+    packed : one entry for each row of the batch; shorter rows are padded on the right.
+
+    Returns
+    -------
+    One tensor (candidates,) for each row; ``exp`` of it sums to 1. Differentiable in λ.
+    """
+    hidden = hidden_states(model, packed)
+    head = model.get_output_embeddings().weight
+    return [_row(hidden[i], entry, head) for i, entry in enumerate(packed)]
+
+
+def hidden_states(model: nn.Module, packed: Sequence[PackedTrie]) -> Tensor:
+    """The last hidden states (rows, length, width) of packed prompts, padded on the right."""
+    device = model.get_input_embeddings().weight.device
+    length = max(len(entry.tokens) for entry in packed)
+    tokens = torch.tensor([entry.tokens + [PAD] * (length - len(entry.tokens)) for entry in packed], device=device)
+    if all(entry.is_plain for entry in packed):
+        # causal attention: what stands to the right of a prompt cannot reach it
+        return model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+    positions = torch.tensor(
+        [entry.position_ids + [0] * (length - len(entry.position_ids)) for entry in packed], device=device)
+    mask = torch.stack([entry.mask(length) for entry in packed]).unsqueeze(1).to(device)
+    return model.base_model(input_ids=tokens, attention_mask=mask, position_ids=positions,
+                            use_cache=False).last_hidden_state
+
+
+def _row(hidden: Tensor, entry: PackedTrie, head: Tensor) -> Tensor:
+    # in float32: a bf16 logit near 16 is only good to 1/16 nat
+    logits = [head[node.children].float() @ hidden[node.position].float() for node in entry.nodes]
+    return entry.log_probabilities(logits).to(hidden.device)

@@ -1,0 +1,1 @@
+"""Training adapters: data, objectives, the loop."""

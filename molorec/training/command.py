@@ -1,0 +1,111 @@
+"""The command line that the training scripts share."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from molorec import backbone, config, titles
+from molorec.catalog import Catalog, RankingExample
+from molorec.errors import BadInput, MolorecError
+from molorec.mixture import adapters
+from molorec.mixture.adapters import Card
+from molorec.prompts import TEMPLATES, template
+from molorec.training.dataset import load_domain
+from molorec.training.loop import Progress, Recipe, Training
+from molorec.training.objectives import OBJECTIVES
+
+VALIDATION_LISTS = 100
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Options of every training script: where to, from what, and one for each field of :class:`Recipe`."""
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    options.add_argument("--out", type=Path, help="folder for checkpoints and the adapter (default: in MOLOREC_HOME)")
+    options.add_argument("--init-from", type=Path, help="adapter folder to start from instead of a fresh one")
+    options.add_argument("--base", help="folder or hub id of the base model (default: the profile's)")
+    options.add_argument("--profile", choices=list(config.PROFILES), help="base model profile")
+    options.add_argument("--validation-lists", type=int, default=VALIDATION_LISTS,
+                         help="lists on which the checkpoint is chosen")
+    options.add_argument("--threads", type=int, help="CPU threads (one a training is best when two run side by side)")
+    choices = {"template": list(TEMPLATES), "objective": list(OBJECTIVES)}
+    for field in fields(Recipe):
+        options.add_argument("--" + field.name.replace("_", "-"), type=type(field.default), default=field.default,
+                             choices=choices.get(field.name), help=" ")
+    return options
+
+
+def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Sequence[str], shares: Sequence[float],
+          targets: Sequence[str]) -> Path:
+    """Train one adapter on the catalogue's domains ``names`` and return its folder.
+
+    Parameters
+    ----------
+    targets : domains whose titles are removed from the training data.
+    """
+    import torch
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    recipe = Recipe(**{field.name: getattr(arguments, field.name) for field in fields(Recipe)})
+    style = template(recipe.template)
+    smoothing = recipe.smoothing if recipe.objective == "listwise" and not style.listed else 0.0
+    catalog = Catalog()
+    base = backbone.load(arguments.base, config.profile(arguments.profile))
+    forms: set[str] = set().union(*(catalog.normal_forms(target) for target in targets))
+    loaded = [load_domain(catalog, name, base.prompter, smoothing=smoothing, without_forms=forms) for name in names]
+    domains = [data for data, _ in loaded]
+    facts = {data.name: f"{len(data.sequences)} users, {len(data.items)} items, "
+             f"{sum(map(len, data.sequences))} events" + (f", {removed} titles of target domains removed" if removed else "")
+             for data, removed in loaded}
+    for name, fact in facts.items():
+        print(f"{name}: {fact}", flush=True)
+    infos = [catalog.domain(name) for name in names]
+    card = Card(
+        role=role, domain=domain, base=base.name, base_revision=base.revision, base_sha256=base.sha256,
+        template=style.name, noun=infos[0].noun, tokenizer=base.prompter.fingerprint(),
+        objective=recipe.objective + (f", labels smoothed {smoothing:g} by transition counts" if smoothing else ""),
+        data=facts, data_terms="; ".join(sorted({info.terms for info in infos if info.terms})))
+    folder = arguments.out or config.home() / "training" / base.name.rpartition("/")[2] / domain
+    start = adapters.read(arguments.init_from, base.shapes, base.sha256) if arguments.init_from else None
+    training = Training(base, domains, shares, style, recipe, folder, card,
+                        _validation(catalog, names, arguments.validation_lists, forms), start)
+    for progress in training.run():
+        if progress.validation is not None or progress.step % 20 == 0 or progress.step == 1:
+            print(describe(progress), flush=True)
+    return Path(folder) / "best"
+
+
+def describe(progress: Progress) -> str:
+    """One line about a training step."""
+    left = (progress.steps - progress.step) * progress.seconds / progress.step
+    line = (f"step {progress.step}/{progress.steps}  loss {progress.loss:.3f}  labels {progress.labels}  "
+            f"{progress.tokens_per_second:.0f} tokens/s  {left / 60:.0f} min left")
+    if progress.validation is not None:
+        line += f"  validation {progress.validation:.4f} (best {progress.best:.4f})"
+    return line
+
+
+def main(run) -> None:
+    """Run a script's function; a problem that the user can mend is one line, not a trace."""
+    try:
+        run()
+    except MolorecError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)
+
+
+def _validation(catalog: Catalog, names: Sequence[str], n: int, forms: set[str]) -> list[RankingExample]:
+    """``n`` validation lists, as many from each domain; none whose target is one of ``forms``."""
+    if n < 0:
+        raise BadInput(f"--validation-lists is {n}; give 0 or more")
+    found = []
+    for name in names:
+        examples = catalog.examples(name, "quick", "validation", limit=4 * n // len(names))
+        fitting = [example for example in examples if titles.normalise(example.target.title) not in forms]
+        found.extend(fitting[: max(1, n // len(names))])
+    return found

@@ -1,0 +1,269 @@
+"""From a catalogue's training sequences to batches of tokens with the decisions to learn.
+
+A *decision* is one next-token choice among a few tokens: a branching node of a title trie. For the template `open`
+the list is the whole catalogue, in expectation over uniformly drawn lists of 30: at a node, each child is offset by
+the log of how many unseen items lie below it (so that the learned score is that of one item, as a list of 30 asks
+for), and a deeper node weighs as much as the chance that a drawn list reaches it.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from molorec import titles
+from molorec.catalog import Catalog, Item, RankingExample
+from molorec.catalog.lists import NEGATIVES
+from molorec.errors import BadInput
+from molorec.prompts import HISTORY_TITLES, Prompter, Template
+from molorec.ranking.trie import pack
+from molorec.training.transitions import Transitions
+
+NEVER = -1e4
+
+
+@dataclass
+class Batch:
+    """Token rows and what is to be learned from them. Positions are (row, index) pairs of the deciding outputs.
+
+    Attributes
+    ----------
+    tokens : (rows, length), padded on the right.
+    roots : decisions that share one set of choices: (positions (n, 2), choices (c,), offsets (n, c), targets (n, c)).
+    nodes : ragged decisions: (positions (m, 2), choices (m, c), offsets (m, c), target index (m,), weights (m,)).
+    next_tokens : plain language-model targets: (positions (n, 2), tokens (n,)).
+    labels : how many titles are learned from.
+    """
+
+    tokens: Tensor
+    roots: list[tuple[Tensor, Tensor, Tensor, Tensor]] = field(default_factory=list)
+    nodes: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] | None = None
+    next_tokens: tuple[Tensor, Tensor] | None = None
+    labels: int = 0
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on another device."""
+        def move(tensors):
+            return None if tensors is None else tuple(t.to(device) for t in tensors)
+
+        return Batch(self.tokens.to(device), [move(root) for root in self.roots], move(self.nodes),
+                     move(self.next_tokens), self.labels)
+
+
+@dataclass
+class TrainingDomain:
+    """The training data of one domain, tokenised.
+
+    Parameters
+    ----------
+    sequences : item numbers of each user, oldest first.
+    items : the items by number; only these are ever a target or a negative.
+    smoothing : share of a root decision's label that comes from the domain's transition counts instead of the one
+        item that came next; 0 for hard labels.
+    """
+
+    name: str
+    noun: str
+    items: list[Item]
+    sequences: list[list[int]]
+    prompter: Prompter
+    smoothing: float
+
+    def __post_init__(self) -> None:
+        self.tokens = self.prompter.titles(self.items)
+        self.transitions = Transitions(self.sequences, len(self.items)) if self.smoothing else None
+        children: dict[tuple[int, ...], Counter] = defaultdict(Counter)
+        for title in self.tokens:
+            for depth in range(len(title)):
+                children[title[:depth]][title[depth]] += 1
+        self.root_tokens = np.array(sorted(children[()]))
+        root_index = {token: i for i, token in enumerate(self.root_tokens.tolist())}
+        self.root_counts = np.array([children[()][token] for token in self.root_tokens.tolist()], np.float32)
+        self.first = np.array([root_index[title[0]] for title in self.tokens])
+        self._branching = {prefix: counts for prefix, counts in children.items() if prefix and len(counts) > 1}
+        # short histories are as common among readers as long ones, but hold fewer windows
+        weights = np.sqrt([len(sequence) for sequence in self.sequences])
+        self.user_weights = weights / weights.sum()
+
+    def root_decision(self, history: Sequence[int], target: int) -> tuple[np.ndarray, np.ndarray]:
+        """Offsets and soft label (c,) at the trie's root for the next item after ``history``."""
+        counts = self.root_counts.copy()
+        seen = np.asarray(history, int)
+        np.subtract.at(counts, self.first[seen], 1)
+        label = np.zeros(len(self.root_tokens), np.float32)
+        if self.transitions:
+            np.add.at(label, self.first, self.smoothing * self.transitions.next_item(seen))
+        label[self.first[target]] += 1 - self.smoothing
+        label[counts <= 0] = 0
+        return np.where(counts > 0, np.log(np.maximum(counts, 1)), NEVER), label / label.sum()
+
+    def deeper_decisions(self, target: int) -> list[tuple[int, list[int], list[float], int, float]]:
+        """Branching nodes below the root on a title's path: (depth, choices, offsets, index of the target, weight)."""
+        title, decisions = self.tokens[target], []
+        for depth in range(1, len(title)):
+            counts = self._branching.get(title[:depth])
+            if counts:
+                others = sum(counts.values()) - 1
+                reached = 1 - (1 - others / len(self.items)) ** NEGATIVES
+                choices = list(counts)
+                decisions.append((depth, choices, [float(np.log(c)) for c in counts.values()],
+                                  choices.index(title[depth]), reached))
+        return decisions
+
+
+def load_domain(catalog: Catalog, name: str, prompter: Prompter, *, smoothing: float = 0.0,
+                without_forms: set[str] = frozenset(), noun: str | None = None) -> tuple[TrainingDomain, int]:
+    """A domain's training data without held-out items and without the titles in ``without_forms``.
+
+    Returns
+    -------
+    The domain, and how many of its titles ``without_forms`` removed.
+
+    Raises
+    ------
+    BadInput : nothing is left to train on.
+    """
+    sequences = catalog.training_sequences(name, without_forms=without_forms)
+    number: dict[Item, int] = {}
+    numbered = [[number.setdefault(item, len(number)) for item in sequence] for sequence in sequences]
+    if not numbered:
+        raise BadInput(f"domain '{name}' has nothing to train on: no user has two events left beside the last two")
+    removed = sum(titles.normalise(item.title) in without_forms for item in catalog.items(name)) if without_forms else 0
+    domain = TrainingDomain(name, noun or catalog.domain(name).noun, list(number), numbered, prompter, smoothing)
+    return domain, removed
+
+
+class WindowSampler:
+    """Batches for the template `open`: stretches of histories that fill a row, a label at every title."""
+
+    def __init__(self, domains: Sequence[TrainingDomain], shares: Sequence[float], style: Template, objective: str,
+                 rows: int, length: int, seed: int):
+        self.domains, self.style, self.objective = list(domains), style, objective
+        self.shares = np.asarray(shares, float) / np.sum(shares)
+        self.rows, self.length, self.seed = rows, length, seed
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step; the same step always gives the same batch."""
+        rng = np.random.default_rng([self.seed, step])
+        collected = _Collector(self.length)
+        for row in range(self.rows):
+            domain = self.domains[rng.choice(len(self.domains), p=self.shares)]
+            sequence = domain.sequences[rng.choice(len(domain.sequences), p=domain.user_weights)]
+            start = rng.integers(0, max(1, len(sequence) - HISTORY_TITLES // 2))
+            self._fill(collected, row, domain, sequence[start:])
+        return collected.batch()
+
+    def _fill(self, collected: "_Collector", row: int, domain: TrainingDomain, stretch: list[int]) -> None:
+        tokens = domain.prompter.opening(self.style, domain.noun)
+        for place, item in enumerate(stretch):
+            title = domain.tokens[item]
+            if len(tokens) + len(title) > self.length:
+                break
+            at = len(tokens) - 1
+            collected.labels += 1
+            if self.objective == "lm":
+                collected.next_tokens.extend((row, at + depth, token) for depth, token in enumerate(title))
+            else:
+                collected.root(domain, row, at, *domain.root_decision(stretch[:place], item))
+                for depth, *decision in domain.deeper_decisions(item):
+                    collected.nodes.append((row, at + depth, *decision))
+            tokens.extend(title)
+        collected.rows.append(tokens)
+
+
+class ListSampler:
+    """Batches for the template `listed`: one drawn list of 30 a row, the answer behind it."""
+
+    def __init__(self, domains: Sequence[TrainingDomain], shares: Sequence[float], style: Template, objective: str,
+                 rows: int, length: int, seed: int):
+        self.domains, self.style, self.objective = list(domains), style, objective
+        self.shares = np.asarray(shares, float) / np.sum(shares)
+        self.rows, self.length, self.seed = rows, length, seed
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step; the same step always gives the same batch."""
+        rng = np.random.default_rng([self.seed, step])
+        collected = _Collector(self.length)
+        while len(collected.rows) < self.rows:
+            domain = self.domains[rng.choice(len(self.domains), p=self.shares)]
+            sequence = domain.sequences[rng.choice(len(domain.sequences), p=domain.user_weights)]
+            place = int(rng.integers(1, len(sequence)))
+            seen = set(sequence)
+            pool = [i for i in rng.permutation(len(domain.items))[: NEGATIVES + len(seen)] if i not in seen]
+            members = [sequence[place], *(int(i) for i in pool[:NEGATIVES])]
+            rng.shuffle(members)
+            example = RankingExample(domain.name, tuple(domain.items[i] for i in sequence[:place]),
+                                     tuple(domain.items[i] for i in members), domain.items[sequence[place]])
+            self._fill(collected, domain, example, members.index(sequence[place]))
+        return collected.batch()
+
+    def _fill(self, collected: "_Collector", domain: TrainingDomain, example: RankingExample, answer: int) -> None:
+        prompt = domain.prompter.ranking(example, self.style, domain.noun)
+        candidates = domain.prompter.titles(example.candidates)
+        title, row = candidates[answer], len(collected.rows)
+        if len(prompt) + len(title) > self.length:
+            # the row is too short for ten titles of history: drop the oldest, never the list
+            return self._fill_shorter(collected, domain, example, answer)
+        if self.objective == "lm":
+            collected.next_tokens.extend((row, len(prompt) - 1 + depth, token) for depth, token in enumerate(title))
+        else:
+            packed = pack(prompt, candidates)
+            for node, child in packed.paths[answer]:
+                choices = packed.nodes[node].children
+                depth = packed.position_ids[packed.nodes[node].position] - (len(prompt) - 1)
+                collected.nodes.append((row, len(prompt) - 1 + depth, choices, [0.0] * len(choices), child, 1.0))
+        collected.labels += 1
+        collected.rows.append([*prompt, *title])
+        return None
+
+    def _fill_shorter(self, collected, domain, example, answer) -> None:
+        if len(example.history) > 1:
+            history = example.history[-min(len(example.history) - 1, HISTORY_TITLES - 1):]
+            self._fill(collected, domain, RankingExample(example.domain, history, example.candidates, example.target), answer)
+
+
+class _Collector:
+    """Gathers decisions row by row and turns them into tensors."""
+
+    def __init__(self, length: int):
+        self.length = length
+        self.rows: list[list[int]] = []
+        self.roots: dict[str, tuple[TrainingDomain, list, list, list]] = {}
+        self.nodes: list[tuple[int, int, list[int], list[float], int, float]] = []
+        self.next_tokens: list[tuple[int, int, int]] = []
+        self.labels = 0
+
+    def root(self, domain: TrainingDomain, row: int, at: int, offsets: np.ndarray, label: np.ndarray) -> None:
+        _, positions, all_offsets, targets = self.roots.setdefault(domain.name, (domain, [], [], []))
+        positions.append((row, at))
+        all_offsets.append(offsets)
+        targets.append(label)
+
+    def batch(self) -> Batch:
+        tokens = torch.zeros(len(self.rows), self.length, dtype=torch.long)
+        for i, row in enumerate(self.rows):
+            tokens[i, : len(row)] = torch.tensor(row)
+        roots = [(torch.tensor(positions), torch.from_numpy(domain.root_tokens),
+                  torch.from_numpy(np.array(offsets, np.float32)), torch.from_numpy(np.array(targets, np.float32)))
+                 for domain, positions, offsets, targets in self.roots.values()]
+        next_tokens = None
+        if self.next_tokens:
+            table = torch.tensor(self.next_tokens)
+            next_tokens = (table[:, :2], table[:, 2])
+        return Batch(tokens, roots, self._ragged(), next_tokens, self.labels)
+
+    def _ragged(self):
+        if not self.nodes:
+            return None
+        widest = max(len(choices) for _, _, choices, *_ in self.nodes)
+        choices = torch.zeros(len(self.nodes), widest, dtype=torch.long)
+        offsets = torch.full((len(self.nodes), widest), NEVER)
+        for i, (_, _, tokens, logs, _, _) in enumerate(self.nodes):
+            choices[i, : len(tokens)] = torch.tensor(tokens)
+            offsets[i, : len(logs)] = torch.tensor(logs)
+        return (torch.tensor([node[:2] for node in self.nodes]), choices, offsets,
+                torch.tensor([node[4] for node in self.nodes]),
+                torch.tensor([node[5] for node in self.nodes], dtype=torch.float32))

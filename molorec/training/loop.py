@@ -1,0 +1,227 @@
+"""The training loop: steps, checkpoints that survive a kill, and the choice of the best checkpoint."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from molorec.backbone import Backbone
+from molorec.catalog import RankingExample
+from molorec.errors import BadInput
+from molorec.mixture import adapters
+from molorec.mixture.adapters import Adapter, Card
+from molorec.mixture.layer import AdapterStack
+from molorec.prompts import Template
+from molorec.ranking.scorer import log_probabilities
+from molorec.ranking.trie import pack
+from molorec.training import attention, objectives
+from molorec.training.dataset import ListSampler, TrainingDomain, WindowSampler
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training's result, apart from the data.
+
+    Attributes
+    ----------
+    steps : optimiser steps. rows, length : a batch's rows and their tokens.
+    learning_rate : reached after ``warmup`` steps, kept, and brought to 0 over the last ``cooldown`` share of steps.
+    smoothing : share of each label that comes from transition counts (listwise objective, template `open`).
+    validate_every : steps between looks at the validation lists; the best of them is kept.
+    """
+
+    template: str = "open"
+    objective: str = "listwise"
+    steps: int = 1000
+    rows: int = 4
+    length: int = 160
+    learning_rate: float = 1e-3
+    warmup: int = 20
+    cooldown: float = 0.3
+    smoothing: float = 0.7
+    clip: float = 1.0
+    seed: int = 0
+    validate_every: int = 100
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step (from 0).
+
+        >>> [round(Recipe(steps=100, warmup=10, learning_rate=1.0).rate(s), 2) for s in (0, 9, 50, 85, 99)]
+        [0.1, 1.0, 1.0, 0.5, 0.03]
+        """
+        left = self.steps - step
+        falling = min(1.0, left / max(1.0, self.cooldown * self.steps))
+        return self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup)) * falling
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a training tells the world after a step. ``validation`` is the mean −log p(target), where it was taken."""
+
+    step: int
+    steps: int
+    loss: float
+    labels: int
+    tokens_per_second: float
+    seconds: float
+    validation: float | None = None
+    best: float | None = None
+
+
+class Training:
+    """One adapter in training. Iterate over :meth:`run`; stop iterating to stop; run again to go on.
+
+    Parameters
+    ----------
+    folder : checkpoints and the finished adapter; keep it outside a work tree.
+    validation : examples with targets, for choosing the checkpoint.
+    init_from : an adapter to start from instead of B = 0.
+    """
+
+    def __init__(self, backbone: Backbone, domains: Sequence[TrainingDomain], shares: Sequence[float], style: Template,
+                 recipe: Recipe, folder: Path | str, card: Card, validation: Sequence[RankingExample] = (),
+                 init_from: Adapter | None = None):
+        objectives.check(recipe.objective)
+        if not domains:
+            raise BadInput("there is no domain to train on")
+        self.backbone, self.recipe, self.card, self.style = backbone, recipe, card, style
+        self.folder = Path(folder)
+        sampler = ListSampler if style.listed else WindowSampler
+        self.sampler = sampler(domains, shares, style, recipe.objective, recipe.rows, recipe.length, recipe.seed)
+        nouns = {domain.name: domain.noun for domain in domains}
+        self.validation = [self._packed(example, nouns.get(example.domain, "items")) for example in validation]
+        start = init_from or adapters.new(backbone.shapes)
+        self.rank, self.alpha = start.rank, start.alpha
+        self.stack: AdapterStack = adapters.stack([start], adapters.DROPOUT).to(backbone.device)
+        self.stack.requires_grad_(True)
+        # from equal starts, Muon reached a validation loss in about half the labels that AdamW took (LOG.md)
+        self.optimizer = torch.optim.Muon(self.stack.parameters(), lr=recipe.learning_rate, weight_decay=0.0,
+                                          adjust_lr_fn="match_rms_adamw")
+        self.step, self.seconds, self.labels, self.tokens = 0, 0.0, 0, 0
+        self.best: float | None = None
+
+    def run(self, checkpoint_every_seconds: float = 180.0) -> Iterator[Progress]:
+        """Train to the last step, yielding after each. Resumes from ``folder`` if a checkpoint is there."""
+        self._resume()
+        if self.step == 0 and self.validation:
+            self.best = self.validate()
+        saved = time.monotonic()
+        while self.step < self.recipe.steps:
+            started = time.monotonic()
+            batch_loss = self._train_step()
+            self.step += 1
+            validation = None
+            self.seconds += time.monotonic() - started
+            last = self.step == self.recipe.steps
+            if self.validation and (last or self.step % self.recipe.validate_every == 0):
+                validation = self.validate()
+                if self.best is None or validation < self.best:
+                    self.best = validation
+                    self._save_adapter("best")
+            if last or time.monotonic() - saved > checkpoint_every_seconds:
+                self._checkpoint()
+                saved = time.monotonic()
+            yield Progress(self.step, self.recipe.steps, batch_loss, self.labels, self.tokens / max(self.seconds, 1e-9),
+                           self.seconds, validation, self.best)
+        if not (self.folder / "best").exists():
+            self._save_adapter("best")
+
+    def validate(self) -> float:
+        """Mean −log p(target) over the validation lists, without dropout."""
+        self.stack.eval()
+        total = 0.0
+        with torch.inference_mode(), self.stack.at([1.0]):
+            for packed, target in self.validation:
+                total -= float(log_probabilities(self.backbone.model, [packed])[0][target])
+        return total / len(self.validation)
+
+    def adapter(self) -> Adapter:
+        """The adapter as it stands."""
+        factors = {path: (a.detach().clone(), b.detach().clone())
+                   for path, (a, b) in ((path, self.stack.pair(path)) for path in self.stack.paths)}
+        card = replace(self.card, steps=self.step, seconds=round(self.seconds, 1), device=device_name(self.backbone.device))
+        return Adapter(factors, self.rank, self.alpha, card)
+
+    def _train_step(self) -> float:
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)  # dropout does not depend on where a run resumed
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.rate(self.step)
+        batch = self.sampler.batch(self.step)
+        model, device = self.backbone.model, self.backbone.device
+        batch = batch.to(device)
+        self.stack.train()
+        before = model.config._attn_implementation
+        if device.type == "cpu":
+            model.set_attn_implementation(attention.NAME)
+        try:
+            with self.stack.at([1.0]):
+                hidden = model.base_model(input_ids=batch.tokens, use_cache=False).last_hidden_state
+            value = objectives.loss(batch, hidden, model.get_output_embeddings().weight)
+            value.backward()
+        finally:
+            model.set_attn_implementation(before)
+        torch.nn.utils.clip_grad_norm_(self.stack.parameters(), self.recipe.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.labels += batch.labels
+        self.tokens += batch.tokens.numel()
+        return float(value.detach())
+
+    def _packed(self, example: RankingExample, noun: str):
+        prompter = self.backbone.prompter
+        packed = pack(prompter.ranking(example, self.style, noun), prompter.titles(example.candidates))
+        return packed, example.candidates.index(example.target)
+
+    # -- checkpoints: written beside, then renamed, so that a kill leaves the last whole one ---------------------
+
+    @property
+    def _state_file(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    def _checkpoint(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f"parameter.{i}": p.detach().contiguous() for i, p in enumerate(self.stack.parameters())}
+        for i, p in enumerate(self.stack.parameters()):
+            if p in self.optimizer.state:
+                tensors[f"momentum.{i}"] = self.optimizer.state[p]["momentum_buffer"].contiguous()
+        facts = {"step": self.step, "seconds": self.seconds, "labels": self.labels, "tokens": self.tokens,
+                 "best": self.best, "recipe": asdict(self.recipe)}
+        partial = self._state_file.with_suffix(".partial")
+        save_file(tensors, partial, metadata={"molorec": json.dumps(facts)})
+        os.replace(partial, self._state_file)
+        self._save_adapter("last")
+
+    def _resume(self) -> None:
+        if not self._state_file.exists() or self.step:
+            return
+        from safetensors import safe_open
+
+        with safe_open(self._state_file, "pt") as stored:
+            facts = json.loads(stored.metadata()["molorec"])
+        if facts["recipe"] != asdict(self.recipe):
+            changed = [k for k, v in asdict(self.recipe).items() if facts["recipe"].get(k) != v]
+            raise BadInput(f"{self.folder} holds a checkpoint of another recipe ({', '.join(changed)} differ); give "
+                           "another --out, or delete that folder")
+        tensors = load_file(self._state_file, device=str(self.backbone.device))
+        for i, p in enumerate(self.stack.parameters()):
+            p.data.copy_(tensors[f"parameter.{i}"])
+            if f"momentum.{i}" in tensors:
+                self.optimizer.state[p] = {"momentum_buffer": tensors[f"momentum.{i}"]}
+        self.step, self.seconds, self.labels = facts["step"], facts["seconds"], facts["labels"]
+        self.tokens, self.best = facts["tokens"], facts["best"]
+
+    def _save_adapter(self, name: str) -> None:
+        adapters.save(self.adapter(), self.folder / name, self.card.base)
+
+
+def device_name(device: torch.device) -> str:
+    """The device in words, for an adapter's card."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)"

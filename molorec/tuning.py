@@ -1,0 +1,184 @@
+"""Choosing λ without labels: the λ at which the model is least uncertain (eq. 9-10 of the paper).
+
+For one global λ the mean entropy H(λ) over the prompts is smooth, so it is measured at nested Chebyshev-Lobatto
+nodes (3, then 5, then 9), interpolated, and its global minimum taken: no learning rate, no local minimum, and the
+whole curve to look at. Prompts arrive in small batches; a bootstrap over prompts says how sure the curve and its
+minimum are.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.polynomial.chebyshev import Chebyshev, chebpts2
+
+from molorec.catalog import RankingExample
+from molorec.engine import Engine
+from molorec.errors import BadInput
+from molorec.mixture.rule import DEFAULT_RULE
+
+OBJECTIVE = "candidates"
+LEVELS = (3, 5, 9)
+PROMPTS = 50
+GRID = np.linspace(0.0, 1.0, 201)
+RESAMPLES = 200
+# The curve has settled when a finer set of nodes moves it less than this, in nats.
+CURVE_TOLERANCE = 0.005
+# Prompts suffice when 95% of the resampled minima lie within this width of λ ...
+LAM_TOLERANCE = 0.04
+# ... or when choosing wrongly among them would cost less than this, in nats.
+ENTROPY_TOLERANCE = 0.001
+LEAST_PROMPTS = 20
+INSIDE = (0.05, 0.95)
+
+
+@dataclass(frozen=True)
+class TuningStep:
+    """What tuning knows after another batch of prompts.
+
+    Attributes
+    ----------
+    lam : the best λ so far; entropy : the mean entropy there, in nats.
+    entropy_start : the mean entropy at λ = ½.
+    curve : (λ, mean entropy) at the nodes, by λ.
+    grid, mean, low, high : the interpolated curve and its 95% band over prompts, each of shape (201,).
+    lam_low, lam_high : 95% of the resampled minima lie between them.
+    prompts, total : prompts measured, and how many there are.
+    settled : tuning has ended by itself; finer nodes or more prompts would not move λ.
+    """
+
+    lam: float
+    entropy: float
+    entropy_start: float
+    curve: tuple[tuple[float, float], ...]
+    grid: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    lam_low: float
+    lam_high: float
+    prompts: int
+    total: int
+    forwards: int
+    seconds: float
+    settled: bool
+
+    @property
+    def verdict(self) -> str:
+        """The result in words; a minimum at an end is not called a mixture."""
+        if self.lam > INSIDE[1]:
+            return "entropy prefers the general adapter alone"
+        if self.lam < INSIDE[0]:
+            return "entropy prefers the specific adapter alone"
+        return f"the model is least uncertain at λ = {self.lam:.2f}"
+
+
+def nodes(count: int) -> np.ndarray:
+    """Chebyshev-Lobatto points on [0, 1], which hold 0, ½ and 1 and those of every coarser level.
+
+    >>> nodes(3).tolist()
+    [0.0, 0.5, 1.0]
+    >>> bool(np.isin(nodes(5).round(9), nodes(9).round(9)).all())
+    True
+    """
+    return np.round((chebpts2(count) + 1) / 2, 12)
+
+
+def interpolation(count: int, points: np.ndarray = GRID) -> np.ndarray:
+    """The matrix (points, count) from values at :func:`nodes` to their interpolating polynomial's values."""
+    at = nodes(count)
+    return np.stack([Chebyshev.fit(at, unit, deg=count - 1, domain=[0, 1])(points) for unit in np.eye(count)], axis=1)
+
+
+def minimise(entropy: Callable[[RankingExample, float], float], examples: Sequence[RankingExample],
+             batch: int = 5, seed: int = 0) -> Iterator[TuningStep]:
+    """Search the λ of least mean entropy, yielding after every batch of prompts; close the iterator to stop.
+
+    Parameters
+    ----------
+    entropy : the entropy in nats of one unlabelled example at one λ.
+    examples : the prompts, none with a target.
+
+    Raises
+    ------
+    BadInput : there are no examples, or one has a target.
+    """
+    if not examples:
+        raise BadInput("there are no prompts to tune on")
+    if any(example.target is not None for example in examples):
+        raise BadInput("tuning takes unlabelled prompts only; pass example.unlabelled()")
+    started, forwards = time.perf_counter(), 0
+    rng = np.random.default_rng(seed)
+    measured: list[dict[float, float]] = []  # for each prompt: λ → entropy
+    level = 0
+    calm = 0
+    for first in range(0, len(examples), batch):
+        measured.extend({} for _ in examples[first : first + batch])
+        while True:
+            for example, known in zip(examples, measured, strict=False):
+                for lam in nodes(LEVELS[level]).tolist():
+                    if lam not in known:
+                        known[lam] = entropy(example, lam)
+                        forwards += 1
+            step = _summary(measured, level, len(examples), forwards, time.perf_counter() - started, rng, settled=False)
+            if level + 1 == len(LEVELS) or (level and _agrees(measured, level)):
+                break
+            yield step
+            level += 1
+        sure = step.lam_high - step.lam_low <= LAM_TOLERANCE or _is_flat_between(step)
+        calm = calm + 1 if sure and step.prompts >= LEAST_PROMPTS else 0
+        settled = calm >= 2 or step.prompts == len(examples)
+        yield TuningStep(**{**vars(step), "settled": settled})
+        if settled:
+            return
+
+
+def tune(engine: Engine, domain: str, prompts: int = PROMPTS, rule: str = DEFAULT_RULE, setting: str = "warm",
+         examples: Sequence[RankingExample] | None = None) -> Iterator[TuningStep]:
+    """Tune the global λ of a domain on its ``tune`` users' prompts, whose targets nobody looks at.
+
+    Raises
+    ------
+    BadInput : the domain is unknown, has one adapter only, or has no such prompts.
+    """
+    if not engine.mixture(domain).is_pair:
+        raise BadInput(f"'{domain}' has one adapter only, so there is no λ to tune")
+    if prompts < 1:
+        raise BadInput(f"{prompts} prompts are too few; give at least 1")
+    found = examples if examples is not None else engine.catalog.examples(domain, "tune", setting, limit=prompts)
+    return minimise(lambda example, lam: engine.rank(example, lam, rule).entropy, found)
+
+
+def _values(measured: Sequence[dict[float, float]], level: int) -> np.ndarray:
+    at = nodes(LEVELS[level]).tolist()
+    return np.array([[known[lam] for lam in at] for known in measured])
+
+
+def _agrees(measured: Sequence[dict[float, float]], level: int) -> bool:
+    """Whether this level's interpolant says the same as the coarser one's."""
+    finer = interpolation(LEVELS[level]) @ _values(measured, level).mean(axis=0)
+    coarser = interpolation(LEVELS[level - 1]) @ _values(measured, level - 1).mean(axis=0)
+    return float(np.abs(finer - coarser).max()) <= CURVE_TOLERANCE
+
+
+def _is_flat_between(step: TuningStep) -> bool:
+    between = (step.grid >= step.lam_low) & (step.grid <= step.lam_high)
+    return float(step.mean[between].max() - step.entropy) <= ENTROPY_TOLERANCE if between.any() else True
+
+
+def _summary(measured, level, total, forwards, seconds, rng, settled) -> TuningStep:
+    values = _values(measured, level)
+    matrix = interpolation(LEVELS[level])
+    mean = matrix @ values.mean(axis=0)
+    draws = rng.integers(0, len(values), (RESAMPLES, len(values)))
+    resampled = values[draws].mean(axis=1) @ matrix.T
+    low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
+    lam_low, lam_high = np.quantile(GRID[resampled.argmin(axis=1)], [0.025, 0.975])
+    best = int(mean.argmin())
+    at = nodes(LEVELS[level])
+    return TuningStep(
+        lam=float(GRID[best]), entropy=float(mean[best]), entropy_start=float(np.interp(0.5, GRID, mean)),
+        curve=tuple(zip(at.tolist(), values.mean(axis=0).tolist(), strict=True)), grid=GRID, mean=mean, low=low,
+        high=high, lam_low=float(lam_low), lam_high=float(lam_high), prompts=len(values), total=total,
+        forwards=forwards, seconds=seconds, settled=settled)
