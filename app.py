@@ -1,0 +1,35 @@
+"""The MoLoRec app: ``python app.py`` here, and the entry point of a Hugging Face Space."""
+
+import argparse
+import sys
+
+import molorec  # noqa: F401 - its thread settings have to be in place before torch loads
+from molorec import config
+from molorec.catalog import Catalog
+from molorec.datasets import ensure_movielens
+from molorec.engine import Engine
+from molorec.errors import MolorecError
+from molorec.ui import page, style
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Fetch what is missing, load the model, serve the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", help="base model profile (default: MOLOREC_PROFILE, or what suits this machine)")
+    parser.add_argument("--port", type=int, default=7860)
+    parser.add_argument("--host", help="address to listen on (default: this machine only)")
+    arguments = parser.parse_args(argv)
+    try:
+        catalog = Catalog()
+        ensure_movielens(catalog)
+        engine = Engine.start(config.profile(arguments.profile), catalog=catalog)
+        app = page.build(engine)
+    except MolorecError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    app.launch(server_name=arguments.host, server_port=arguments.port, theme=style.THEME, css=style.CSS,
+               show_error=False, footer_links=["api", "settings"])
+
+
+if __name__ == "__main__":
+    main()

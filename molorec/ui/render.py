@@ -1,0 +1,94 @@
+"""Records as HTML. Every text that comes from data is escaped here."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from molorec.catalog import Item
+from molorec.engine import Ranking
+from molorec.explaining import Explanation
+from molorec.tuning import TuningStep
+
+HISTORY_SHOWN = 10
+
+
+def history(items: Sequence[Item]) -> str:
+    """The history, oldest first: what the prompt holds, and how much there is before it."""
+    if not items:
+        return note("No history.")
+    shown = items[-HISTORY_SHOWN:]
+    before = len(items) - len(shown)
+    head = f"<p class='ml-dim'>{before} earlier choices, then:</p>" if before else ""
+    rows = "".join(f"<li>{escape(item.title)}</li>" for item in shown)
+    return f"{head}<ol class='ml-list' start='{before + 1}'>{rows}</ol>"
+
+
+def candidates(items: Sequence[Item]) -> str:
+    """The candidates in the order of the stored list."""
+    return "<ol class='ml-list'>" + "".join(f"<li>{escape(item.title)}</li>" for item in items) + "</ol>"
+
+
+def ranking(result: Ranking, before: Mapping[str, int], truth: bool) -> str:
+    """Ranked titles with probability bars and the movement since ``before`` (item id → rank)."""
+    top = result.items[0].probability or 1.0
+    rows = []
+    for ranked in result.items:
+        is_truth = truth and ranked.item == result.example.target
+        mark = "<span class='ml-truth'>chosen next</span>" if is_truth else ""
+        rows.append(
+            f"<li class='ml-row{' ml-is-truth' if is_truth else ''}'><span class='ml-rank'>{ranked.rank}</span>"
+            f"{_movement(before.get(ranked.item.item_id), ranked.rank)}"
+            f"<span class='ml-title'>{escape(ranked.item.title)}{mark}</span>"
+            f"<span class='ml-track' aria-hidden='true'><span class='ml-fill' style='width:{100 * ranked.probability / top:.1f}%'>"
+            f"</span></span><span class='ml-percent'>{_percent(ranked.probability)}</span></li>")
+    return f"<ol class='ml-ranking' aria-label='Ranked titles'>{''.join(rows)}</ol>"
+
+
+def ranking_status(result: Ranking, pair: bool) -> str:
+    """One line under the slider: what is mixed, how sure the model is, and how long it took."""
+    if pair:
+        mixed = f"{result.lam:.0%} general + {1 - result.lam:.0%} specific"
+    else:
+        mixed = "general adapter alone: this domain has no adapter of its own, so there is nothing to mix"
+    return (f"<p class='ml-status' role='status'><b>λ = {result.lam:.2f}</b> · {mixed} · entropy "
+            f"{result.entropy:.3f} nat · {result.seconds:.2f} s</p>")
+
+
+def tuning(step: TuningStep, stopped: bool = False) -> str:
+    """Where tuning stands, with a progress bar."""
+    share = 100 * step.prompts / step.total
+    if step.settled:
+        state = f"<b>Done</b> · {escape(step.verdict)}"
+    elif stopped:
+        state = f"<b>Stopped</b> · best so far λ = {step.lam:.2f}"
+    else:
+        state = f"<b>Tuning</b> · λ = {step.lam:.2f}"
+    return (f"<div role='status'><div class='ml-progress'><span style='width:{100 if step.settled else share:.0f}%'></span></div>"
+            f"<p class='ml-status'>{state} (95% of resamples {step.lam_low:.2f} to {step.lam_high:.2f}) · entropy "
+            f"{step.entropy:.4f} nat, {step.entropy_start:.4f} at λ = ½ · {step.prompts} of {step.total} prompts · "
+            f"{step.seconds:.1f} s</p></div>")
+
+
+def reason(explanation: Explanation) -> str:
+    """The streamed text; one that failed its check is replaced by the reason why."""
+    if explanation.done and explanation.problem:
+        return note(f"The model wrote a text that did not pass the check ({explanation.problem}), so it is not shown. "
+                    "The evidence below stands on its own.")
+    tail = "<p class='ml-dim'>Checked: it names no title but those of the history and the list.</p>" if explanation.done else ""
+    return f"<p class='ml-reason'>{escape(explanation.text)}{'' if explanation.done else ' …'}</p>{tail}"
+
+
+def note(text: str) -> str:
+    """A notice in words."""
+    return f"<p class='ml-note' role='status'>{escape(text)}</p>"
+
+
+def _percent(probability: float) -> str:
+    return "&lt;0.1%" if probability < 0.001 else f"{100 * probability:.1f}%"
+
+
+def _movement(before: int | None, now: int) -> str:
+    if before is None or before == now:
+        return "<span class='ml-move' aria-label='unchanged'>·</span>"
+    if now < before:
+        return f"<span class='ml-move ml-up' aria-label='up {before - now}'>▲{before - now}</span>"
+    return f"<span class='ml-move ml-down' aria-label='down {now - before}'>▼{now - before}</span>"

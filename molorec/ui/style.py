@@ -1,0 +1,33 @@
+"""Theme and CSS. Colours come from Gradio's variables, so light and dark both work."""
+
+import gradio as gr
+
+THEME = gr.themes.Soft(primary_hue="teal", neutral_hue="slate")
+
+CSS = """
+.ml-list { margin: 0; padding-left: 2.2em; line-height: 1.55; max-height: 26rem; overflow-y: auto; }
+.ml-dim { color: var(--body-text-color-subdued); margin: .2rem 0; font-size: .9em; }
+.ml-ranking { list-style: none; margin: 0; padding: 0; }
+.ml-row { display: grid; grid-template-columns: 2em 3em minmax(0, 1fr) 22% 4.2em; gap: .5em; align-items: center;
+  padding: .28em .35em; border-bottom: 1px solid var(--border-color-primary); }
+.ml-rank { text-align: right; color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; }
+.ml-move { text-align: center; font-size: .82em; color: var(--body-text-color-subdued); }
+.ml-up { color: #0f766e; } .dark .ml-up { color: #5eead4; }
+.ml-down { color: #b45309; } .dark .ml-down { color: #fcd34d; }
+.ml-title { overflow-wrap: anywhere; }
+.ml-track { height: .7em; border-radius: .35em; background: var(--border-color-primary); overflow: hidden; }
+.ml-fill { display: block; height: 100%; background: #14b8a6; }
+.ml-percent { text-align: right; font-variant-numeric: tabular-nums; }
+.ml-is-truth { background: color-mix(in srgb, #f59e0b 18%, transparent); }
+.ml-truth { margin-left: .6em; padding: 0 .5em; border-radius: .6em; font-size: .8em; background: #b45309; color: #fff; }
+.ml-status { margin: .3rem 0; font-variant-numeric: tabular-nums; }
+.ml-progress { height: .45em; border-radius: .25em; background: var(--border-color-primary); overflow: hidden; }
+.ml-progress span { display: block; height: 100%; background: #14b8a6; transition: width .2s; }
+.ml-note { margin: .3rem 0; padding: .5em .8em; border-left: 3px solid #f59e0b; background: var(--background-fill-secondary); }
+.ml-reason { font-size: 1.08em; line-height: 1.5; }
+.ml-ends { display: flex; justify-content: space-between; font-size: .9em; color: var(--body-text-color-subdued); }
+@media (max-width: 640px) {
+  .ml-row { grid-template-columns: 1.6em 2.4em minmax(0, 1fr) 3.8em; }
+  .ml-track { display: none; }
+}
+"""
