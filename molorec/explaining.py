@@ -14,7 +14,9 @@ from molorec.mixture.rule import DEFAULT_RULE
 from molorec.prompts import HISTORY_TITLES
 from molorec.ranking.trie import pack
 
-TEXT_TOKENS = 40
+TEXT_TOKENS = 16
+LEAST_TOKENS = 3
+REPETITION = 1.5  # taken off a token's logit once it has been written
 REASONS = 2
 _YEAR_TITLE = re.compile(r"((?:[A-Z0-9][\w'’:.,&!-]* ?)+)\((?:1[89]|20)\d\d\)")
 _QUOTED = re.compile(r"[\"“]([^\"”]{2,80})[\"”]")
@@ -91,7 +93,8 @@ def explain(engine: Engine, example: RankingExample, item: Item, lam: float = 0.
         yield Explanation(text, tuple(named))
         if stop is not None and stop.is_set():
             return
-    bridge = ", which are both" if len(named) > 1 else ", which is"
+    # about the person, not about the titles: a small model invents facts
+    bridge = f". They seem to enjoy {mixture.noun} that are" if named else f" they enjoy {mixture.noun} that are"
     text, tokens = text + bridge, tokens + prompter.encode(bridge)
     free = ""
     for piece in _continue(engine, mixture, tokens, lam, rule):
@@ -99,7 +102,7 @@ def explain(engine: Engine, example: RankingExample, item: Item, lam: float = 0.
         yield Explanation(text + free, tuple(named))
         if stop is not None and stop.is_set():
             return
-    yield Explanation((text + free).strip(), tuple(named), problem=check(free, [*example.history, *example.candidates],
+    yield Explanation(text + free.rstrip(" ,.") + ".", tuple(named), problem=check(free, [*example.history, *example.candidates],
                                                                      engine.catalog.items(example.domain)), done=True)
 
 
@@ -111,11 +114,11 @@ def check(text: str, allowed: Sequence[Item], catalogue: Sequence[Item] = ()) ->
 
     >>> check(" films about a war in space.", [Item("1", "Alien (1979)")])
     ''
-    >>> check(" like Heat (1995).", [Item("1", "Alien (1979)")])
+    >>> check(" fans of Heat (1995).", [Item("1", "Alien (1979)")])
     "it names 'Heat', which is not in the history or the list"
     """
     words = re.findall(r"[^\W\d_]+", text)
-    if len(words) < 3:
+    if len(words) < 2:
         return "it holds no sentence"
     lowered = [word.casefold() for word in words]
     if len(set(lowered)) < len(lowered) / 2 or any(lowered[i : i + 3] == lowered[i + 3 : i + 6] for i in range(len(words))[:-5]):
@@ -141,13 +144,15 @@ def _choose(engine: Engine, mixture: Mixture, tokens: list[int], items: Sequence
 
 def _continue(engine: Engine, mixture: Mixture, tokens: list[int], lam: float, rule: str) -> Iterator[str]:
     """Write on greedily from ``tokens``, yielding the text so far, to the end of a sentence or 40 tokens."""
-    prompter, written = engine.base.prompter, []
-    cache = None
-    feed = tokens
+    prompter, written, cache, feed = engine.base.prompter, [], None, tokens
+    unwanted = prompter.not_prose
     for _ in range(TEXT_TOKENS):
         logits, cache = engine.next_token(mixture, feed, cache, lam, rule)
+        logits[unwanted] = -torch.inf
+        if len(written) < LEAST_TOKENS:
+            logits[list(prompter.stops)] = -torch.inf
         for token in set(written):
-            logits[token] -= 1.0  # small models repeat themselves
+            logits[token] -= REPETITION  # small models repeat themselves
         token = int(torch.argmax(logits))
         if token in prompter.stops:
             break
@@ -155,5 +160,5 @@ def _continue(engine: Engine, mixture: Mixture, tokens: list[int], lam: float, r
         feed = [token]
         text = prompter.decode(written)
         yield text
-        if text.rstrip().endswith((".", "!", "?")) and len(written) > 3:
+        if text.endswith(".") or (text.endswith(",") and len(written) > LEAST_TOKENS):
             break

@@ -40,7 +40,7 @@ def evidence_bars(evidence: Sequence[Evidence]) -> go.Figure:
                    marker_color=[ACCENT if effect >= 0 else NEGATIVE for effect in effects],
                    customdata=[html.escape(piece.item.title) for piece in evidence],
                    hovertemplate="%{customdata}: %{x:+.2f} points<extra></extra>")
-    figure.update_layout(height=max(180, 60 + 30 * len(evidence)), showlegend=False)
+    figure.update_layout(height=max(180, 60 + 30 * len(evidence)))
     figure.update_yaxes(autorange="reversed", automargin=True, ticktext=[_short(piece.item.title) for piece in evidence],
                         tickvals=[_label(piece.item.title, i) for i, piece in enumerate(evidence)])
     return figure
@@ -50,8 +50,7 @@ def _figure(x: str, y: str) -> go.Figure:
     figure = go.Figure()
     figure.update_layout(
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font_color=MUTED, height=300,
-        margin={"l": 10, "r": 10, "t": 10, "b": 10}, xaxis_title=x, yaxis_title=y,
-        legend={"orientation": "h", "y": 1.12, "x": 0})
+        margin={"l": 10, "r": 10, "t": 10, "b": 10}, xaxis_title=x, yaxis_title=y, showlegend=False)
     figure.update_xaxes(gridcolor="rgba(138,143,152,0.25)", zerolinecolor="rgba(138,143,152,0.5)", automargin=True)
     figure.update_yaxes(gridcolor="rgba(138,143,152,0.25)", zerolinecolor="rgba(138,143,152,0.5)", automargin=True)
     return figure

@@ -5,8 +5,10 @@ in a list and as an answer, and no title can change how its neighbours are read.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from transformers import PreTrainedTokenizerBase
 
@@ -15,6 +17,7 @@ from molorec.config import LIMITS
 from molorec.errors import BadInput
 
 HISTORY_TITLES = 10
+_PROSE = re.compile(r" ?[a-z]+|'[a-z]{1,2}|[,.]")
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,12 @@ class Prompter:
     def stops(self) -> set[int]:
         """Tokens that end a freely written sentence: a line break and the tokenizer's own end marks."""
         return {self.terminator, *self.tokenizer.all_special_ids}
+
+    @cached_property
+    def not_prose(self) -> list[int]:
+        """All tokens but small-letter words, commas and full stops: what names, years and markup are made of."""
+        texts = self.tokenizer.batch_decode([[token] for token in range(len(self.tokenizer))])
+        return [token for token, text in enumerate(texts) if token not in self.stops and not _PROSE.fullmatch(text)]
 
     def encode(self, text: str) -> list[int]:
         """The tokens of plain text: whatever spells a special token stays plain characters."""

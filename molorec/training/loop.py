@@ -39,11 +39,11 @@ class Recipe:
     template: str = "open"
     objective: str = "listwise"
     steps: int = 1000
-    rows: int = 4
+    rows: int = 8
     length: int = 160
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     warmup: int = 20
-    cooldown: float = 0.3
+    cooldown: float = 0.7
     smoothing: float = 0.7
     clip: float = 1.0
     seed: int = 0
@@ -52,7 +52,7 @@ class Recipe:
     def rate(self, step: int) -> float:
         """The learning rate of a step (from 0).
 
-        >>> [round(Recipe(steps=100, warmup=10, learning_rate=1.0).rate(s), 2) for s in (0, 9, 50, 85, 99)]
+        >>> [round(Recipe(steps=100, warmup=10, cooldown=0.3, learning_rate=1.0).rate(s), 2) for s in (0, 9, 50, 85, 99)]
         [0.1, 1.0, 1.0, 0.5, 0.03]
         """
         left = self.steps - step
@@ -98,6 +98,7 @@ class Training:
         self.validation = [self._packed(example, nouns.get(example.domain, "items")) for example in validation]
         start = init_from or adapters.new(backbone.shapes)
         self.rank, self.alpha = start.rank, start.alpha
+        self.earlier = (start.card.steps, start.card.seconds) if start.card else (0, 0.0)
         self.stack: AdapterStack = adapters.stack([start], adapters.DROPOUT).to(backbone.device)
         self.stack.requires_grad_(True)
         # from equal starts, Muon reached a validation loss in about half the labels that AdamW took (LOG.md)
@@ -145,7 +146,9 @@ class Training:
         """The adapter as it stands."""
         factors = {path: (a.detach().clone(), b.detach().clone())
                    for path, (a, b) in ((path, self.stack.pair(path)) for path in self.stack.paths)}
-        card = replace(self.card, steps=self.step, seconds=round(self.seconds, 1), device=device_name(self.backbone.device))
+        steps, seconds = self.earlier  # of the adapter that this training started from
+        card = replace(self.card, steps=steps + self.step, seconds=round(seconds + self.seconds, 1),
+                       device=device_name(self.backbone.device))
         return Adapter(factors, self.rank, self.alpha, card)
 
     def _train_step(self) -> float:

@@ -67,27 +67,26 @@ def _mix() -> dict:
         parts["presets"] = [(gr.Button(name, size="sm", min_width=60), lam) for name, lam in PRESETS]
         parts["auto"] = gr.Button("Auto", size="sm", min_width=60)
     parts["number"] = gr.Number(0.5, label="λ as a number", minimum=None, maximum=None, step=0.01)
-    parts["rule"] = gr.Dropdown([(f"{rule.name}: {rule.note}", rule.name) for rule in RULES.values()], value=DEFAULT_RULE,
-                                label="Mixing rule")
+    parts["rule"] = gr.Dropdown(list(RULES), value=DEFAULT_RULE, label="Mixing rule", info=_sentence(RULES[DEFAULT_RULE].note))
     gr.Markdown("### Auto-tune\nFinds the λ at which the model is least uncertain, on people whose next choice nobody looks at.")
     parts["prompts"] = gr.Slider(10, 100, 50, step=10, label="Prompts", buttons=[])
     with gr.Row():
         parts["tune"] = gr.Button("Auto-tune", variant="primary", min_width=80)
-        parts["stop"] = gr.Button("Stop", interactive=False, min_width=80)
+        parts["stop"] = gr.Button("Stop tuning", interactive=False, min_width=80)
     parts["tuning"] = gr.HTML()
-    parts["curve"] = gr.Plot(label="Entropy against λ", visible=False)
+    parts["curve"] = gr.Plot(show_label=False, visible=False)
     return parts
 
 
 def _result() -> dict:
     gr.Markdown("### Ranked titles")
-    parts = {"status": gr.HTML(), "truth": gr.Checkbox(False, label="Show what they really chose next")}
+    parts = {"status": gr.HTML(), "truth": gr.Checkbox(False, label="Show what they really chose next"), "ranking": gr.HTML()}
+    gr.Markdown("### Why this title first?")
     with gr.Row():
         parts["explain"] = gr.Button("Explain the first title", min_width=120)
-        parts["stop_explain"] = gr.Button("Stop", interactive=False, min_width=80)
+        parts["stop_explain"] = gr.Button("Stop explaining", interactive=False, min_width=80)
     parts["reason"] = gr.HTML()
-    parts["evidence"] = gr.Plot(label="What in the history speaks for it", visible=False)
-    parts["ranking"] = gr.HTML()
+    parts["evidence"] = gr.Plot(show_label=False, visible=False)
     return parts
 
 
@@ -99,6 +98,10 @@ def _labelled(label: str, component) -> gr.HTML:
 def _folded(label: str) -> gr.HTML:
     with gr.Accordion(label, open=False):
         return gr.HTML()
+
+
+def _sentence(note: str) -> str:
+    return note[:1].upper() + note[1:] + "."
 
 
 def _badge(engine: Engine, domain: str) -> str:
@@ -152,6 +155,9 @@ def _wire(engine: Engine, page: gr.Blocks, view: gr.State, tuned: gr.State, badg
             gr.Warning(str(error))
             return (gr.skip(),) * 6
         return (*show(state, truth), state.lam)
+
+    def describe_rule(rule: str):
+        return gr.Dropdown(info=_sentence(RULES[rule].note))
 
     def type_lam(lam: float | None):
         if lam is None:
@@ -218,6 +224,7 @@ def _wire(engine: Engine, page: gr.Blocks, view: gr.State, tuned: gr.State, badg
     who["random"].click(choose_random, [view, result["truth"]], [*screen, who["user"], *cleared], **quick)
     gr.on([mix["lam"].change, mix["rule"].input], choose_lam, [view, mix["lam"], mix["rule"], result["truth"]],
           [*screen, mix["number"]], trigger_mode="always_last", **quick)
+    mix["rule"].input(describe_rule, mix["rule"], mix["rule"], show_progress="hidden")
     mix["number"].input(type_lam, mix["number"], mix["lam"], show_progress="hidden")
     for button, lam in mix["presets"]:
         button.click(lambda lam=lam: lam, None, mix["lam"], show_progress="hidden")

@@ -12,7 +12,6 @@ from molorec.explaining import Evidence, Explanation
 from molorec.mixture.rule import DEFAULT_RULE, as_weights
 
 SAMPLE_USERS = 12
-SETTINGS = {"Next choice": "warm", "A new item": "new-item"}
 
 
 @dataclass
@@ -34,12 +33,12 @@ class View:
 
 
 def sample_users(engine: Engine, domain: str, setting: str = "warm") -> list[tuple[str, str]]:
-    """(label, id) of a few users, described by their latest choices."""
+    """(label, id) of a few users, described by their latest choice."""
     found = []
     for user in engine.catalog.users(domain, "quick", setting, limit=SAMPLE_USERS) or engine.catalog.users(
             domain, None, setting, limit=SAMPLE_USERS):
-        latest = [item.title for item in engine.catalog.example(domain, user, setting).history[-2:]]
-        found.append((f"User {user} · lately {' · '.join(latest)}", user))
+        latest = engine.catalog.example(domain, user, setting).history[-1].title
+        found.append((f"User {user} · last chose {latest}", user))
     return found
 
 

@@ -2,12 +2,14 @@
 
 import gradio as gr
 
-THEME = gr.themes.Soft(primary_hue="teal", neutral_hue="slate")
+# system fonts: nothing is fetched, and the page looks the same offline
+FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+THEME = gr.themes.Soft(primary_hue="teal", neutral_hue="slate", font=FONTS, font_mono=["ui-monospace", "monospace"])
 
 CSS = """
-.ml-list { margin: 0; padding-left: 2.2em; line-height: 1.55; max-height: 26rem; overflow-y: auto; }
+.ml-list { margin: 0; padding-left: 3em; line-height: 1.55; max-height: 26rem; overflow-y: auto; }
 .ml-dim { color: var(--body-text-color-subdued); margin: .2rem 0; font-size: .9em; }
-.ml-ranking { list-style: none; margin: 0; padding: 0; }
+.ml-ranking { list-style: none; margin: 0; padding: 0; max-height: 40rem; overflow-y: auto; }
 .ml-row { display: grid; grid-template-columns: 2em 3em minmax(0, 1fr) 22% 4.2em; gap: .5em; align-items: center;
   padding: .28em .35em; border-bottom: 1px solid var(--border-color-primary); }
 .ml-rank { text-align: right; color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; }

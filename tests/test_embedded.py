@@ -1,0 +1,61 @@
+"""The shipped adapters on the real model: what a visitor gets."""
+
+import pytest
+
+from molorec import explaining
+from molorec.catalog.movielens import NAME
+from molorec.mixture import adapters, export
+from tests import embedded
+
+pytestmark = pytest.mark.embedded
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return embedded.engine()
+
+
+@pytest.fixture(scope="module")
+def example(engine):
+    return engine.catalog.examples(NAME, "quick", limit=1)[0]
+
+
+def test_movielens_is_what_the_contract_says(engine):
+    info = engine.catalog.domain(NAME)
+    assert (info.users, info.items, info.events) == (6040, 3416, 999_611)
+    assert "The Matrix" not in {item.title for item in engine.catalog.items(NAME)}
+    assert engine.catalog.item(NAME, "Matrix, The (1999)").title == "Matrix, The (1999)"
+    assert engine.catalog.example(NAME, engine.catalog.users(NAME, "quick", limit=1)[0]).user.isdigit()
+
+
+def test_both_adapters_ship_and_lam_changes_the_ranking(engine, example):
+    mixture = engine.mixture(NAME)
+    assert [adapter.card.role for adapter in mixture.adapters] == ["general", "specific"]
+    assert not mixture.problems
+    rankings = [engine.rank(example, lam).probabilities() for lam in (0.0, 0.5, 1.0)]
+    for i in range(3):
+        for j in range(i):
+            assert max(abs(a - b) for a, b in zip(rankings[i], rankings[j], strict=True)) > 0.01
+
+
+def test_exported_sum_gives_the_live_answer(engine, example, tmp_path):
+    mixture = engine.mixture(NAME)
+    folder = export.export(list(mixture.adapters), mixture.stack, 0.3, "sum", tmp_path / "mixed", engine.base.name)
+    reloaded = adapters.stack([adapters.read(folder, engine.base.shapes, engine.base.sha256)]).to(engine.base.dtype).eval()
+    packed = engine.pack(mixture, example)
+    live = engine.log_probabilities(mixture, packed, 0.3, "sum").exp()
+    import torch
+
+    from molorec.ranking.scorer import log_probabilities
+
+    with torch.inference_mode(), reloaded.at([1.0]):
+        again = log_probabilities(engine.base.model, [packed])[0].exp()
+    assert float((live - again).abs().max()) <= 0.02
+
+
+def test_a_reason_names_only_titles_of_the_history(engine, example):
+    top = engine.rank(example, 0.5).items[0].item
+    *_, last = explaining.explain(engine, example, top, 0.5)
+    assert last.done
+    assert set(last.named) <= set(example.history)
+    assert all(item.title in last.text for item in last.named)

@@ -1,0 +1,119 @@
+"""The app as a person uses it: a real browser, the real model, the shipped adapters."""
+
+import os
+import re
+import shutil
+
+import pytest
+
+from molorec.ui import page, style
+from tests import embedded
+
+pytestmark = [pytest.mark.embedded, pytest.mark.browser]
+PATIENCE = 120_000  # ms; a shared machine can be slow
+
+
+@pytest.fixture(scope="module")
+def address():
+    engine = embedded.engine()
+    app = page.build(engine)
+    _, url, _ = app.launch(prevent_thread_lock=True, server_name="127.0.0.1", quiet=True, theme=style.THEME, css=style.CSS)
+    yield url
+    app.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    executable = shutil.which("chromium")
+    if not executable:
+        message = "chromium is not installed"
+        pytest.fail(message) if os.environ.get("MOLOREC_REQUIRE_BROWSER") else pytest.skip(message)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def tab(browser, address):
+    opened = browser.new_page(viewport={"width": 1400, "height": 1000})
+    opened.set_default_timeout(PATIENCE)
+    errors = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.goto(address)
+    opened.wait_for_selector(".ml-row")
+    yield opened
+    opened.close()
+    assert not errors
+
+
+def percentages(tab) -> list[str]:
+    return tab.locator(".ml-percent").all_inner_texts()
+
+
+def wait_for_lam(tab, lam: str) -> None:
+    tab.wait_for_function("lam => document.querySelector('.ml-status b')?.innerText.includes(lam)", arg=f"λ = {lam}")
+
+
+def test_pick_a_user_and_move_lam_by_keyboard(tab):
+    assert tab.locator(".ml-row").count() == 30
+    before = tab.locator(".ml-ranking").inner_text()
+    tab.get_by_role("button", name="Random user").click()
+    tab.wait_for_function("old => document.querySelector('.ml-ranking').innerText != old", arg=before)
+    at_half = percentages(tab)
+    slider = tab.get_by_role("slider", name=re.compile("weight of the general"))
+    slider.focus()
+    for _ in range(5):
+        tab.keyboard.press("ArrowRight")
+    wait_for_lam(tab, "0.55")
+    assert percentages(tab) != at_half
+    tab.get_by_role("button", name="Specific").click()
+    wait_for_lam(tab, "0.00")
+    tab.get_by_role("button", name="½").click()
+    wait_for_lam(tab, "0.50")
+    tab.wait_for_function("old => [...document.querySelectorAll('.ml-percent')].map(e => e.innerText).join() == old", arg=",".join(at_half))
+
+
+def test_nonsense_gets_a_notice_and_the_page_lives_on(tab):
+    box = tab.get_by_label("User id")
+    box.fill("<img src=x onerror=window.__xss=1>")
+    box.press("Enter")
+    tab.wait_for_selector(".ml-note")
+    assert "has no user" in tab.locator(".ml-note").last.inner_text()
+    assert tab.evaluate("window.__xss") is None
+    number = tab.get_by_label("λ as a number")
+    number.fill("9")
+    tab.wait_for_selector("text=outside 0 to 1")
+    box.fill("1")
+    box.press("Enter")
+    tab.wait_for_selector(".ml-row, .ml-note")
+
+
+def test_tune_to_the_end_and_go_there(tab):
+    prompts = tab.get_by_role("spinbutton", name=re.compile("Prompts"))
+    prompts.fill("10")
+    prompts.press("Enter")
+    tab.get_by_role("button", name="Auto-tune").click()
+    tab.wait_for_selector("text=/Done/")
+    assert tab.locator(".js-plotly-plot").first.is_visible()
+    lam = re.search(r"0\.\d\d|1\.00", tab.locator(".ml-progress + .ml-status").inner_text())
+    assert lam
+    assert tab.get_by_role("button", name="Auto-tune").is_enabled()
+
+
+def test_stop_a_tuning_midway(tab):
+    tab.get_by_role("button", name="Auto-tune").click()
+    tab.wait_for_selector(".ml-progress")
+    tab.get_by_role("button", name="Stop tuning").click()
+    tab.wait_for_selector("text=/Stopped/")
+    assert tab.get_by_role("button", name="Auto-tune").is_enabled()
+    tab.get_by_role("button", name="General").click()
+    wait_for_lam(tab, "1.00")
+
+
+def test_explain_the_first_title(tab):
+    tab.get_by_role("button", name="Explain the first title").click()
+    tab.wait_for_selector("text=/Checked:|did not pass the check/")
+    assert tab.locator(".js-plotly-plot .bars path").count() > 0
