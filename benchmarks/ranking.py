@@ -50,8 +50,11 @@ class Bench:
         self.engine = Engine.start(catalog=self.catalog)
         self.model = self.engine.base.model
         self.mixture = self.engine.mixture("movielens-1m")
-        self.example = self.catalog.examples("movielens-1m", "quick", limit=1)[0]
-        self.packed = self.engine.pack(self.mixture, self.example)
+        examples = self.catalog.examples("movielens-1m", "quick", limit=100)
+        trees = [self.engine.pack(self.mixture, example) for example in examples]
+        by_extra = sorted(range(100), key=lambda i: len(trees[i].tokens) - trees[i].prompt_length)
+        middle = by_extra[75]  # an example that needs more inner nodes than three of four do
+        self.example, self.packed = examples[middle], trees[middle]
         self.prompt = self.packed.tokens[: self.packed.prompt_length]
         self.titles = self.engine.base.prompter.titles(self.example.candidates)
 

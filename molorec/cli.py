@@ -139,9 +139,10 @@ def tune(arguments: argparse.Namespace) -> None:
     from molorec import tuning
 
     engine = _engine(arguments)
-    step = None
+    step, shown = None, 0
     for step in tuning.tune(engine, arguments.domain, arguments.prompts, arguments.rule, arguments.setting):
-        if not arguments.json:
+        if not arguments.json and (step.settled or step.prompts > shown):
+            shown = step.prompts
             print(f"{step.prompts:3} prompts  λ {step.lam:.3f} ({step.lam_low:.2f} to {step.lam_high:.2f})  entropy "
                   f"{step.entropy:.4f} nat  {step.seconds:.1f} s", flush=True)
     document = {

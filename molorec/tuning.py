@@ -8,7 +8,7 @@ minimum are.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.polynomial.chebyshev import Chebyshev, chebpts2
@@ -35,7 +35,7 @@ INSIDE = (0.05, 0.95)
 
 @dataclass(frozen=True)
 class TuningStep:
-    """What tuning knows after another batch of prompts.
+    """What tuning knows after another prompt.
 
     Attributes
     ----------
@@ -44,7 +44,8 @@ class TuningStep:
     curve : (λ, mean entropy) at the nodes, by λ.
     grid, mean, low, high : the interpolated curve and its 95% band over prompts, each of shape (201,).
     lam_low, lam_high : 95% of the resampled minima lie between them.
-    prompts, total : prompts measured, and how many there are.
+    prompts, total : prompts behind the curve, and how many there are.
+    forwards : rankings made so far.
     settled : tuning has ended by itself; finer nodes or more prompts would not move λ.
     """
 
@@ -93,7 +94,7 @@ def interpolation(count: int, points: np.ndarray = GRID) -> np.ndarray:
 
 def minimise(entropy: Callable[[RankingExample, float], float], examples: Sequence[RankingExample],
              batch: int = 5, seed: int = 0) -> Iterator[TuningStep]:
-    """Search the λ of least mean entropy, yielding after every batch of prompts; close the iterator to stop.
+    """Search the λ of least mean entropy, yielding after every prompt; close the iterator to stop.
 
     Parameters
     ----------
@@ -111,25 +112,31 @@ def minimise(entropy: Callable[[RankingExample, float], float], examples: Sequen
     started, forwards = time.perf_counter(), 0
     rng = np.random.default_rng(seed)
     measured: list[dict[float, float]] = []  # for each prompt: λ → entropy
-    level = 0
-    calm = 0
+    level, calm, step = 0, 0, None
+
+    def summary(known: Sequence[dict[float, float]]) -> TuningStep:
+        return _summary(known, level, len(examples), forwards, time.perf_counter() - started, rng)
+
     for first in range(0, len(examples), batch):
         measured.extend({} for _ in examples[first : first + batch])
         while True:
-            for example, known in zip(examples, measured, strict=False):
-                for lam in nodes(LEVELS[level]).tolist():
-                    if lam not in known:
-                        known[lam] = entropy(example, lam)
-                        forwards += 1
-            step = _summary(measured, level, len(examples), forwards, time.perf_counter() - started, rng, settled=False)
+            for i, (example, known) in enumerate(zip(examples, measured, strict=False)):
+                missing = [lam for lam in nodes(LEVELS[level]).tolist() if lam not in known]
+                for lam in missing:
+                    known[lam] = entropy(example, lam)
+                forwards += len(missing)
+                if missing:  # a word after each prompt, so that whoever listens can stop here
+                    if level == 0:
+                        step = summary(measured[: i + 1])
+                    yield replace(step, forwards=forwards, seconds=time.perf_counter() - started)
+            step = summary(measured)
             if level + 1 == len(LEVELS) or (level and _agrees(measured, level)):
                 break
-            yield step
             level += 1
         sure = step.lam_high - step.lam_low <= LAM_TOLERANCE or _is_flat_between(step)
         calm = calm + 1 if sure and step.prompts >= LEAST_PROMPTS else 0
         settled = calm >= 2 or step.prompts == len(examples)
-        yield TuningStep(**{**vars(step), "settled": settled})
+        yield replace(step, settled=settled)
         if settled:
             return
 
@@ -167,7 +174,8 @@ def _is_flat_between(step: TuningStep) -> bool:
     return float(step.mean[between].max() - step.entropy) <= ENTROPY_TOLERANCE if between.any() else True
 
 
-def _summary(measured, level, total, forwards, seconds, rng, settled) -> TuningStep:
+def _summary(measured: Sequence[dict[float, float]], level: int, total: int, forwards: int, seconds: float,
+             rng: np.random.Generator) -> TuningStep:
     values = _values(measured, level)
     matrix = interpolation(LEVELS[level])
     mean = matrix @ values.mean(axis=0)
@@ -181,4 +189,4 @@ def _summary(measured, level, total, forwards, seconds, rng, settled) -> TuningS
         lam=float(GRID[best]), entropy=float(mean[best]), entropy_start=float(np.interp(0.5, GRID, mean)),
         curve=tuple(zip(at.tolist(), values.mean(axis=0).tolist(), strict=True)), grid=GRID, mean=mean, low=low,
         high=high, lam_low=float(lam_low), lam_high=float(lam_high), prompts=len(values), total=total,
-        forwards=forwards, seconds=seconds, settled=settled)
+        forwards=forwards, seconds=seconds, settled=False)
