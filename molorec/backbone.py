@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
@@ -131,8 +132,8 @@ def _from_folder(folder: Path, dtype: torch.dtype, name: str, revision: str, sha
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True).to(device)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"'{folder}' holds no model that can be loaded ({str(error).splitlines()[0]})") from error
+    except (OSError, ValueError, SafetensorError) as error:
+        raise BadInput(f"'{folder}' holds no model that can be loaded ({_first_line(error)})") from error
     return wrap(model, tokenizer, name, revision, sha256)
 
 
@@ -146,5 +147,12 @@ def _from_hub(name: str, dtype: torch.dtype) -> Backbone:
         raise BadInput(f"'{name}' is neither a folder here nor the name of a model on the hub") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise FetchError(f"'{name}' is no folder here and could not be fetched from the hub "
-                         f"({str(error).splitlines()[0]}); check the name and the network") from error
-    return _from_folder(folder, dtype, name, folder.name, file_sha256(sorted(folder.glob("*.safetensors"))[0]))
+                         f"({_first_line(error)}); check the name and the network") from error
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise BadInput(f"'{name}' holds no *.safetensors file on the hub; choose a model that is stored so")
+    return _from_folder(folder, dtype, name, folder.name, file_sha256(weights[0]))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

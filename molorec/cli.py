@@ -30,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of a pipe (`| head`) has gone
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:  # a file that the user named cannot be written, a full disk
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 # -- commands ----------------------------------------------------------------------------------------------------
@@ -149,7 +152,7 @@ def tune(arguments: argparse.Namespace) -> None:
         "schema": SCHEMA, "domain": arguments.domain, "objective": tuning.OBJECTIVE, "granularity": "global", "lam": step.lam,
         "entropy_start": step.entropy_start, "entropy_end": step.entropy, "curve": [list(point) for point in step.curve],
         "prompts": step.prompts, "seconds": step.seconds}
-    _emit(arguments, document, [f"{step.verdict}: {step.entropy:.4f} nat, against {step.entropy_start:.4f} at λ = ½"])
+    _emit(arguments, document, [f"λ = {step.lam:.3f}: {step.verdict}; {step.entropy:.4f} nat, against {step.entropy_start:.4f} at λ = ½"])
 
 
 def explain(arguments: argparse.Namespace) -> None:
@@ -184,6 +187,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     engine = _engine(arguments)
     if arguments.sweep:
         examples = engine.catalog.examples(arguments.domain, "quick", "validation", arguments.limit or 500)
+        if not examples:
+            raise BadInput(f"domain '{arguments.domain}' has no validation lists")
         points = []
         for point in protocol.sweep(engine, examples, SWEEP, arguments.rule):
             points.append(point)
@@ -204,9 +209,11 @@ def evaluate(arguments: argparse.Namespace) -> None:
         with open(arguments.rows, "w", encoding="utf-8") as stream:
             for system in result.systems:
                 stream.writelines(json.dumps(vars(row)) + "\n" for row in system.rows)
+    if arguments.update_cards:
+        protocol.write_scores(result, engine.mixture(arguments.domain).adapters)
     document = {
         "schema": SCHEMA, "domain": result.domain, "split": result.split, "setting": result.setting,
-        "lists_sha256": result.lists_sha256, "moves": result.moves, "weak": result.is_weak,
+        "lists_sha256": result.lists_sha256, "moves": result.moves, "weak": result.is_weak, "verdict": result.verdict,
         "systems": [{"name": s.name, "n": len(s.rows), "ndcg@1": s.ndcg(1), "ndcg@3": s.ndcg(3), "ndcg@5": s.ndcg(5),
                      "ndcg@10": s.ndcg(10), "lo": s.low, "hi": s.high, "lam": s.lam,
                      "against": {name: list(values) for name, values in s.against.items()}} for s in result.systems]}
@@ -218,6 +225,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         lam = "" if s.lam is None else f"{s.lam:.2f}"
         lines.append(f"{s.name:12}{lam:>6}{len(s.rows):>7}{s.ndcg(1):>9.3f}{f'{s.low:.3f} to {s.high:.3f}':>16}"
                      f"{s.ndcg(3):>9.3f}{against:>28}")
+    lines.append(result.verdict)
     if result.moves is not None:
         lines.append(f"the first title differs between λ = 0, ½ and 1 for {result.moves:.0%} of users")
     _emit(arguments, document, lines)
@@ -295,6 +303,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluating.add_argument("--lam", type=float, help="λ of `mixed` (default: tuned without labels)")
     evaluating.add_argument("--sweep", action="store_true", help="entropy and NDCG@1 at five λ on validation lists instead")
     evaluating.add_argument("--rows", type=Path, help="also write each user's rank to this JSONL file")
+    evaluating.add_argument("--update-cards", action="store_true", help="write scores and the tuned λ to the adapters' cards")
     exporting = add(commands, "export", export, [common, model])
     exporting.add_argument("--lam", type=float, required=True, help="λ: 0 specific alone, 1 general alone")
     exporting.add_argument("--out", type=Path, required=True, help="folder to write")

@@ -225,7 +225,8 @@ class Engine:
         with self._mixed(mixture, lam, rule):
             out = self.base.model(input_ids=torch.tensor([tokens], device=self.base.device), past_key_values=cache,
                                   use_cache=True, logits_to_keep=1)
-        return out.logits[0, -1].float(), out.past_key_values
+        # a copy made outside inference mode, which callers may change
+        return out.logits[0, -1].to(torch.float32, copy=True), out.past_key_values
 
     @contextmanager
     def _mixed(self, mixture: Mixture, lam: float | None, rule: str):

@@ -18,7 +18,7 @@ TEXT_TOKENS = 16
 LEAST_TOKENS = 3
 REPETITION = 1.5  # taken off a token's logit once it has been written
 REASONS = 2
-_YEAR_TITLE = re.compile(r"((?:[A-Z0-9][\w'’:.,&!-]* ?)+)\((?:1[89]|20)\d\d\)")
+_YEAR_TITLE = re.compile(r"((?:[A-Z0-9][\w'’:.,&!-]*(?: |(?=\()))+)\((?:1[89]|20)\d\d\)")
 _QUOTED = re.compile(r"[\"“]([^\"”]{2,80})[\"”]")
 
 
@@ -80,10 +80,10 @@ def explain(engine: Engine, example: RankingExample, item: Item, lam: float = 0.
     prompter = engine.base.prompter
     prompt = prompter.ranking(shown, mixture.template, mixture.noun) if shown.history else []
     prompt += list(prompter.title(item.title))
-    opening = f"\nThis person may like {item.title} because they chose"
+    opening = f"\nThis person may like {item.title} because they" + (" chose" if shown.history else "")
     text, named = opening.strip(), []
     tokens = prompt + prompter.encode(opening)
-    for i in range(min(REASONS, len(shown.history))):
+    for i in range(min(REASONS, len(set(shown.history)))):
         if i:
             text, tokens = text + " and", tokens + prompter.encode(" and")
         rest = [candidate for candidate in shown.history if candidate not in named]
@@ -94,7 +94,7 @@ def explain(engine: Engine, example: RankingExample, item: Item, lam: float = 0.
         if stop is not None and stop.is_set():
             return
     # about the person, not about the titles: a small model invents facts
-    bridge = f". They seem to enjoy {mixture.noun} that are" if named else f" they enjoy {mixture.noun} that are"
+    bridge = f". They seem to enjoy {mixture.noun} that are" if named else f" enjoy {mixture.noun} that are"
     text, tokens = text + bridge, tokens + prompter.encode(bridge)
     free = ""
     for piece in _continue(engine, mixture, tokens, lam, rule):
@@ -143,7 +143,7 @@ def _choose(engine: Engine, mixture: Mixture, tokens: list[int], items: Sequence
 
 
 def _continue(engine: Engine, mixture: Mixture, tokens: list[int], lam: float, rule: str) -> Iterator[str]:
-    """Write on greedily from ``tokens``, yielding the text so far, to the end of a sentence or 40 tokens."""
+    """Write on greedily from ``tokens``, yielding the text so far, to the end of a sentence or 16 tokens."""
     prompter, written, cache, feed = engine.base.prompter, [], None, tokens
     unwanted = prompter.not_prose
     for _ in range(TEXT_TOKENS):

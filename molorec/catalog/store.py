@@ -10,6 +10,7 @@ import random
 import re
 import sqlite3
 import threading
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -131,7 +132,7 @@ class Catalog:
 
     def search(self, domain: str, text: str, limit: int = 20) -> list[Item]:
         """Items whose title holds the words of ``text`` (the last one may be unfinished), best match first."""
-        words = re.findall(r"\w+", text)
+        words = re.findall(r"\w+", unicodedata.normalize("NFC", text))
         if not words:
             return []
         query = " ".join(f'"{word}"' for word in words) + "*"
@@ -143,6 +144,7 @@ class Catalog:
     def users(self, domain: str, split: str | None = None, setting: str = "warm", limit: int | None = None) -> list[str]:
         """Ids of the users that have a list in ``setting``, in split order, of one split or of all."""
         self.domain(domain)
+        _check_setting(setting)
         first, end = splits.positions_of(split) if split else (0, None)
         rows = self._rows(
             "select users.user_id from users join lists using (domain, user_id) where domain = ? and setting = ? "
@@ -157,8 +159,7 @@ class Catalog:
         if rows:
             return self._example(rows[0])
         self.domain(domain)
-        if setting not in lists.SETTINGS:
-            raise BadInput(f"there is no setting '{setting}'; choose one of: {', '.join(lists.SETTINGS)}")
+        _check_setting(setting)
         if not list(self._rows("select 1 from users where domain = ? and user_id = ?", domain, user)):
             raise BadInput(f"domain '{domain}' has no user '{user}'")
         raise BadInput(f"user '{user}' of '{domain}' has no list in the setting '{setting}'")
@@ -277,6 +278,11 @@ def _popularity(domain: PreparedDomain) -> list[int]:
         for item in sequence[:-2]:
             counts[item] += not domain.held_out[item]
     return counts
+
+
+def _check_setting(setting: str) -> None:
+    if setting not in lists.SETTINGS:
+        raise BadInput(f"there is no setting '{setting}'; choose one of: {', '.join(lists.SETTINGS)}")
 
 
 def _info(row: dict) -> DomainInfo:

@@ -7,8 +7,10 @@ import numpy as np
 
 from molorec.catalog import Catalog, RankingExample
 from molorec.engine import Engine
-from molorec.errors import BadInput
+from molorec.errors import BadAdapter, BadInput
 from molorec.evaluation.metrics import bootstrap_interval, ndcg, rank_of
+from molorec.mixture import adapters
+from molorec.mixture.adapters import Adapter
 from molorec.mixture.rule import DEFAULT_RULE
 from molorec.tuning import INSIDE, tune
 
@@ -72,6 +74,18 @@ class Evaluation:
     def system(self, name: str) -> SystemResult | None:
         """The result called ``name``, if it was run."""
         return next((result for result in self.systems if result.name == name), None)
+
+    @property
+    def verdict(self) -> str:
+        """Whether mixing helps, in words: only at a real mixture whose paired intervals are above both adapters alone."""
+        mixed = self.system("mixed")
+        if mixed is None:
+            return "one adapter: there is nothing to mix"
+        if not is_mixture(mixed.lam):
+            return f"entropy prefers the {'general' if mixed.lam > 0.5 else 'specific'} adapter alone"
+        if all(mixed.against[name][1] > 0 for name in ("general", "specific") if name in mixed.against):
+            return "mixing helps: it is above both adapters alone"
+        return "mixing is not shown to help: it is not surely above both adapters alone"
 
     @property
     def is_weak(self) -> bool:
@@ -146,6 +160,28 @@ def sweep(engine: Engine, examples: Sequence[RankingExample], lams: Sequence[flo
         rankings = [engine.rank(example, lam, rule) for example in examples]
         ranks = [ranking.rank_of(ranking.example.target) for ranking in rankings]
         yield lam, float(np.mean([ranking.entropy for ranking in rankings])), float(ndcg(ranks, 1).mean())
+
+
+def write_scores(evaluation: Evaluation, used: Sequence[Adapter]) -> None:
+    """Keep an evaluation on the cards of the adapters that took part; a weak pair is marked so, for the screen.
+
+    Raises
+    ------
+    BadAdapter : an adapter has no card.
+    """
+    popularity = evaluation.system("popularity")
+    without = next((adapter for adapter in used if adapter.card is None or adapter.folder is None), None)
+    if without:
+        raise BadAdapter(f"adapter '{without.name}' has no card to write scores to")
+    for adapter in used:
+        own = evaluation.system(adapter.card.role)
+        scores = {"domain": evaluation.domain, "split": evaluation.split, "setting": evaluation.setting, "n": len(own.rows),
+                  "ndcg@1": round(own.ndcg(1), 4), "ndcg@3": round(own.ndcg(3), 4),
+                  "popularity ndcg@1": round(popularity.ndcg(1), 4), "lists_sha256": evaluation.lists_sha256,
+                  "weak": evaluation.is_weak}
+        mixed = evaluation.system("mixed")
+        changes = {"tuned_lam": round(mixed.lam, 4)} if mixed and adapter.card.role == "specific" else {}
+        adapters.update_card(adapter.folder, scores=scores, **changes)
 
 
 def is_mixture(lam: float | None) -> bool:

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
@@ -23,6 +23,9 @@ RANK, ALPHA, DROPOUT = 16, 32, 0.05
 A_SEED = 2025
 SCHEMA = 1
 ROLES = ("general", "specific")
+
+# variants of LoRA that older configurations do not mention; refused if switched on
+_VARIANTS = ("use_qalora", "use_bdlora", "alora_invocation_tokens", "kasa_config", "corda_config", "eva_config")
 
 Factors = dict[str, tuple[Tensor, Tensor]]
 _CONFIG, _WEIGHTS, _CARD = "adapter_config.json", "adapter_model.safetensors", "molorec.json"
@@ -195,7 +198,7 @@ def card_text(card: Card) -> str:
     return (
         f"---\nbase_model: {card.base}\nlibrary_name: peft\ntags: [lora, recommendation, molorec]\n---\n"
         f"# MoLoRec adapter: {card.role}, {card.domain}\n\n"
-        f"A LoRA adapter (rank {RANK}, α {ALPHA}, all linear layers) for `{card.base}` ({card.base_revision}). "
+        f"A LoRA adapter of all linear layers for `{card.base}` ({card.base_revision}). "
         f"Role in a mixture: {card.role}.\n\n"
         f"Template `{card.template}`, objective: {card.objective}. {card.steps} steps in {card.seconds:.0f} s on "
         f"{card.device}.\n\n## Data\n{data}\n\nTerms of the data: {card.data_terms or 'not recorded'}\n\n"
@@ -209,8 +212,7 @@ def update_card(folder: Path | str, **changes: object) -> None:
     card = _card(folder)
     if card is None:
         raise BadAdapter(f"adapter '{folder.name}' has no {_CARD}")
-    for name, value in changes.items():
-        setattr(card, name, value)
+    card = replace(card, **changes)
     _write_json(folder / _CARD, asdict(card))
     (folder / "README.md").write_text(card_text(card), encoding="utf-8")
 
@@ -243,6 +245,10 @@ def _card(folder: Path) -> Card | None:
         card = Card(**content)
     except TypeError as error:
         raise BadAdapter(f"adapter '{folder.name}': its card is not as it should be ({error})") from error
+    for each in fields(Card):
+        value = getattr(card, each.name)
+        if not isinstance(value, each.type) and not (each.type in (float, float | None) and isinstance(value, int)):
+            raise BadAdapter(f"adapter '{folder.name}': its card has {each.name} = {value!r}")
     if card.role not in ROLES:
         raise BadAdapter(f"adapter '{folder.name}': its role is '{card.role}', not one of {', '.join(ROLES)}")
     return card
@@ -256,6 +262,10 @@ def _plain_settings(folder: Path, config: dict) -> tuple[int, float]:
         if value != plain and not (value in (None, {}, []) and plain in (None, {}, False)):
             raise BadAdapter(f"adapter '{folder.name}' uses {name} = {value!r}, which changes the maths of mixing; "
                              f"train it with {name} = {plain!r}")
+    variant = next((name for name in _VARIANTS if config.get(name)), None)
+    if variant:
+        raise BadAdapter(f"adapter '{folder.name}' uses {variant}, a variant of LoRA that mixing does not compute; train a "
+                         "plain LoRA adapter")
     rank, alpha = config.get("r"), config.get("lora_alpha")
     if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
         raise BadAdapter(f"adapter '{folder.name}': its rank is {rank!r}, not a whole number above 0")
@@ -279,7 +289,8 @@ def _factors(folder: Path, tensors: dict[str, Tensor], rank: int, shapes: Mappin
             if tuple(tensor.shape) != shape:
                 raise problem(f"{path} (lora_{letter}) has shape {tuple(tensor.shape)}, the base and rank {rank} need "
                               f"{shape}; it belongs to another base or rank")
-            if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
+            # as float32: what is finite in float64 may not be finite there
+            if not tensor.is_floating_point() or not bool(torch.isfinite(tensor.float()).all()):
                 raise problem(f"{path} (lora_{letter}) holds values that are not finite numbers")
             pair.append(tensor.float())
         factors[path] = (pair[0], pair[1])

@@ -24,13 +24,13 @@ def merge(stack: AdapterStack, lam, rule: str) -> Adapter:
     BadInput : λ is not one weight vector, or the rule does not fit the adapters.
     """
     mixing = Mixing(stack, lam, rule, "global")
-    weights = mixing.weights.float()
+    weights = mixing.weights.detach().to("cpu", torch.float32)
     if weights.ndim != 1:
         raise BadInput("an export has one λ; give one weight vector")
     rank, scale = stack.ranks[0], stack.scales[0]
     factors = {}
     for path in stack.paths:
-        a, b = (t.detach().float() for t in stack.pair(path))
+        a, b = (t.detach().to("cpu", torch.float32) for t in stack.pair(path))
         if rule == "sum":
             share = (weights * torch.tensor(stack.scales)).sqrt().repeat_interleave(torch.tensor(stack.ranks))
             factors[path] = (a * share[:, None], b * share)
@@ -54,6 +54,6 @@ def export(sources: list[Adapter], stack: AdapterStack, lam, rule: str, folder: 
     last = sources[-1].card
     if last:
         weights = [round(w, 6) for w in Mixing(stack, lam, rule, "global").weights.tolist()]
-        merged.card = replace(last, objective=f"mixture by rule '{rule}'", scores={}, steps=0, seconds=0.0, device="",
+        merged.card = replace(last, objective=f"mixture by rule '{rule}'", scores={}, steps=0, seconds=0.0, device="", tuned_lam=None,
                               data={"mixed from": ", ".join(f"{s.name} × {w}" for s, w in zip(sources, weights, strict=True))})
     return adapters.save(merged, folder, base_name, torch.float32)

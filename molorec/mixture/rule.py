@@ -74,7 +74,7 @@ def as_weights(lam: float | list[float] | tuple[float, ...] | Tensor, adapters: 
     """
     try:
         weights = torch.as_tensor(lam, dtype=torch.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise BadInput(f"λ = {lam!r} is not a number") from error
     if not bool(torch.isfinite(weights).all()):
         raise BadInput(f"λ = {lam} is not a finite number")
@@ -92,4 +92,4 @@ def as_weights(lam: float | list[float] | tuple[float, ...] | Tensor, adapters: 
         raise BadInput(f"λ = {lam} is outside 0 to 1")
     if bool(((weights.sum(-1) - 1).abs() > TOLERANCE).any()):
         raise BadInput(f"the weights {lam} sum to {weights.sum(-1).tolist()}, not to 1")
-    return weights
+    return weights.clamp(0, 1)  # a rounding error below 0 has no square root

@@ -87,6 +87,8 @@ def pack(prompt: Sequence[int], candidates: Sequence[Sequence[int]]) -> PackedTr
         raise BadInput("there are no candidates to rank")
     if not prompt:
         raise BadInput("the prompt is empty")
+    if not all(candidates):
+        raise BadInput("a candidate has no tokens")
     packed = PackedTrie(list(prompt), len(prompt), list(range(len(prompt))))
     packed.paths = [[] for _ in candidates]
     packed.twins = [1] * len(candidates)

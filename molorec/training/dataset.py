@@ -23,6 +23,7 @@ from molorec.ranking.trie import pack
 from molorec.training.transitions import Transitions
 
 NEVER = -1e4
+TRIES_A_ROW = 100
 
 
 @dataclass
@@ -187,7 +188,11 @@ class ListSampler:
         """The batch of a step; the same step always gives the same batch."""
         rng = np.random.default_rng([self.seed, step])
         collected = _Collector(self.length)
+        tries = 0
         while len(collected.rows) < self.rows:
+            tries += 1
+            if tries > TRIES_A_ROW * self.rows:
+                raise BadInput(f"lists of {NEGATIVES + 1} titles do not fit into rows of {self.length} tokens; give a greater --length")
             domain = self.domains[rng.choice(len(self.domains), p=self.shares)]
             sequence = domain.sequences[rng.choice(len(domain.sequences), p=domain.user_weights)]
             place = int(rng.integers(1, len(sequence)))
@@ -243,6 +248,8 @@ class _Collector:
         targets.append(label)
 
     def batch(self) -> Batch:
+        if not self.labels:
+            raise BadInput(f"no title fits into rows of {self.length} tokens; give a greater --length")
         tokens = torch.zeros(len(self.rows), self.length, dtype=torch.long)
         for i, row in enumerate(self.rows):
             tokens[i, : len(row)] = torch.tensor(row)

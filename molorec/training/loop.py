@@ -112,6 +112,7 @@ class Training:
         self._resume()
         if self.step == 0 and self.validation:
             self.best = self.validate()
+            self._save_adapter("best")  # the start counts: a training may only make it worse
         saved = time.monotonic()
         while self.step < self.recipe.steps:
             started = time.monotonic()

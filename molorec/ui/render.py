@@ -57,7 +57,7 @@ def tuning(step: TuningStep, stopped: bool = False) -> str:
     """Where tuning stands, with a progress bar."""
     share = 100 * step.prompts / step.total
     if step.settled:
-        state = f"<b>Done</b> · {escape(step.verdict)}"
+        state = f"<b>Done</b> · λ = {step.lam:.2f}: {escape(step.verdict)}"
     elif stopped:
         state = f"<b>Stopped</b> · best so far λ = {step.lam:.2f}"
     else:

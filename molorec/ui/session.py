@@ -56,7 +56,7 @@ def valid_lam(lam: object) -> float:
         raise BadInput(f"λ is {lam!r}; give a number from 0 to 1")
     try:
         return float(as_weights(float(lam))[0])
-    except ValueError:
+    except (TypeError, ValueError, OverflowError):
         raise BadInput(f"λ is {lam!r}; give a number from 0 to 1") from None
 
 

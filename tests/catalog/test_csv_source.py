@@ -1,0 +1,127 @@
+"""A domain from two CSV files: read, or refused with file, line and column."""
+
+import gzip
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from molorec.catalog import csv_source
+from molorec.errors import BadFile
+
+ITEMS = "item_id,title,extra\n1,\"Heat, the film\",x\n2,Alien,y\n"
+EVENTS = "user_id,item_id,timestamp_or_order\nu,1,5\nu,2,4.5\n"
+
+
+def read(tmp_path, items=ITEMS, events=EVENTS):
+    paths = tmp_path / "items.csv", tmp_path / "events.csv"
+    for path, content in zip(paths, (items, events), strict=True):
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return csv_source.read(*paths)
+
+
+def test_good_files(tmp_path):
+    source = read(tmp_path)
+    assert source.titles == {"1": "Heat, the film", "2": "Alien"}
+    assert source.events == [("u", "1", 5.0), ("u", "2", 4.5)]
+
+
+def test_gzip_and_byte_order_mark(tmp_path):
+    items, events = tmp_path / "i.csv.gz", tmp_path / "e.csv.gz"
+    items.write_bytes(gzip.compress(b"\xef\xbb\xbf" + ITEMS.encode()))
+    events.write_bytes(gzip.compress(EVENTS.encode()))
+    assert len(csv_source.read(items, events).events) == 2
+
+
+def test_without_times_the_order_of_lines_counts(tmp_path):
+    events = read(tmp_path, events="user_id,item_id\nu,2\nu,1\n").events
+    assert events[0][2] < events[1][2]
+
+
+@pytest.mark.parametrize(("items", "events", "file", "line", "column", "words"), [
+    ("id,title\n1,A\n", EVENTS, "items.csv", 1, "item_id", "missing"),
+    (ITEMS + "1,B,z\n", EVENTS, "items.csv", 4, "item_id", "second time"),
+    (ITEMS + ",B,z\n", EVENTS, "items.csv", 4, "item_id", "empty"),
+    (ITEMS + "3,B\n", EVENTS, "items.csv", 4, None, "2 values where the header has 3"),
+    (ITEMS, EVENTS + "u,9,6\n", "events.csv", 4, "item_id", "not in items.csv"),
+    (ITEMS, EVENTS + "u,1,soon\n", "events.csv", 4, "timestamp_or_order", "not a number"),
+    (ITEMS, EVENTS + "u,1,nan\n", "events.csv", 4, "timestamp_or_order", "not a number"),
+    (ITEMS, EVENTS + "u,1\0,5\n", "events.csv", 4, None, "NUL"),
+    (b"item_id,title\n1,\xff\xfe\n", EVENTS, "items.csv", None, None, "UTF-8"),
+    ("", EVENTS, "items.csv", None, None, "empty"),
+    ("item_id,title\n", EVENTS, "items.csv", None, None, "no items"),
+    (ITEMS, "user_id,item_id\n", "events.csv", None, None, "no interactions"),
+    ("item_id,title,title\n1,A,B\n", EVENTS, "items.csv", 1, "title", "twice"),
+])
+def test_bad_files_are_named_with_line_and_column(tmp_path, items, events, file, line, column, words):
+    with pytest.raises(BadFile, match=words) as caught:
+        read(tmp_path, items, events)
+    assert caught.value.file.endswith(file)
+    assert line is None or caught.value.line == line
+    assert caught.value.column == column
+
+
+def test_missing_and_broken_files(tmp_path):
+    read(tmp_path)
+    with pytest.raises(BadFile, match="no such file"):
+        csv_source.read(tmp_path / "none.csv", tmp_path / "events.csv")
+    broken = tmp_path / "broken.csv.gz"
+    broken.write_bytes(gzip.compress(ITEMS.encode())[:20])
+    with pytest.raises(BadFile, match="cannot be read"):
+        csv_source.read(broken, tmp_path / "events.csv")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200), st.booleans())
+def test_any_bytes_are_read_or_refused(tmp_path, content, as_items):
+    try:
+        source = read(tmp_path, content if as_items else ITEMS, EVENTS if as_items else content)
+    except BadFile:
+        return
+    assert source.titles and source.events
+
+
+@pytest.mark.parametrize(("limit", "words"), [({"csv_bytes": 20}, "larger than"), ({"csv_rows": 1}, "more than 1 rows"),
+                                              ({"title_characters": 5}, "title has 14 characters")])
+def test_files_beyond_the_limits_are_refused(tmp_path, monkeypatch, limit, words):
+    monkeypatch.setattr(csv_source, "LIMITS", replace(csv_source.LIMITS, **limit))
+    with pytest.raises(BadFile, match=words):
+        read(tmp_path)
+
+
+def test_a_small_archive_of_a_large_text_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_source, "LIMITS", replace(csv_source.LIMITS, csv_bytes=5_000))
+    items = tmp_path / "i.csv.gz"
+    items.write_bytes(gzip.compress(ITEMS.encode() + b"x" * 100_000))
+    assert items.stat().st_size < 5_000
+    with pytest.raises(BadFile, match="once unpacked"):
+        csv_source.read(items, tmp_path / "e.csv")
+
+
+def test_a_quote_that_never_ends_is_refused(tmp_path):
+    with pytest.raises(BadFile, match="well-formed CSV") as caught:
+        read(tmp_path, 'item_id,title\n1,"Heat\n')
+    assert caught.value.line
+
+
+def test_a_title_over_two_lines_does_not_upset_the_line_numbers(tmp_path):
+    with pytest.raises(BadFile) as caught:
+        read(tmp_path, 'item_id,title\n1,"He\nat"\n1,Again\n')
+    assert caught.value.line == 4
+
+
+def test_the_message_names_file_line_and_column(tmp_path):
+    with pytest.raises(BadFile) as caught:
+        read(tmp_path, events=EVENTS + "u,9,6\n")
+    assert str(caught.value).startswith(f"{tmp_path / 'events.csv'}, line 4, column 'item_id': item '9'")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text('u12,"\n\r\0é.-', max_size=60))
+def test_any_rows_below_a_good_header_are_read_or_refused(tmp_path, text):
+    try:
+        source = read(tmp_path, events="user_id,item_id,time\n" + text)
+    except BadFile:
+        return
+    assert source.events

@@ -1,0 +1,100 @@
+"""The stored lists are what the contract says, whoever draws them."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from molorec.catalog import prepare
+from molorec.catalog.lists import NEGATIVES, draw, lists_for
+from molorec.catalog.splits import is_held_out, split_of, user_order
+from molorec.errors import BadInput
+from molorec.titles import normalise
+from tests.conftest import source_data
+
+
+@pytest.fixture(scope="module")
+def domain():
+    return prepare("toybox", source_data(users=60))
+
+
+@pytest.mark.parametrize("setting", ["warm", "validation"])
+def test_a_list_is_the_target_and_29_that_were_never_chosen(domain, setting):
+    sequences = dict(zip(domain.users, domain.sequences, strict=True))
+    drawn = lists_for(domain, setting)
+    assert len(drawn) > 40
+    for stored in drawn:
+        sequence = sequences[stored.user]
+        negatives = [item for item in stored.candidates if item != stored.target]
+        assert len(negatives) == NEGATIVES and stored.candidates.count(stored.target) == 1
+        assert not set(negatives) & set(sequence)
+        assert len({domain.normal_forms[i] for i in stored.candidates}) == NEGATIVES + 1
+        assert len({domain.titles[i].encode()[:40] for i in stored.candidates}) == NEGATIVES + 1
+        assert stored.target == sequence[-1 if setting == "warm" else -2]
+        assert not any(domain.held_out[i] for i in stored.candidates)
+
+
+def test_held_out_items_appear_nowhere_in_validation(domain):
+    for stored in lists_for(domain, "validation"):
+        assert not any(domain.held_out[i] for i in [*stored.history, *stored.candidates])
+
+
+def test_drawing_again_gives_the_same_lists(domain):
+    assert lists_for(domain, "warm") == lists_for(domain, "warm")
+
+
+def test_target_places_are_spread_over_the_list(domain):
+    places = {stored.candidates.index(stored.target) for stored in lists_for(domain, "warm")}
+    assert len(places) > 15
+
+
+def test_one_item_in_twenty_is_held_out():
+    share = sum(is_held_out("movielens-1m", str(i)) for i in range(4000)) / 4000
+    assert 0.035 < share < 0.065
+
+
+def test_users_are_ordered_by_hash_and_split_by_place():
+    users = user_order([str(i) for i in range(1200)])
+    assert users == user_order(users[::-1]) and users != sorted(users)
+    assert [split_of(i) for i in (0, 100, 1100)] == ["tune", "quick", "full"]
+
+
+def test_a_warm_target_is_never_held_out_and_its_user_has_no_warm_list_otherwise(domain):
+    drawn = {stored.user for stored in lists_for(domain, "warm")}
+    last = {user: sequence[-1] for user, sequence in zip(domain.users, domain.sequences, strict=True)}
+    assert drawn == {user for user, item in last.items() if not domain.held_out[item]}
+    assert len(drawn) < len(domain.users)
+
+
+def test_new_item_lists_hold_held_out_items_only_and_a_history_without_any():
+    domain = prepare("toybox", source_data(users=60))
+    domain.held_out = [i % 2 == 0 for i in range(len(domain.item_ids))]
+    sequences = dict(zip(domain.users, domain.sequences, strict=True))
+    drawn = lists_for(domain, "new-item")
+    assert len(drawn) > 30
+    for stored in drawn:
+        sequence = sequences[stored.user]
+        assert all(domain.held_out[i] for i in stored.candidates)
+        assert stored.history == [i for i in sequence[: sequence.index(stored.target)] if not domain.held_out[i]]
+        assert not any(domain.held_out[i] for i in sequence[sequence.index(stored.target) + 1:])
+        assert set(stored.candidates) & set(sequence) == {stored.target}
+
+
+def test_a_domain_with_too_few_held_out_items_has_no_new_item_lists(domain):
+    assert 0 < sum(domain.held_out) <= NEGATIVES
+    assert lists_for(domain, "new-item") == []
+
+
+def test_the_same_title_or_the_same_first_40_bytes_never_stand_in_one_list():
+    long = "x" * 40
+    titles = ["Heat", "Heat [VHS]", "HEAT (1995)", long + "1", long + "2", "Alien"]
+    forms = [normalise(title) for title in titles]
+    drawn = draw(random.Random(0), list(range(6)), set(), 0, titles, forms, negatives=2)
+    assert 0 in drawn and 5 in drawn and len(set(drawn) & {3, 4}) == 1
+    with pytest.raises(BadInput, match="too small"):
+        draw(random.Random(0), list(range(6)), set(), 0, titles, forms, negatives=3)
+
+
+def test_another_setting_or_name_draws_other_lists(domain):
+    renamed = replace(domain, name="other")
+    assert lists_for(domain, "warm")[0].candidates != lists_for(renamed, "warm")[0].candidates

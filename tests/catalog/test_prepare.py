@@ -1,0 +1,60 @@
+"""From raw events to sequences."""
+
+from collections import Counter
+
+import pytest
+
+from molorec.catalog.prepare import core, prepare
+from molorec.catalog.records import SourceData
+from molorec.errors import BadInput
+from tests.conftest import source_data
+
+
+def test_ties_in_time_keep_the_order_of_the_source():
+    titles = {"a": "A", "b": "B", "c": "C"}
+    made = prepare("d", SourceData(titles, [("u", "c", 1.0), ("u", "a", 1.0), ("u", "b", 0.0)]), k=1)
+    assert [made.item_ids[i] for i in made.sequences[0]] == ["b", "c", "a"]
+
+
+def test_the_core_is_taken_until_nothing_changes():
+    # dropping w leaves item c with one event, dropping c leaves v with one event, and so on
+    sequences = {"u": ["a", "b"], "v": ["b", "c"], "w": ["c"], "x": ["a", "b"]}
+    assert core(sequences, 2) == {"u": ["a", "b"], "x": ["a", "b"]}
+
+
+def test_untitled_items_and_repeats_are_left_out_and_counted():
+    source = SourceData({"a": "A", "b": " nan ", "c": "C"}, [("u", "a", 1), ("u", "b", 2), ("u", "a", 3), ("u", "c", 4)])
+    made = prepare("d", source, k=1)
+    assert made.titles == ["A", "C"] and made.sequences == [[0, 1]]
+    assert any("without a title" in note for note in made.notes) and any("repeated" in note for note in made.notes)
+
+
+def test_too_little_data_says_so():
+    with pytest.raises(BadInput, match="--core"):
+        prepare("d", SourceData({"a": "A"}, [("u", "a", 1.0)]))
+
+
+def test_a_repeat_keeps_its_first_place():
+    source = SourceData({"a": "A", "b": "B"}, [("u", "a", 1.0), ("u", "b", 2.0), ("u", "a", 3.0)])
+    assert prepare("d", source, k=1).sequences == [[0, 1]]
+
+
+def test_every_user_and_item_of_a_five_core_has_five_events():
+    made = prepare("toybox", source_data(users=40, events=9))
+    counts = Counter(item for sequence in made.sequences for item in sequence)
+    assert min(map(len, made.sequences)) >= 5
+    assert min(counts.values()) >= 5 and set(counts) == set(range(len(made.item_ids)))
+
+
+def test_events_on_items_without_an_entry_are_left_out():
+    made = prepare("d", SourceData({"a": "A", "b": "B"}, [("u", "a", 1.0), ("u", "ghost", 2.0), ("u", "b", 3.0)]), k=1)
+    assert made.item_ids == ["a", "b"]
+
+
+def test_notes_of_the_reader_are_kept():
+    assert prepare("d", SourceData({"a": "A"}, [("u", "a", 1.0)], ["3 lines left out"]), k=1).notes == ["3 lines left out"]
+
+
+def test_nothing_but_untitled_items_is_bad_input():
+    with pytest.raises(BadInput, match="domain 'd'"):
+        prepare("d", SourceData({"a": "NaN"}, [("u", "a", 1.0)]), k=1)

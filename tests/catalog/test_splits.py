@@ -1,0 +1,34 @@
+"""Who is in which split, by a rule that anybody can follow."""
+
+import hashlib
+
+import pytest
+
+from molorec.catalog.splits import SPLITS, digest, is_held_out, positions_of, split_of, user_order
+
+
+def test_users_stand_in_the_order_of_their_hashes():
+    users = [str(i) for i in range(50)]
+    assert user_order(users) == sorted(users, key=lambda user: hashlib.sha256(user.encode()).digest())
+
+
+def test_every_position_is_in_exactly_the_split_whose_bounds_hold_it():
+    for position in (0, 99, 100, 1099, 1100, 10**6):
+        holding = [split for split in SPLITS
+                   if positions_of(split)[0] <= position and (positions_of(split)[1] is None or position < positions_of(split)[1])]
+        assert holding == [split_of(position)]
+
+
+def test_the_digest_is_the_whole_sha256():
+    assert digest("é") == int(hashlib.sha256("é".encode()).hexdigest(), 16)
+
+
+@pytest.mark.parametrize("domain", ["toybox", "movielens-1m"])
+def test_an_item_is_held_out_when_its_hash_says_so(domain):
+    for i in range(200):
+        assert is_held_out(domain, str(i)) == (int(hashlib.sha256(f"{domain}|{i}".encode()).hexdigest(), 16) % 20 == 0)
+
+
+def test_the_same_id_is_held_out_independently_in_two_domains():
+    held = [{i for i in range(400) if is_held_out(domain, str(i))} for domain in ("one", "two")]
+    assert held[0] and held[1] and held[0] != held[1]

@@ -1,0 +1,199 @@
+"""The catalogue: whole or not at all, and answers in words when asked for what is not there."""
+
+import hashlib
+import json
+import sqlite3
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from molorec.catalog import Catalog, SourceData, prepare
+from molorec.errors import BadInput, CatalogError
+from molorec.titles import normalise
+from tests.conftest import source_data
+
+
+def rows(catalog):
+    with sqlite3.connect(catalog.path) as db:
+        return [db.execute(f"select * from {table} order by 1, 2").fetchall() for table in ("domains", "items", "users", "lists")]
+
+
+def test_a_failing_add_leaves_the_catalogue_as_it_was(catalog, monkeypatch):
+    before = rows(catalog)
+    other = prepare("other", source_data(seed=1))
+    other.sequences[-1] = [object()]  # fails while the users are being written
+    monkeypatch.setattr("molorec.catalog.store.lists.lists_for", lambda *_: [])
+    monkeypatch.setattr("molorec.catalog.store._popularity", lambda domain: [0] * len(domain.item_ids))
+    with pytest.raises(TypeError):
+        catalog.add_domain(other)
+    assert rows(catalog) == before
+
+
+def test_a_taken_name_is_refused_unless_replaced(catalog):
+    smaller = prepare("toybox", source_data(users=110))
+    with pytest.raises(BadInput, match="--replace"):
+        catalog.add_domain(smaller)
+    assert catalog.add_domain(smaller, replace=True).users == 110
+    assert len(catalog.domains()) == 1
+
+
+@pytest.mark.parametrize("name", ["", "UPPER", "a b", "../x", "x" * 65])
+def test_unusable_names_are_refused(catalog, name):
+    made = prepare("toybox", source_data())
+    made.name = name
+    with pytest.raises(BadInput, match="no name for a domain"):
+        catalog.add_domain(made)
+
+
+def test_removing_takes_everything(catalog):
+    catalog.remove_domain("toybox")
+    assert rows(catalog) == [[], [], [], []]
+    with pytest.raises(BadInput, match="no domain 'toybox'"):
+        catalog.items("toybox")
+
+
+def test_search_finds_words_and_beginnings(catalog):
+    assert [item.title for item in catalog.search("toybox", "amber so")] == ["Amber Song (1950)"]
+    assert catalog.search("toybox", "  ") == []
+    for hostile in ('" OR *', "NEAR(", "title:x AND", "a'b", "(((", "*"):
+        catalog.search("toybox", hostile)
+
+
+def test_what_is_not_there_is_named(catalog):
+    with pytest.raises(BadInput, match="no domain 'nowhere'; there are: toybox"):
+        catalog.example("nowhere", "u1")
+    with pytest.raises(BadInput, match="no user 'nobody'"):
+        catalog.example("toybox", "nobody")
+    with pytest.raises(BadInput, match="no setting 'lukewarm'"):
+        catalog.example("toybox", "u1", "lukewarm")
+
+
+def test_tuning_prompts_carry_no_target(catalog):
+    assert all(example.target is None for example in catalog.examples("toybox", "tune"))
+    assert all(example.target in example.candidates for example in catalog.examples("toybox", "quick"))
+
+
+def test_training_sees_neither_the_last_two_events_nor_held_out_or_leaked_titles(catalog):
+    leaked = {normalise(item.title) for item in catalog.items("toybox")[:10]}
+    whole = catalog.training_sequences("toybox")
+    without = catalog.training_sequences("toybox", without_forms=leaked)
+    with sqlite3.connect(catalog.path) as db:
+        held_out = {title for (title,) in db.execute("select title from items where held_out = 1")}
+        events = sum(len(json.loads(s)) for (s,) in db.execute("select sequence from users"))
+    assert held_out and not held_out & {item.title for sequence in whole for item in sequence}
+    assert sum(map(len, whole)) <= events - 2 * 130
+    assert not leaked & {normalise(item.title) for sequence in without for item in sequence}
+
+
+def test_exported_lists_are_stable_and_in_prompt_order(catalog):
+    lines = [json.loads(line) for line in catalog.export_lists("toybox", "warm", "quick")]
+    example = catalog.example("toybox", lines[0]["user"])
+    assert set(lines[0]) == {"user", "setting", "target", "candidates"}
+    assert lines[0]["candidates"] == [item.item_id for item in example.candidates]
+    assert catalog.lists_sha256("toybox") == catalog.lists_sha256("toybox")
+
+
+def test_threads_share_a_catalogue(catalog):
+    users = catalog.users("toybox", "quick")
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda user: catalog.example("toybox", user).user, users * 3))
+    assert found == users * 3
+
+
+def test_a_file_that_is_no_catalogue_is_an_error_in_words(tmp_path):
+    path = tmp_path / "catalog.db"
+    path.write_bytes(b"this is not a database, and never was" * 100)
+    with pytest.raises(CatalogError, match="MOLOREC_HOME"):
+        Catalog(path)
+
+
+def test_a_newer_schema_is_not_touched(tmp_path):
+    path = tmp_path / "catalog.db"
+    with sqlite3.connect(path) as db:
+        db.execute("pragma user_version = 99")
+    with pytest.raises(CatalogError, match="newer"):
+        Catalog(path)
+
+
+def test_a_failing_replace_keeps_the_old_domain(catalog, monkeypatch):
+    before = rows(catalog)
+    smaller = prepare("toybox", source_data(users=110))
+    monkeypatch.setattr("molorec.catalog.store._popularity", lambda domain: [object()] * len(domain.item_ids))
+    with pytest.raises((CatalogError, sqlite3.Error)):
+        catalog.add_domain(smaller, replace=True)
+    assert rows(catalog) == before
+    assert catalog.search("toybox", "amber")
+
+
+def test_accents_do_not_matter_in_a_search_and_other_domains_do_not_answer(catalog):
+    titles = {"1": "Amélie (2001)", "2": "Crème Brûlée"}
+    events = [(f"u{u}", item, float(i)) for u in range(3) for i, item in enumerate(titles)]
+    catalog.add_domain(prepare("cinema", SourceData(titles, events), 1))
+    for text in ("amelie", "AMÉLIE", "ame\u0301lie", "amé"):
+        assert [item.item_id for item in catalog.search("cinema", text)] == ["1"]
+    assert catalog.search("toybox", "amelie") == []
+    catalog.remove_domain("cinema")
+    assert catalog.search("cinema", "amelie") == []
+
+
+def test_a_search_gives_at_most_so_many(catalog):
+    assert len(catalog.search("toybox", "song", limit=3)) == 3
+
+
+@pytest.mark.parametrize("ask", [lambda c: c.users("toybox", setting="lukewarm"), lambda c: c.random_user("toybox", "lukewarm"),
+                                 lambda c: list(c.export_lists("toybox", "lukewarm"))])
+def test_a_setting_that_is_none_is_refused_wherever_it_is_given(catalog, ask):
+    with pytest.raises(BadInput, match="no setting 'lukewarm'; choose one of: warm, validation, new-item"):
+        ask(catalog)
+
+
+def test_a_user_without_a_list_in_the_setting_is_named(catalog):
+    with pytest.raises(BadInput, match="user 'u1' of 'toybox' has no list in the setting 'new-item'"):
+        catalog.example("toybox", "u1", "new-item")
+
+
+def test_an_empty_catalogue_says_how_to_get_data(tmp_path):
+    with pytest.raises(BadInput, match="molorec domains fetch"):
+        Catalog(tmp_path / "new" / "catalog.db").domain("toybox")
+
+
+def test_an_item_is_found_by_id(catalog):
+    assert catalog.item("toybox", "i0").title == "Amber Song (1950)"
+    with pytest.raises(BadInput, match="no item 'i999'"):
+        catalog.item("toybox", "i999")
+
+
+def test_splits_share_no_user(catalog):
+    tune, quick, full = (set(catalog.users("toybox", split)) for split in ("tune", "quick", "full"))
+    assert tune and quick and not full and not tune & quick
+    assert tune | quick == set(catalog.users("toybox"))
+
+
+def test_users_come_in_the_same_order_with_and_without_a_limit(catalog):
+    assert catalog.users("toybox", "quick", limit=5) == catalog.users("toybox", "quick")[:5]
+
+
+def test_popularity_counts_training_events_only(catalog):
+    counted = Counter(item.item_id for sequence in catalog.training_sequences("toybox") for item in sequence)
+    assert {item: n for item, n in catalog.popularity("toybox").items() if n} == dict(counted)
+
+
+def test_the_lists_hash_is_that_of_the_exported_file(catalog):
+    content = "".join(line + "\n" for line in catalog.export_lists("toybox", "warm", "quick"))
+    assert catalog.lists_sha256("toybox", "warm", "quick") == hashlib.sha256(content.encode()).hexdigest()
+
+
+def test_another_process_sees_what_was_added(catalog):
+    assert Catalog(catalog.path).examples("toybox", "quick") == catalog.examples("toybox", "quick")
+
+
+def test_a_catalogue_in_a_place_that_is_a_folder_is_an_error_in_words(tmp_path):
+    with pytest.raises(CatalogError, match="cannot be used"):
+        Catalog(tmp_path)
+
+
+def test_shared_titles_are_counted_by_normal_form(catalog):
+    events = [("u", "1", 1.0), ("u", "2", 2.0)]
+    catalog.add_domain(prepare("cinema", SourceData({"1": "The Amber Song [DVD]", "2": "Nothing Alike"}, events), 1))
+    assert catalog.shared_titles("cinema", "toybox") == 1

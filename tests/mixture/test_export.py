@@ -1,0 +1,77 @@
+"""One exported adapter does what the live mixture does."""
+
+import pytest
+import torch
+
+from molorec.errors import BadInput
+from molorec.mixture import adapters, export
+from molorec.mixture.rule import RULES
+from tests.conftest import card_for, random_adapter
+
+TOKENS = torch.arange(5, 25)[None]
+
+
+def logits(base, stack, lam, rule="sum"):
+    with torch.no_grad(), stack.at(lam, rule):
+        return base.model(input_ids=TOKENS).logits
+
+
+def pair(base, ranks=(4, 4), alphas=(8.0, 8.0)):
+    cards = (card_for(base, "general", "general"), card_for(base, "specific", "toybox", tuned_lam=0.3))
+    return [random_adapter(base.shapes, rank, alpha, seed, card=card)
+            for seed, (rank, alpha, card) in enumerate(zip(ranks, alphas, cards, strict=True), start=1)]
+
+
+def reloaded(base, sources, lam, rule, tmp_path):
+    folder = export.export(sources, adapters.stack(sources), lam, rule, tmp_path / "merged", base.name)
+    return adapters.read(folder, base.shapes, base.sha256, base.prompter.fingerprint())
+
+
+def assert_same(one, other):
+    assert ((one - other).abs().max() / other.abs().max()).item() <= 1e-5
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("lam", [0.0, 0.3, 1.0])
+def test_the_export_is_the_live_mixture(base, tmp_path, rule, lam):
+    sources = pair(base)
+    merged = reloaded(base, sources, lam, rule, tmp_path)
+    assert merged.rank == (8 if rule == "sum" else 4)
+    assert merged.scale == (1 if rule == "sum" else 2)
+    live = logits(base, adapters.stack(sources).eval(), lam, rule)
+    assert_same(logits(base, adapters.stack([merged]).eval(), 1.0), live)
+
+
+@pytest.mark.parametrize(("rule", "ranks", "alphas"), [
+    ("sum", (4, 2), (8.0, 16.0)), ("peft_linear", (4, 4), (8.0, 2.0)),
+])
+def test_unequal_adapters_are_exported_exactly(base, tmp_path, rule, ranks, alphas):
+    sources = pair(base, ranks, alphas)
+    merged = reloaded(base, sources, 0.4, rule, tmp_path)
+    live = logits(base, adapters.stack(sources).eval(), 0.4, rule)
+    assert_same(logits(base, adapters.stack([merged]).eval(), 1.0), live)
+
+
+def test_product_refuses_unequal_scales(base):
+    with pytest.raises(BadInput, match="one scale"):
+        export.merge(adapters.stack(pair(base, alphas=(8.0, 2.0))), 0.4, "product")
+
+
+def test_an_export_has_one_lam(base):
+    with pytest.raises(BadInput, match="one λ"):
+        export.merge(adapters.stack(pair(base)), [[0.5, 0.5], [0.1, 0.9]], "sum")
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_lam_just_beyond_an_end_exports_finite_weights(base, rule):
+    merged = export.merge(adapters.stack(pair(base)), 1.00005, rule)
+    assert all(bool(t.isfinite().all()) for factors in merged.factors.values() for t in factors)
+
+
+def test_the_card_says_what_was_mixed_and_keeps_no_lam(base, tmp_path):
+    merged = reloaded(base, pair(base), 0.25, "sum", tmp_path)
+    assert merged.card.data["mixed from"] == "general × 0.25, toybox × 0.75"
+    assert "rule 'sum'" in merged.card.objective
+    assert merged.card.tuned_lam is None  # it was tuned for the pair
+    text = (tmp_path / "merged" / "README.md").read_text()
+    assert "rank 4" not in text and "rank 16" not in text  # of the merged adapter, the rank is 8

@@ -1,0 +1,87 @@
+"""A base model is loaded and wrapped, or refused in words."""
+
+import huggingface_hub
+import pytest
+import torch
+
+from molorec import backbone
+from molorec.errors import BadInput, FetchError
+from molorec.mixture.layer import MixtureLinear, attach
+from tests.conftest import pico_model, pico_tokenizer
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A pico model as transformers saves it."""
+    tokenizer = pico_tokenizer()
+    pico_model(vocabulary=len(tokenizer)).save_pretrained(tmp_path / "pico")
+    tokenizer.save_pretrained(tmp_path / "pico")
+    return tmp_path / "pico"
+
+
+def test_a_saved_model_loads_wrapped_and_frozen(folder):
+    base = backbone.load(folder, dtype="float32")
+    assert base.name == "pico" and base.revision == "local" and len(base.sha256) == 64
+    assert base.dtype == torch.float32 and not base.model.training
+    assert len(base.shapes) == 2 * 7
+    assert not any(parameter.requires_grad for parameter in base.model.parameters())
+
+
+def test_the_head_stays_as_it_is():
+    base = backbone.wrap(pico_model(), pico_tokenizer(), "pico", "random", "0")
+    assert isinstance(base.model.lm_head, torch.nn.Linear)
+    assert "lm_head" not in base.shapes
+
+
+def test_attaching_twice_wraps_once():
+    model = pico_model()
+    paths = attach(model)
+    assert attach(model) == paths
+    assert not any(isinstance(module.base, MixtureLinear) for module in model.modules() if isinstance(module, MixtureLinear))
+
+
+def test_a_folder_without_weights_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="safetensors"):
+        backbone.load(tmp_path)
+
+
+def test_damaged_weights_are_refused_in_words(folder):
+    (folder / "model.safetensors").write_bytes(b"\x00" * 100)
+    with pytest.raises(BadInput, match="can be loaded"):
+        backbone.load(folder, dtype="float32")
+
+
+def test_weights_without_a_model_around_them_are_refused(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(BadInput, match="can be loaded"):
+        backbone.load(tmp_path)
+
+
+def test_an_unknown_dtype_is_refused_before_anything_is_loaded(tmp_path, monkeypatch):
+    with pytest.raises(BadInput, match="no dtype 'float7'; choose one of: bfloat16, float32"):
+        backbone.load(tmp_path, dtype="float7")
+    monkeypatch.setenv("MOLOREC_DTYPE", "float8")
+    with pytest.raises(BadInput, match="float8"):
+        backbone.load(tmp_path)
+
+
+@pytest.mark.parametrize("error", [OSError("no route\nto host"), ConnectionError()])
+def test_a_hub_that_cannot_be_reached_is_said_in_one_line(monkeypatch, error):
+    def offline(*_, **__):
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    with pytest.raises(FetchError, match="'someone/model' is no folder here and could not be fetched") as caught:
+        backbone.load("someone/model")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_that_can_be_no_model_is_bad_input():
+    with pytest.raises(BadInput, match="neither a folder here nor"):
+        backbone.load("not/a/model name")
+
+
+def test_a_hub_model_without_safetensors_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(tmp_path))
+    with pytest.raises(BadInput, match="on the hub"):
+        backbone.load("someone/model")

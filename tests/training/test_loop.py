@@ -1,0 +1,147 @@
+"""Training: it learns, it survives a kill, it keeps the best."""
+
+import pytest
+import torch
+
+from molorec.errors import BadInput
+from molorec.mixture import adapters
+from molorec.prompts import template
+from molorec.ranking.scorer import log_probabilities
+from molorec.ranking.trie import pack
+from molorec.training import objectives
+from molorec.training.dataset import ListSampler, WindowSampler, load_domain
+from molorec.training.loop import Recipe, Training
+from tests.conftest import card_for
+
+
+@pytest.fixture
+def data(catalog, base):
+    return load_domain(catalog, "toybox", base.prompter, smoothing=0.5)[0]
+
+
+def training(base, data, folder, recipe, **more):
+    return Training(base, [data], [1.0], template(recipe.template), recipe, folder, card_for(base, "specific", "toybox"), **more)
+
+
+def parameters(run):
+    return torch.cat([p.detach().flatten() for p in run.stack.parameters()])
+
+
+@pytest.mark.parametrize("style", ["open", "listed"])
+@pytest.mark.parametrize("objective", ["listwise", "lm"])
+def test_every_template_and_objective_trains(base, data, tmp_path, style, objective):
+    recipe = Recipe(template=style, objective=objective, steps=8, rows=4, length=500 if style == "listed" else 120,
+                    warmup=1, learning_rate=0.02)
+    losses = [progress.loss for progress in training(base, data, tmp_path, recipe).run()]
+    assert len(losses) == 8
+    assert min(losses[4:]) < losses[0]
+
+
+class Fixed:
+    """The same few batches again and again: 32 examples to learn by heart."""
+
+    def __init__(self, sampler, batches):
+        self.batches = [sampler.batch(step) for step in range(batches)]
+
+    def batch(self, step):
+        return self.batches[step % len(self.batches)]
+
+
+def test_32_examples_are_learned_by_heart(base, catalog, tmp_path):
+    hard = load_domain(catalog, "toybox", base.prompter, smoothing=0.0)[0]
+    recipe = Recipe(template="listed", steps=140, rows=8, length=420, learning_rate=0.02, warmup=5, cooldown=0.3)
+    run = training(base, hard, tmp_path, recipe)
+    run.stack.dropout = 0.0  # learning by heart, nothing else
+    run.sampler = Fixed(run.sampler, 4)
+    losses = [progress.loss for progress in run.run(checkpoint_every_seconds=1e9)]
+    assert sum(losses[:4]) / 4 > 2
+    assert sum(losses[-4:]) / 4 < 0.1
+
+
+def test_a_killed_training_goes_on_to_the_same_result(base, data, tmp_path):
+    recipe = Recipe(steps=6, rows=2, length=100, warmup=1)
+    straight = training(base, data, tmp_path / "straight", recipe)
+    for _ in straight.run():
+        pass
+    killed = training(base, data, tmp_path / "killed", recipe)
+    for progress in killed.run(checkpoint_every_seconds=0):
+        if progress.step == 3:
+            break
+    resumed = training(base, data, tmp_path / "killed", recipe)
+    steps = [progress.step for progress in resumed.run()]
+    assert steps == [4, 5, 6] or steps == [3, 4, 5, 6]
+    assert torch.allclose(parameters(resumed), parameters(straight), atol=1e-6)
+
+
+def test_another_recipe_does_not_go_on_from_a_checkpoint(base, data, tmp_path):
+    for _ in training(base, data, tmp_path, Recipe(steps=1, rows=1, length=80)).run():
+        pass
+    with pytest.raises(BadInput, match="rows"):
+        next(training(base, data, tmp_path, Recipe(steps=1, rows=2, length=80)).run())
+
+
+def test_the_best_checkpoint_is_kept_and_says_what_it_is(base, data, catalog, tmp_path):
+    examples = catalog.examples("toybox", "quick", "validation", limit=6)
+    recipe = Recipe(steps=12, rows=4, length=120, learning_rate=0.02, warmup=1, validate_every=3)
+    run = training(base, data, tmp_path, recipe, validation=examples)
+    seen = [progress.validation for progress in run.run() if progress.validation is not None]
+    assert run.best <= min(seen)
+    adapter = adapters.read(tmp_path / "best", base.shapes, base.sha256, base.prompter.fingerprint())
+    assert adapter.card.role == "specific" and adapter.card.steps in (3, 6, 9, 12)
+    assert "toybox" in (tmp_path / "best" / "README.md").read_text()
+
+
+def test_a_warm_start_begins_where_the_other_ended(base, data, tmp_path):
+    start = adapters.new(base.shapes, seed=7)
+    run = training(base, data, tmp_path, Recipe(steps=1), init_from=start)
+    path = run.stack.paths[0]
+    assert torch.equal(run.stack.pair(path)[0], start.factors[path][0])
+
+
+def test_every_adapter_of_a_base_starts_from_the_same_a(base):
+    one, two = adapters.new(base.shapes), adapters.new(base.shapes)
+    assert all(torch.equal(one.factors[path][0], two.factors[path][0]) for path in base.shapes)
+    assert all(not two.factors[path][1].any() for path in base.shapes)
+
+
+def test_listwise_loss_is_the_rankings_own_log_probability(base, catalog):
+    hard = load_domain(catalog, "toybox", base.prompter)[0]
+    sampler = ListSampler([hard], [1.0], template("listed"), "listwise", rows=1, length=600, seed=3)
+    batch = sampler.batch(0)
+    with torch.no_grad():
+        hidden = base.model.base_model(input_ids=batch.tokens, use_cache=False).last_hidden_state
+        value = float(objectives.loss(batch, hidden, base.model.get_output_embeddings().weight))
+    # the same list, read back from the row's tokens: 30 titles between the two headings, then the answer
+    prompter = base.prompter
+    row = batch.tokens[0].tolist()
+    ask = prompter.encode(template("listed").before_answer)
+    end = next(i for i in range(len(row)) if row[i : i + len(ask)] == ask) + len(ask)
+    opening = prompter.encode(template("listed").before_candidates)
+    begin = next(i for i in range(len(row)) if row[i : i + len(opening)] == opening) + len(opening)
+    titles, title = [], []
+    for token in row[begin : end - len(ask)]:
+        title.append(token)
+        if token == prompter.terminator:
+            titles.append(tuple(title))
+            title = []
+    assert len(titles) == 30
+    answer = next(i for i, t in enumerate(titles) if row[end : end + len(t)] == list(t))
+    with torch.no_grad():
+        logs = log_probabilities(base.model, [pack(row[:end], titles)])[0]
+    assert abs(value + float(logs[answer])) < 1e-4
+
+
+def test_a_step_always_has_the_same_batch_and_root_labels_are_distributions(data):
+    sampler = WindowSampler([data], [1.0], template("open"), "listwise", rows=3, length=100, seed=0)
+    one, two = sampler.batch(5), sampler.batch(5)
+    assert torch.equal(one.tokens, two.tokens)
+    _, _, offsets, targets = one.roots[0]
+    assert torch.allclose(targets.sum(1), torch.ones(len(targets)), atol=1e-5)
+    assert not targets[offsets < -100].any()  # nothing that has been seen already
+
+
+def test_titles_of_target_domains_are_never_learned(catalog, base):
+    forms = {"amber song", "basin song"}
+    data, removed = load_domain(catalog, "toybox", base.prompter, without_forms=forms)
+    assert removed == 2
+    assert not any(item.title.startswith(("Amber Song", "Basin Song")) for item in data.items)

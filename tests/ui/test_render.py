@@ -1,0 +1,86 @@
+"""Every view escapes what comes from data, and shows what it was given."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from molorec.catalog import Item, RankingExample
+from molorec.engine import RankedItem, Ranking
+from molorec.explaining import Explanation
+from molorec.ui import render
+
+PAYLOAD = "<img src=x onerror=window.__xss=1>"
+EVIL, PLAIN = Item("e'\"><b>", PAYLOAD), Item("p", "Amber Song (1950)")
+
+
+def result(target=EVIL, probabilities=(0.75, 0.25)) -> Ranking:
+    example = RankingExample("toybox", (EVIL,), (EVIL, PLAIN), target)
+    items = (RankedItem(1, EVIL, probabilities[0]), RankedItem(2, PLAIN, probabilities[1]))
+    return Ranking(example, items, 0.5, 0.25, "sum", 0.1)
+
+
+def step(**changes):
+    facts = {"lam": 0.4, "entropy": 1.0, "entropy_start": 1.1, "lam_low": 0.3, "lam_high": 0.5, "prompts": 5,
+             "total": 20, "seconds": 1.0, "settled": False, "verdict": PAYLOAD}
+    return SimpleNamespace(**{**facts, **changes})
+
+
+VIEWS = {
+    "history": lambda: render.history([EVIL, PLAIN]),
+    "candidates": lambda: render.candidates([EVIL, PLAIN]),
+    "ranking": lambda: render.ranking(result(), {EVIL.item_id: 2}, truth=True),
+    "tuning": lambda: render.tuning(step(settled=True)),
+    "reason": lambda: render.reason(Explanation(PAYLOAD, (EVIL,), done=True)),
+    "reason being written": lambda: render.reason(Explanation(PAYLOAD, (EVIL,))),
+    "refused reason": lambda: render.reason(Explanation("text", (), problem=f"it names '{PAYLOAD}'", done=True)),
+    "note": lambda: render.note(PAYLOAD),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_title_never_becomes_markup(view):
+    made = VIEWS[view]()
+    assert "&lt;img src=x" in made
+    assert "<img" not in made
+
+
+def test_the_ranking_shows_ranks_probabilities_and_movement():
+    made = render.ranking(result(), {EVIL.item_id: 2, PLAIN.item_id: 1}, truth=False)
+    assert "up 1" in made and "down 1" in made
+    assert "75.0%" in made and "25.0%" in made
+    assert "chosen next" not in made
+    assert "unchanged" in render.ranking(result(), {}, truth=False)
+
+
+def test_the_truth_is_marked_only_when_it_is_asked_for():
+    assert render.ranking(result(target=PLAIN), {}, truth=True).count("chosen next") == 1
+    assert "chosen next" not in render.ranking(result(target=None), {}, truth=True)
+
+
+@pytest.mark.parametrize("probabilities", [(1.0, 0.0), (0.9999, 0.0001), (0.0, 0.0)])
+def test_small_probabilities_are_not_shown_as_none(probabilities):
+    assert "&lt;0.1%" in render.ranking(result(probabilities=probabilities), {}, truth=False)
+
+
+def test_a_long_history_shows_its_end_and_says_how_much_there_is_before():
+    items = [Item(str(i), f"Title {i}") for i in range(14)]
+    made = render.history(items)
+    assert "4 earlier choices" in made and "start='5'" in made
+    assert "Title 13<" in made and "Title 3<" not in made
+    assert "No history" in render.history([])
+
+
+def test_the_status_says_what_is_mixed():
+    assert "25% general + 75% specific" in render.ranking_status(result(), pair=True)
+    assert "nothing to mix" in render.ranking_status(result(), pair=False)
+
+
+def test_tuning_says_where_it_stands():
+    assert "width:25%" in render.tuning(step()) and "5 of 20 prompts" in render.tuning(step())
+    assert "Stopped" in render.tuning(step(), stopped=True)
+    assert "width:100%" in render.tuning(step(settled=True))
+
+
+def test_a_refused_text_is_not_shown():
+    made = render.reason(Explanation("they like secret things", (), problem="it runs in circles", done=True))
+    assert "secret" not in made and "it runs in circles" in made

@@ -1,0 +1,98 @@
+"""What the screen's events do, without a screen."""
+
+import shutil
+
+import pytest
+
+from molorec.errors import BadInput
+from molorec.mixture import adapters
+from molorec.ui import session
+from molorec.ui.session import View
+
+
+@pytest.fixture
+def view(engine):
+    return View(domain="toybox", user=engine.catalog.users("toybox", "quick")[0])
+
+
+@pytest.mark.parametrize(("lam", "number"), [(0, 0), (1, 1), (0.25, 0.25), ("0.5", 0.5)])
+def test_a_number_from_0_to_1_is_a_lam(lam, number):
+    assert session.valid_lam(lam) == number
+
+
+@pytest.mark.parametrize("lam", [9, -0.5, float("nan"), "nan", "inf", "abc", "", None, True, False])
+def test_anything_else_is_refused(lam):
+    with pytest.raises(BadInput, match="λ"):
+        session.valid_lam(lam)
+
+
+def test_the_first_ranking_has_nothing_to_compare_with(engine, view):
+    ranking = session.rank(engine, view)
+    assert view.before == {}
+    assert view.ranks == {ranked.item.item_id: ranked.rank for ranked in ranking.items}
+
+
+def test_a_change_of_lam_remembers_the_ranks_before_it(engine, view):
+    view.lam = 0.0
+    session.rank(engine, view)
+    at_0 = view.ranks
+    view.lam = 1.0
+    session.rank(engine, view)
+    assert view.before == at_0 != view.ranks
+    session.rank(engine, view)  # the same ranking again: the movement stays on screen
+    assert view.before == at_0
+
+
+def test_another_user_starts_afresh(engine, view):
+    view.lam = 0.0
+    session.rank(engine, view)
+    view.user = engine.catalog.users("toybox", "quick")[1]
+    session.rank(engine, view)
+    assert view.before == {}
+
+
+@pytest.mark.parametrize("user", ["nobody", "", "  ", None, "<img src=x>"])
+def test_an_unknown_user_is_refused(engine, user):
+    with pytest.raises(BadInput, match="user"):
+        session.rank(engine, View(domain="toybox", user=user))
+
+
+def test_spaces_around_a_user_id_do_not_matter(engine, view):
+    assert session.example_of(engine, View(domain="toybox", user=f" {view.user} ")).user == view.user
+
+
+def test_sample_users_are_described_by_their_latest_choice(engine):
+    samples = session.sample_users(engine, "toybox")
+    assert len(samples) == session.SAMPLE_USERS
+    for label, user in samples:
+        assert user in label and engine.catalog.example("toybox", user).history[-1].title in label
+
+
+def test_auto_prefers_what_this_visitor_tuned_to_what_is_kept(engine, adapter_folder):
+    with pytest.raises(BadInput, match="Auto-tune"):
+        session.auto_lam(engine, "toybox", {})
+    adapters.update_card(adapter_folder / "toybox", tuned_lam=0.7)
+    engine.forget("toybox")
+    assert session.auto_lam(engine, "toybox", {}) == 0.7
+    assert session.auto_lam(engine, "toybox", {"toybox": 0.0}) == 0.0
+    shutil.rmtree(adapter_folder / "toybox")
+    engine.forget("toybox")
+    with pytest.raises(BadInput):
+        session.auto_lam(engine, "toybox", {})
+
+
+def test_an_explanation_is_evidence_piece_by_piece_and_then_text(engine, view):
+    pieces, texts = [], []
+    for found, text in session.explain(engine, view):
+        assert not (text is None and texts)  # all evidence comes first
+        pieces.append(len(found))
+        texts += [text] if text else []
+    assert pieces == sorted(pieces) and pieces[0] == 1
+    assert texts[-1].done
+
+
+def test_any_candidate_can_be_explained(engine, view):
+    example = session.example_of(engine, view)
+    chosen = example.candidates[7]
+    (piece,), _ = next(session.explain(engine, view, chosen.item_id))
+    assert piece.probability == engine.rank(example, view.lam).probabilities()[7]
