@@ -37,7 +37,8 @@ def test_attaching_twice_wraps_once():
     model = pico_model()
     paths = attach(model)
     assert attach(model) == paths
-    assert not any(isinstance(module.base, MixtureLinear) for module in model.modules() if isinstance(module, MixtureLinear))
+    wrapped = [module for module in model.modules() if isinstance(module, MixtureLinear)]
+    assert len(wrapped) == len(paths) and not any(isinstance(module.base, MixtureLinear) for module in wrapped)
 
 
 def test_a_folder_without_weights_is_refused(tmp_path):

@@ -23,7 +23,8 @@ def test_the_core_is_taken_until_nothing_changes():
 
 
 def test_untitled_items_and_repeats_are_left_out_and_counted():
-    source = SourceData({"a": "A", "b": " nan ", "c": "C"}, [("u", "a", 1), ("u", "b", 2), ("u", "a", 3), ("u", "c", 4)])
+    source = SourceData({"a": "A", "b": " nan ", "c": "C"},
+                        [("u", "a", 1), ("u", "b", 2), ("u", "a", 3), ("u", "c", 4)])
     made = prepare("d", source, k=1)
     assert made.titles == ["A", "C"] and made.sequences == [[0, 1]]
     assert any("without a title" in note for note in made.notes) and any("repeated" in note for note in made.notes)
@@ -40,7 +41,7 @@ def test_a_repeat_keeps_its_first_place():
 
 
 def test_every_user_and_item_of_a_five_core_has_five_events():
-    made = prepare("toybox", source_data(users=40, events=9))
+    made = prepare("toybox", source_data(users=50, events=10))
     counts = Counter(item for sequence in made.sequences for item in sequence)
     assert min(map(len, made.sequences)) >= 5
     assert min(counts.values()) >= 5 and set(counts) == set(range(len(made.item_ids)))
@@ -52,7 +53,8 @@ def test_events_on_items_without_an_entry_are_left_out():
 
 
 def test_notes_of_the_reader_are_kept():
-    assert prepare("d", SourceData({"a": "A"}, [("u", "a", 1.0)], ["3 lines left out"]), k=1).notes == ["3 lines left out"]
+    source = SourceData({"a": "A"}, [("u", "a", 1.0)], ["3 lines left out"])
+    assert prepare("d", source, k=1).notes == ["3 lines left out"]
 
 
 def test_nothing_but_untitled_items_is_bad_input():

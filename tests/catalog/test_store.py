@@ -16,7 +16,8 @@ from tests.conftest import source_data
 
 def rows(catalog):
     with sqlite3.connect(catalog.path) as db:
-        return [db.execute(f"select * from {table} order by 1, 2").fetchall() for table in ("domains", "items", "users", "lists")]
+        return [db.execute(f"select * from {table} order by 1, 2").fetchall()
+                for table in ("domains", "items", "users", "lists")]
 
 
 def test_a_failing_add_leaves_the_catalogue_as_it_was(catalog, monkeypatch):
@@ -141,7 +142,8 @@ def test_a_search_gives_at_most_so_many(catalog):
     assert len(catalog.search("toybox", "song", limit=3)) == 3
 
 
-@pytest.mark.parametrize("ask", [lambda c: c.users("toybox", setting="lukewarm"), lambda c: c.random_user("toybox", "lukewarm"),
+@pytest.mark.parametrize("ask", [lambda c: c.users("toybox", setting="lukewarm"),
+                                 lambda c: c.random_user("toybox", "lukewarm"),
                                  lambda c: list(c.export_lists("toybox", "lukewarm"))])
 def test_a_setting_that_is_none_is_refused_wherever_it_is_given(catalog, ask):
     with pytest.raises(BadInput, match="no setting 'lukewarm'; choose one of: warm, validation, new-item"):

@@ -145,3 +145,19 @@ def test_titles_of_target_domains_are_never_learned(catalog, base):
     data, removed = load_domain(catalog, "toybox", base.prompter, without_forms=forms)
     assert removed == 2
     assert not any(item.title.startswith(("Amber Song", "Basin Song")) for item in data.items)
+
+
+def test_a_training_that_only_makes_it_worse_keeps_the_start(base, data, catalog, tmp_path):
+    examples = catalog.examples("toybox", "quick", "validation", limit=3)
+    run = training(base, data, tmp_path, Recipe(steps=2, rows=1, length=80, validate_every=1), validation=examples)
+    worse = iter([1.0, 2.0, 3.0])
+    run.validate = lambda: next(worse)
+    assert [progress.best for progress in run.run()] == [1.0, 1.0]
+    kept = adapters.read(tmp_path / "best", base.shapes)
+    assert kept.card.steps == 0 and not any(b.any() for _, b in kept.factors.values())
+
+
+def test_an_unknown_objective_is_refused_before_any_work(base, data, tmp_path):
+    with pytest.raises(BadInput, match="hinge"):
+        training(base, data, tmp_path / "out", Recipe(objective="hinge"))
+    assert not (tmp_path / "out").exists()

@@ -54,7 +54,7 @@ def percentages(tab) -> list[str]:
 
 
 def wait_for_lam(tab, lam: str) -> None:
-    tab.wait_for_function("lam => document.querySelector('.ml-status b')?.innerText.includes(lam)", arg=f"λ = {lam}")
+    tab.wait_for_function("text => [...document.querySelectorAll('.ml-status b')].some(b => b.innerText == text)", arg=f"λ = {lam}")
 
 
 def wait_until_idle(tab) -> None:
@@ -106,6 +106,8 @@ def test_tune_to_the_end_and_go_there(tab):
     tab.wait_for_selector("text=/Done/")
     assert tab.locator(".js-plotly-plot").first.is_visible()
     wait_until_idle(tab)
+    tuned = re.search(r"Done · λ = ([01]\.\d\d)", tab.locator(".ml-progress + .ml-status").inner_text())
+    wait_for_lam(tab, tuned.group(1))
 
 
 def test_stop_a_tuning_midway(tab):

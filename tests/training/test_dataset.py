@@ -1,0 +1,115 @@
+"""Batches: the same for the same step, and labels that only say what they may."""
+
+import numpy as np
+import pytest
+import torch
+
+from molorec.catalog import prepare
+from molorec.errors import BadInput
+from molorec.prompts import template
+from molorec.training.dataset import ListSampler, WindowSampler, load_domain
+from tests.conftest import source_data
+
+SAMPLERS = {"open": WindowSampler, "listed": ListSampler}
+
+
+@pytest.fixture
+def data(catalog, base):
+    return load_domain(catalog, "toybox", base.prompter, smoothing=0.5)[0]
+
+
+def sampler(data, style="open", objective="listwise", rows=3, length=None, seed=0):
+    length = length or (120 if style == "open" else 500)
+    return SAMPLERS[style]([data], [1.0], template(style), objective, rows, length, seed)
+
+
+@pytest.mark.parametrize("style", ["open", "listed"])
+def test_a_step_decides_its_batch_whoever_asks_and_in_whatever_order(data, style):
+    one, other = sampler(data, style), sampler(data, style)
+    one.batch(0)
+    assert torch.equal(one.batch(4).tokens, other.batch(4).tokens)
+    assert not torch.equal(one.batch(4).tokens, one.batch(5).tokens)
+    assert not torch.equal(one.batch(4).tokens, sampler(data, style, seed=1).batch(4).tokens)
+
+
+def test_root_labels_are_distributions_that_never_point_to_the_history(data):
+    for sequence in data.sequences[:10]:
+        for place in range(len(sequence)):
+            offsets, label = data.root_decision(sequence[:place], sequence[place])
+            assert label.sum() == pytest.approx(1, abs=1e-5) and label.min() >= 0
+            unseen = set(range(len(data.items))) - set(sequence[:place])
+            possible = {int(data.first[item]) for item in unseen}
+            assert set(np.flatnonzero(label)) <= possible
+            assert set(np.flatnonzero(offsets > -100)) == possible
+
+
+def test_a_root_offset_is_the_log_of_the_unseen_items_below(data):
+    history = data.sequences[0][:4]
+    offsets, _ = data.root_decision(history, data.sequences[0][4])
+    unseen = [item for item in range(len(data.items)) if item not in history]
+    for child in range(len(data.root_tokens)):
+        count = sum(data.first[item] == child for item in unseen)
+        assert count == 0 or offsets[child] == pytest.approx(np.log(count), abs=1e-6)
+
+
+def test_hard_labels_are_one_for_the_item_that_came_next(catalog, base):
+    hard = load_domain(catalog, "toybox", base.prompter)[0]
+    _, label = hard.root_decision(hard.sequences[0][:3], hard.sequences[0][3])
+    assert label.tolist() == np.eye(len(label))[hard.first[hard.sequences[0][3]]].tolist()
+
+
+def test_deeper_decisions_lead_along_the_title(data):
+    seen = 0
+    for item, title in enumerate(data.tokens):
+        for depth, choices, offsets, answer, weight in data.deeper_decisions(item):
+            assert choices[answer] == title[depth] and len(choices) == len(offsets) > 1
+            assert 0 < weight <= 1
+            seen += 1
+    assert seen
+
+
+def test_every_language_model_label_is_the_token_that_follows(data):
+    batch = sampler(data, objective="lm").batch(0)
+    positions, tokens = batch.next_tokens
+    assert torch.equal(batch.tokens[positions[:, 0], positions[:, 1] + 1], tokens)
+    assert int((tokens == data.prompter.terminator).sum()) == batch.labels
+
+
+def test_titles_left_out_stand_in_no_batch(catalog, base):
+    forms = {"amber song", "basin lamp"}
+    data, removed = load_domain(catalog, "toybox", base.prompter, without_forms=forms)
+    assert removed == 2
+    for style in SAMPLERS:
+        drawn = sampler(data, style, rows=8)
+        text = "".join(base.prompter.decode(row) for step in range(4) for row in drawn.batch(step).tokens.tolist())
+        assert "Cedar Song" in text
+        assert "Amber Song" not in text and "Basin Lamp" not in text
+
+
+def test_domains_are_drawn_by_their_shares(catalog, base, data):
+    catalog.add_domain(prepare("other", source_data(seed=5)))
+    other = load_domain(catalog, "other", base.prompter)[0]
+    drawn = WindowSampler([data, other], [0.0, 1.0], template("open"), "listwise", 6, 100, 0).batch(0)
+    assert len(drawn.roots) == 1
+    assert torch.equal(drawn.roots[0][1], torch.from_numpy(other.root_tokens))
+
+
+@pytest.mark.parametrize(("style", "length"), [("open", 14), ("listed", 160)])
+def test_rows_too_short_for_anything_are_refused_and_not_tried_for_ever(data, style, length):
+    with pytest.raises(BadInput, match="--length"):
+        sampler(data, style, length=length).batch(0)
+
+
+def test_nothing_to_train_on_is_bad_input(catalog, base):
+    with pytest.raises(BadInput, match="nothing to train on"):
+        load_domain(catalog, "toybox", base.prompter, without_forms=catalog.normal_forms("toybox"))
+
+
+def test_a_list_too_long_with_ten_titles_loses_history_not_candidates(data, base):
+    long = sampler(data, "listed", rows=6, length=900).batch(0)
+    needed = int((long.tokens != 0).sum(1).max())
+    short = sampler(data, "listed", rows=6, length=needed - 12).batch(0)
+    heading = base.prompter.decode(base.prompter.encode(template("listed").before_candidates))
+    for row in short.tokens.tolist():
+        listed = base.prompter.decode(row).split(heading)[1]
+        assert listed.count("\n") >= 30 + 2
