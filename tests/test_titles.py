@@ -17,13 +17,15 @@ def test_the_same_work_has_one_normal_form(one, other):
     assert normalise(one) == normalise(other)
 
 
-@pytest.mark.parametrize(("one", "other"), [("Alien (1979)", "Aliens (1986)"), ("Toy Story", "Toy Story 2"), ("北京", "上海")])
+@pytest.mark.parametrize(("one", "other"), [("Alien (1979)", "Aliens (1986)"), ("Toy Story", "Toy Story 2"),
+                                              ("北京", "上海")])
 def test_different_works_stay_different(one, other):
     assert normalise(one) != normalise(other)
 
 
 @pytest.mark.parametrize(("title", "form"), [
-    ("Misérables, Les (1995)", "miserables"), ("2001: A Space Odyssey (1968)", "2001 a space odyssey"), ("A (2002)", "a"),
+    ("Misérables, Les (1995)", "miserables"), ("2001: A Space Odyssey (1968)", "2001 a space odyssey"),
+    ("A (2002)", "a"),
     ("[REC]", "[rec]"), ("(1999)", "(1999)"), ("???", "???"), ("´", "´"), ("An Ideal Husband", "ideal husband"),
     ("L'Atalante", "l atalante"), ("STRASSE", "strasse"), ("Straße", "strasse"), ("", ""),
 ])
@@ -33,7 +35,8 @@ def test_the_normal_form_of_a_title(title, form):
 
 @pytest.mark.parametrize(("title", "shown"), [
     ("  Heat\t(1995)\r\n", "Heat (1995)"), ("Tom &amp; Jerry", "Tom & Jerry"), ("a\x00b\x1bc", "a b c"),
-    ("one\u2028two", "one two"), ("e\u0301", "é"), ("<b>bold</b>", "<b>bold</b>"), ("Matrix, The (1999)", "Matrix, The (1999)"),
+    ("one\u2028two", "one two"), ("e\u0301", "é"), ("<b>bold</b>", "<b>bold</b>"),
+    ("Matrix, The (1999)", "Matrix, The (1999)"),
 ])
 def test_cleaning_keeps_what_the_source_says_on_one_line(title, shown):
     assert clean(title) == shown

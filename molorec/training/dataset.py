@@ -84,13 +84,22 @@ class TrainingDomain:
         root_index = {token: i for i, token in enumerate(self.root_tokens.tolist())}
         self.root_counts = np.array([children[()][token] for token in self.root_tokens.tolist()], np.float32)
         self.first = np.array([root_index[title[0]] for title in self.tokens])
+        self._popularity = np.zeros(len(self.root_tokens), np.float32)
+        for sequence in self.sequences:
+            np.add.at(self._popularity, self.first[sequence], 1)
+        self.base_marginal: np.ndarray | None = None
         self._branching = {prefix: counts for prefix, counts in children.items() if prefix and len(counts) > 1}
         # short histories are as common among readers as long ones, but hold fewer windows
         weights = np.sqrt([len(sequence) for sequence in self.sequences])
         self.user_weights = weights / weights.sum()
 
     def root_decision(self, history: Sequence[int], target: int) -> tuple[np.ndarray, np.ndarray]:
-        """Offsets and soft label (c,) at the trie's root for the next item after ``history``."""
+        """Offsets and soft label (c,) at the trie's root for the next item after ``history``.
+
+        With ``base_marginal`` set (log p of each root token under the bare base, over histories), the offset is
+        log popularity − log p_base: the base's own sense of what is well known stays, the domain's popularity is not
+        learned, and what is left to learn is what a history adds. That carries over to other domains; popularity does not.
+        """
         counts = self.root_counts.copy()
         seen = np.asarray(history, int)
         np.subtract.at(counts, self.first[seen], 1)
@@ -99,7 +108,10 @@ class TrainingDomain:
             np.add.at(label, self.first, self.smoothing * self.transitions.next_item(seen))
         label[self.first[target]] += 1 - self.smoothing
         label[counts <= 0] = 0
-        return np.where(counts > 0, np.log(np.maximum(counts, 1)), NEVER), label / label.sum()
+        weights = np.log(np.maximum(counts, 1))
+        if self.base_marginal is not None:
+            weights = np.log(self._popularity + 1) - self.base_marginal
+        return np.where(counts > 0, weights, NEVER), label / label.sum()
 
     def deeper_decisions(self, target: int) -> list[tuple[int, list[int], list[float], int, float]]:
         """Branching nodes below the root on a title's path: (depth, choices, offsets, index of the target, weight)."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -23,6 +24,9 @@ from molorec.ranking.trie import pack
 from molorec.training import attention, objectives
 from molorec.training.dataset import ListSampler, TrainingDomain, WindowSampler
 
+MARGINAL_ROWS = 24
+REFERENCES = ("uniform", "base")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -32,6 +36,8 @@ class Recipe:
     ----------
     steps : optimiser steps. rows, length : a batch's rows and their tokens.
     learning_rate : reached after ``warmup`` steps, kept, and brought to 0 over the last ``cooldown`` share of steps.
+    reference : "uniform": learn which item comes next, popularity included, for a domain's own adapter; "base": learn only
+        what a history adds to the base model's own expectations, for an adapter that other domains use.
     smoothing : share of each label that comes from transition counts (listwise objective, template `open`).
     validate_every : steps between looks at the validation lists; the best of them is kept.
     """
@@ -44,6 +50,7 @@ class Recipe:
     learning_rate: float = 5e-4
     warmup: int = 20
     cooldown: float = 0.7
+    reference: str = "uniform"
     smoothing: float = 0.7
     clip: float = 1.0
     seed: int = 0
@@ -88,10 +95,15 @@ class Training:
                  recipe: Recipe, folder: Path | str, card: Card, validation: Sequence[RankingExample] = (),
                  init_from: Adapter | None = None):
         objectives.check(recipe.objective)
+        if recipe.reference not in REFERENCES:
+            raise BadInput(f"there is no reference '{recipe.reference}'; choose one of: {', '.join(REFERENCES)}")
         if not domains:
             raise BadInput("there is no domain to train on")
         self.backbone, self.recipe, self.card, self.style = backbone, recipe, card, style
         self.folder = Path(folder)
+        if recipe.reference == "base":
+            for domain in domains:
+                domain.base_marginal = base_marginal(backbone, domain, style, recipe)
         sampler = ListSampler if style.listed else WindowSampler
         self.sampler = sampler(domains, shares, style, recipe.objective, recipe.rows, recipe.length, recipe.seed)
         nouns = {domain.name: domain.noun for domain in domains}
@@ -222,6 +234,18 @@ class Training:
 
     def _save_adapter(self, name: str) -> None:
         adapters.save(self.adapter(), self.folder / name, self.card.base)
+
+
+def base_marginal(backbone: Backbone, domain: TrainingDomain, style: Template, recipe: Recipe) -> np.ndarray:
+    """log of the bare base's mean probability of each root token (c,), over histories of the domain."""
+    sampler = WindowSampler([domain], [1.0], style, "listwise", rows=MARGINAL_ROWS, length=recipe.length, seed=recipe.seed)
+    batch = sampler.batch(0).to(backbone.device)
+    positions, choices, _, _ = batch.roots[0]
+    head = backbone.model.get_output_embeddings().weight[choices]
+    with torch.inference_mode():
+        hidden = backbone.model.base_model(input_ids=batch.tokens, use_cache=False).last_hidden_state
+        chances = (hidden[positions[:, 0], positions[:, 1]].float() @ head.float().t()).softmax(-1).mean(0)
+    return chances.clamp_min(1e-9).log().cpu().numpy()
 
 
 def device_name(device: torch.device) -> str:

@@ -15,7 +15,8 @@ def test_users_stand_in_the_order_of_their_hashes():
 def test_every_position_is_in_exactly_the_split_whose_bounds_hold_it():
     for position in (0, 99, 100, 1099, 1100, 10**6):
         bounds = {split: positions_of(split) for split in SPLITS}
-        holding = [split for split, (first, end) in bounds.items() if first <= position and (end is None or position < end)]
+        holding = [split for split, (first, end) in bounds.items()
+                   if first <= position and (end is None or position < end)]
         assert holding == [split_of(position)]
 
 

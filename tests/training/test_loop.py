@@ -20,7 +20,8 @@ def data(catalog, base):
 
 
 def training(base, data, folder, recipe, **more):
-    return Training(base, [data], [1.0], template(recipe.template), recipe, folder, card_for(base, "specific", "toybox"), **more)
+    return Training(base, [data], [1.0], template(recipe.template), recipe, folder,
+                    card_for(base, "specific", "toybox"), **more)
 
 
 def parameters(run):
