@@ -16,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 from molorec import config, fetch
 from molorec.config import Profile
 from molorec.errors import BadInput, FetchError
-from molorec.hashing import file_sha256
+from molorec.hashing import files_sha256
 from molorec.mixture.layer import MixtureLinear, attach
 from molorec.prompts import Prompter
 
@@ -71,7 +71,7 @@ def load(base: str | Path | None = None, profile: Profile | None = None, dtype: 
         weights = sorted(Path(base).glob("*.safetensors"))
         if not weights:
             raise BadInput(f"'{base}' holds no *.safetensors file; give the folder of a model saved by transformers")
-        return _from_folder(Path(base), chosen, Path(base).name, "local", file_sha256(weights[0]))
+        return _from_folder(Path(base), chosen, Path(base).name, "local", files_sha256(weights))
     return _from_hub(base, chosen)
 
 
@@ -151,7 +151,7 @@ def _from_hub(name: str, dtype: torch.dtype) -> Backbone:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise BadInput(f"'{name}' holds no *.safetensors file on the hub; choose a model that is stored so")
-    return _from_folder(folder, dtype, name, folder.name, file_sha256(weights[0]))
+    return _from_folder(folder, dtype, name, folder.name, files_sha256(weights))
 
 
 def _first_line(error: Exception) -> str:

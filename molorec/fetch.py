@@ -23,7 +23,7 @@ def wheel(pinned: Wheel, quiet: bool = False) -> Path:
     """
     name, _, version = pinned.requirement.partition("==")
     target = config.home() / "downloads" / f"{name}-{version}-{pinned.sha256[:12]}.whl"
-    if target.is_file():
+    if target.is_file() and file_sha256(target) == pinned.sha256:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     if not quiet:

@@ -54,6 +54,8 @@ class Catalog:
         BadInput : the name is not usable, or taken and ``replace`` is False.
         CatalogError : the file cannot be written; the catalogue is as it was.
         """
+        if domain.name == "general":
+            raise BadInput("'general' is the name of the general adapter; take another name for the domain")
         if not _NAME.fullmatch(domain.name):
             raise BadInput(f"'{domain.name}' is no name for a domain: use small letters, digits, '-', '_' and '.', "
                            "64 characters at most")

@@ -168,7 +168,9 @@ def save(adapter: Adapter, folder: Path | str, base_name: str = "", dtype: torch
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    partial = work / "new"
+    partial.mkdir()
     try:
         tensors = {}
         for path, (a, b) in adapter.factors.items():
@@ -182,12 +184,11 @@ def save(adapter: Adapter, folder: Path | str, base_name: str = "", dtype: torch
         if adapter.card:
             _write_json(partial / _CARD, asdict(adapter.card))
             (partial / "README.md").write_text(card_text(adapter.card), encoding="utf-8")
-        partial.chmod(0o755)
         if folder.exists():
-            shutil.rmtree(folder)
+            os.replace(folder, work / "old")  # out of the way in one step; it goes with the work folder
         os.replace(partial, folder)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
     return folder
 
 

@@ -47,6 +47,13 @@ def test_unusable_names_are_refused(catalog, name):
         catalog.add_domain(made)
 
 
+def test_a_domain_cannot_take_the_general_adapters_name(catalog):
+    made = prepare("toybox", source_data())
+    made.name = "general"
+    with pytest.raises(BadInput, match="another name"):
+        catalog.add_domain(made)
+
+
 def test_removing_takes_everything(catalog):
     catalog.remove_domain("toybox")
     assert rows(catalog) == [[], [], [], []]
