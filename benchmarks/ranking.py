@@ -117,7 +117,24 @@ class Bench:
                       for i, title in enumerate(self.titles)]
         return torch.stack(scores)
 
-    def report(self) -> dict:
+    def tuning(self, forward_seconds: float, grid: bool) -> dict:
+        """Tuning on 50 prompts, in seconds and in prompt forwards; with ``grid``, beside the best of 21 points."""
+        examples = self.catalog.examples("movielens-1m", "tune", limit=50)
+        started, first, last = time.perf_counter(), None, None
+        for last in tuning.tune(self.engine, "movielens-1m", examples=examples):
+            first = first or time.perf_counter() - started
+        result = {"prompts": last.prompts, "nodes": len(last.curve), "forwards": last.forwards, "lam": last.lam,
+                  "entropy": last.entropy, "seconds": last.seconds, "first_curve_seconds": first,
+                  "prompt_forwards": last.seconds / forward_seconds}
+        if grid:
+            points = [i / 20 for i in range(21)]
+            means = [statistics.mean(self.engine.rank(example, lam).entropy for example in examples) for lam in points]
+            best = min(range(21), key=means.__getitem__)
+            at_tuned = statistics.mean(self.engine.rank(example, last.lam).entropy for example in examples)
+            result |= {"grid_lam": points[best], "grid_entropy": means[best], "entropy_at_tuned_lam_on_all": at_tuned}
+        return result
+
+    def report(self, grid: bool) -> dict:
         results: dict[str, object] = {"dtype": str(self.engine.base.dtype), "threads": torch.get_num_threads(),
                                       "prompt_tokens": len(self.prompt), "packed_tokens": len(self.packed.tokens)}
         a = alternate(self.rank, lambda: self.forward(True), self.runs)
@@ -128,23 +145,17 @@ class Bench:
         results["d: PEFT cat and 30 titles on a cache ÷ λ move"] = alternate(lambda: self.cat_and_cache(peft), self.rank, max(3, self.runs // 4))
         writes = [_seconds(lambda: self.mixture.stack.at(0.3).__enter__()) for _ in range(self.runs)]
         results["e: writing λ alone (seconds)"] = statistics.median(writes)
-        examples = self.catalog.examples("movielens-1m", "tune", limit=50)
-        started = time.perf_counter()
-        last, first = None, None
-        for last in tuning.tune(self.engine, "movielens-1m", examples=examples):
-            first = first or time.perf_counter() - started
-        results["f: tuning"] = {"prompts": last.prompts, "nodes": len(last.curve), "forwards": last.forwards, "lam": last.lam,
-                                "seconds": last.seconds, "first_curve_seconds": first,
-                                "prompt_forwards": last.seconds / a[1]}
+        results["f: tuning"] = self.tuning(a[1], grid)
         return results
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--runs", type=int, default=20)
+    options.add_argument("--grid", action="store_true", help="also compare the tuned λ with a 21-point grid (minutes)")
     options.add_argument("--json", action="store_true")
     arguments = options.parse_args()
-    results = Bench(arguments.runs).report()
+    results = Bench(arguments.runs).report(arguments.grid)
     if arguments.json:
         json.dump(results, sys.stdout)
         return
