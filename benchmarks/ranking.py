@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import molorec  # noqa: F401 - thread settings before torch
 import torch
 
+import molorec  # noqa: F401 - thread settings before torch
 from molorec import tuning
 from molorec.catalog import Catalog
 from molorec.datasets import ensure_movielens
@@ -95,7 +95,8 @@ class Bench:
         model.eval()
         count = sum(len(title) for title in self.titles[:5])
         with torch.inference_mode():
-            model.generate(input_ids=torch.tensor([self.prompt]), attention_mask=torch.ones(1, len(self.prompt), dtype=torch.long),
+            model.generate(input_ids=torch.tensor([self.prompt]),
+                           attention_mask=torch.ones(1, len(self.prompt), dtype=torch.long),
                            min_new_tokens=count, max_new_tokens=count, do_sample=False, pad_token_id=2)
 
     def cat_and_cache(self, model) -> torch.Tensor:
@@ -139,10 +140,13 @@ class Bench:
                                       "prompt_tokens": len(self.prompt), "packed_tokens": len(self.packed.tokens)}
         a = alternate(self.rank, lambda: self.forward(True), self.runs)
         results["a: ranking 30 candidates ÷ one forward of the prompt"] = a
-        results["b: mixture forward ÷ bare base forward"] = alternate(lambda: self.forward(True), lambda: self.forward(False), self.runs)
+        results["b: mixture forward ÷ bare base forward"] = alternate(
+            lambda: self.forward(True), lambda: self.forward(False), self.runs)
         peft = self.peft_model()
-        results["c: PEFT merge and generate ÷ λ move"] = alternate(lambda: self.remerge_and_generate(peft), self.rank, max(3, self.runs // 4))
-        results["d: PEFT cat and 30 titles on a cache ÷ λ move"] = alternate(lambda: self.cat_and_cache(peft), self.rank, max(3, self.runs // 4))
+        results["c: PEFT merge and generate ÷ λ move"] = alternate(
+            lambda: self.remerge_and_generate(peft), self.rank, max(3, self.runs // 4))
+        results["d: PEFT cat and 30 titles on a cache ÷ λ move"] = alternate(
+            lambda: self.cat_and_cache(peft), self.rank, max(3, self.runs // 4))
         writes = [_seconds(lambda: self.mixture.stack.at(0.3).__enter__()) for _ in range(self.runs)]
         results["e: writing λ alone (seconds)"] = statistics.median(writes)
         results["f: tuning"] = self.tuning(a[1], grid)

@@ -152,7 +152,8 @@ def tune(arguments: argparse.Namespace) -> None:
         "schema": SCHEMA, "domain": arguments.domain, "objective": tuning.OBJECTIVE, "granularity": "global", "lam": step.lam,
         "entropy_start": step.entropy_start, "entropy_end": step.entropy, "curve": [list(point) for point in step.curve],
         "prompts": step.prompts, "seconds": step.seconds}
-    _emit(arguments, document, [f"λ = {step.lam:.3f}: {step.verdict}; {step.entropy:.4f} nat, against {step.entropy_start:.4f} at λ = ½"])
+    _emit(arguments, document, [f"λ = {step.lam:.3f}: {step.verdict}; {step.entropy:.4f} nat, against "
+                                f"{step.entropy_start:.4f} at λ = ½"])
 
 
 def explain(arguments: argparse.Namespace) -> None:
@@ -184,6 +185,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Every system on the same lists."""
     from molorec.evaluation import protocol
 
+    if arguments.rows and not arguments.rows.parent.is_dir():
+        raise BadInput(f"--rows {arguments.rows}: there is no folder {arguments.rows.parent}; make it first")
     engine = _engine(arguments)
     if arguments.sweep:
         examples = engine.catalog.examples(arguments.domain, "quick", "validation", arguments.limit or 500)
@@ -274,7 +277,8 @@ def _parser() -> argparse.ArgumentParser:
 
     add(commands, "doctor", doctor, [common])
 
-    domains = commands.add_parser("domains", help="List, fetch, add or remove domains.").add_subparsers(required=True, metavar="ACTION")
+    domains = commands.add_parser("domains", help="List, fetch, add or remove domains.")
+    domains = domains.add_subparsers(required=True, metavar="ACTION")
     add(domains, "list", domains_list, [common])
     add(domains, "fetch", domains_fetch, [common])
     adding = add(domains, "add", domains_add, [common])

@@ -23,7 +23,8 @@ from molorec.errors import BadInput, MolorecError
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
 from molorec.mixture.layer import AdapterStack
-from molorec.mixture.rule import DEFAULT_RULE, as_weights, rule as rule_named
+from molorec.mixture.rule import DEFAULT_RULE, as_weights
+from molorec.mixture.rule import rule as rule_named
 from molorec.prompts import Template, template
 from molorec.ranking.scorer import log_probabilities
 from molorec.ranking.trie import PackedTrie, pack

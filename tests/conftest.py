@@ -13,8 +13,8 @@ from molorec.engine import Engine
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter, Card
 
-WORDS = ("amber basin cedar delta ember fable grove harbor island jungle kettle lantern meadow nectar orchid prairie "
-         "quartz river saddle timber").split()
+WORDS = ["amber", "basin", "cedar", "delta", "ember", "fable", "grove", "harbor", "island", "jungle",
+         "kettle", "lantern", "meadow", "nectar", "orchid", "prairie", "quartz", "river", "saddle", "timber"]
 KINDS = ("song", "lamp", "chair", "story")
 
 
@@ -47,10 +47,12 @@ def pico_model(kind: str = "llama", vocabulary: int = 420, seed: int = 0):
 
 def pico_backbone(kind: str = "llama", seed: int = 0) -> backbone.Backbone:
     tokenizer = pico_tokenizer()
-    return backbone.wrap(pico_model(kind, len(tokenizer), seed).float(), tokenizer, f"pico-{kind}", "random", f"pico-{kind}-{seed}")
+    return backbone.wrap(pico_model(kind, len(tokenizer), seed).float(), tokenizer,
+                         f"pico-{kind}", "random", f"pico-{kind}-{seed}")
 
 
-def random_adapter(shapes, rank: int = 4, alpha: float = 8.0, seed: int = 1, strength: float = 0.3, card: Card | None = None) -> Adapter:
+def random_adapter(shapes, rank: int = 4, alpha: float = 8.0, seed: int = 1, strength: float = 0.3,
+                   card: Card | None = None) -> Adapter:
     """An adapter whose effect is large enough to change rankings."""
     generator = torch.Generator().manual_seed(seed)
     factors = {path: (torch.randn(rank, i, generator=generator) * strength, torch.randn(o, rank, generator=generator) * strength)

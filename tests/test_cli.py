@@ -225,10 +225,10 @@ def test_those_who_tune_are_not_evaluated(molorec, served):
     assert code == 2 and "not evaluated" in err
 
 
-def test_a_file_that_cannot_be_written_is_said_with_one(molorec, served, tmp_path):
+def test_a_file_that_cannot_be_written_is_said_before_the_work(molorec, served, tmp_path):
     code, out, err = molorec("evaluate", "--domain", "toybox", "--limit", "1", "--lam", "0.5", "--rows",
                              tmp_path / "none" / "rows.jsonl", "--json")
-    assert code == 1 and out == "" and "rows.jsonl" in err
+    assert code == 2 and out == "" and "rows.jsonl" in err
 
 
 def test_export_writes_one_adapter_and_replaces_only_when_forced(molorec, served, tmp_path):

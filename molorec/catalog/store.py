@@ -13,7 +13,6 @@ import threading
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -86,7 +85,6 @@ class Catalog:
                  "history": json.dumps(stored.history), "target": stored.target,
                  "candidates": json.dumps(stored.candidates)}
                 for stored in drawn)
-        self.items.cache_clear()
         return self.domain(domain.name)
 
     def remove_domain(self, name: str) -> None:
@@ -94,7 +92,6 @@ class Catalog:
         self.domain(name)
         with _as_catalog_errors(self.path), self._db().atomic():
             self._delete(name)
-        self.items.cache_clear()
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -112,7 +109,6 @@ class Catalog:
         there = ", ".join(info.name for info in known) or "none yet; `molorec domains fetch` gets MovieLens-1M"
         raise BadInput(f"there is no domain '{name}'; there are: {there}")
 
-    @lru_cache(maxsize=16)  # noqa: B019 - one catalogue lives as long as the process
     def items(self, domain: str) -> tuple[Item, ...]:
         """All items of a domain, by number."""
         self.domain(domain)
@@ -243,11 +239,13 @@ class Catalog:
         db["domains"].delete(name)
 
     def _example(self, row: dict) -> RankingExample:
-        items = self.items(row["domain"])
+        history, candidates = json.loads(row["history"]), json.loads(row["candidates"])
+        rows = self._rows("select number, item_id, title from items where domain = ? and number in "
+                          "(select value from json_each(?))", row["domain"], json.dumps([*history, *candidates]))
+        items = {found["number"]: Item(found["item_id"], found["title"]) for found in rows}
         return RankingExample(
             domain=row["domain"], user=row["user_id"], setting=row["setting"], target=items[row["target"]],
-            history=tuple(items[i] for i in json.loads(row["history"])),
-            candidates=tuple(items[i] for i in json.loads(row["candidates"])))
+            history=tuple(items[i] for i in history), candidates=tuple(items[i] for i in candidates))
 
     def _create_tables(self) -> None:
         db = self._db()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from molorec.catalog import Catalog, RankingExample
+from molorec.catalog import RankingExample
 from molorec.engine import Engine
 from molorec.errors import BadAdapter, BadInput
 from molorec.evaluation.metrics import bootstrap_interval, ndcg, rank_of

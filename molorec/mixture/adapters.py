@@ -1,6 +1,5 @@
 """Adapter folders: PEFT's two files, our card, and every check before a model sees them."""
 
-import hashlib
 import json
 import math
 import os

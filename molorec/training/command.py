@@ -13,7 +13,7 @@ from molorec.mixture import adapters
 from molorec.mixture.adapters import Card
 from molorec.prompts import TEMPLATES, template
 from molorec.training.dataset import load_domain
-from molorec.training.loop import REFERENCES, Progress, Recipe, Training
+from molorec.training.loop import NEGATIVE_SAMPLING, Progress, Recipe, Training
 from molorec.training.objectives import OBJECTIVES
 
 VALIDATION_LISTS = 100
@@ -29,7 +29,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     options.add_argument("--validation-lists", type=int, default=VALIDATION_LISTS,
                          help="lists on which the checkpoint is chosen")
     options.add_argument("--threads", type=int, help="CPU threads (one a training is best when two run side by side)")
-    choices = {"template": list(TEMPLATES), "objective": list(OBJECTIVES), "reference": list(REFERENCES)}
+    choices = {"template": list(TEMPLATES), "objective": list(OBJECTIVES), "negatives": list(NEGATIVE_SAMPLING)}
     for field in fields(Recipe):
         options.add_argument("--" + field.name.replace("_", "-"), type=type(field.default), default=field.default,
                              choices=choices.get(field.name), help=" ")
@@ -54,7 +54,8 @@ def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Seque
     catalog = Catalog()
     base = backbone.load(arguments.base, config.profile(arguments.profile))
     forms: set[str] = set().union(*(catalog.normal_forms(target) for target in targets))
-    loaded = [load_domain(catalog, name, base.prompter, smoothing=smoothing, without_forms=forms) for name in names]
+    loaded = [load_domain(catalog, name, base.prompter, smoothing=smoothing, recent=recipe.recent,
+                          negatives=recipe.negatives, without_forms=forms) for name in names]
     domains = [data for data, _ in loaded]
     facts = {data.name: f"{len(data.sequences)} users, {len(data.items)} items, "
              f"{sum(map(len, data.sequences))} events" + (f", {removed} titles of target domains removed" if removed else "")
@@ -65,7 +66,8 @@ def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Seque
     card = Card(
         role=role, domain=domain, base=base.name, base_revision=base.revision, base_sha256=base.sha256,
         template=style.name, noun=infos[0].noun, tokenizer=base.prompter.fingerprint(),
-        objective=recipe.objective + (", beside the base's own expectations" if recipe.reference == "base" else "") + (f", labels smoothed {smoothing:g} by transition counts" if smoothing else ""),
+        objective=f"{recipe.objective}, {recipe.negatives} negatives"
+        + (f", labels smoothed {smoothing:g} by transition counts" if smoothing else ""),
         data=facts, data_terms="; ".join(sorted({info.terms for info in infos if info.terms})))
     folder = arguments.out or config.home() / "training" / base.name.rpartition("/")[2] / domain
     start = adapters.read(arguments.init_from, base.shapes, base.sha256) if arguments.init_from else None

@@ -1,14 +1,14 @@
 """From a catalogue's training sequences to batches of tokens with the decisions to learn.
 
 A *decision* is one next-token choice among a few tokens: a branching node of a title trie. For the template `open`
-the list is the whole catalogue, in expectation over uniformly drawn lists of 30: at a node, each child is offset by
-the log of how many unseen items lie below it (so that the learned score is that of one item, as a list of 30 asks
-for), and a deeper node weighs as much as the chance that a drawn list reaches it.
+the list is the whole catalogue, in expectation over drawn lists of 30: at a node, each child is offset by the log of
+the mass of unseen items below it (so that the learned score is that of one item, as a list of 30 asks for), and a
+deeper node weighs as much as the chance that a drawn list reaches it.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -64,6 +64,10 @@ class TrainingDomain:
     items : the items by number; only these are ever a target or a negative.
     smoothing : share of a root decision's label that comes from the domain's transition counts instead of the one
         item that came next; 0 for hard labels.
+    recent : how many of a history's last titles those counts look at.
+    negatives : how often an item is taken to be drawn as a negative. "uniform": the adapter learns which item comes next,
+        popularity included. "popularity": it learns only what a history adds to popularity, which carries over to other
+        domains, as popularity does not.
     """
 
     name: str
@@ -72,63 +76,55 @@ class TrainingDomain:
     sequences: list[list[int]]
     prompter: Prompter
     smoothing: float
+    recent: int = 6
+    negatives: str = "uniform"
 
     def __post_init__(self) -> None:
         self.tokens = self.prompter.titles(self.items)
-        self.transitions = Transitions(self.sequences, len(self.items)) if self.smoothing else None
+        self.transitions = Transitions(self.sequences, len(self.items), self.recent) if self.smoothing else None
+        popularity = Counter(item for sequence in self.sequences for item in sequence)
+        self.mass = np.array([popularity[item] if self.negatives == "popularity" else 1
+                              for item in range(len(self.items))])
         children: dict[tuple[int, ...], Counter] = defaultdict(Counter)
-        for title in self.tokens:
+        for title, mass in zip(self.tokens, self.mass.tolist(), strict=True):
             for depth in range(len(title)):
-                children[title[:depth]][title[depth]] += 1
+                children[title[:depth]][title[depth]] += mass
         self.root_tokens = np.array(sorted(children[()]))
         root_index = {token: i for i, token in enumerate(self.root_tokens.tolist())}
-        self.root_counts = np.array([children[()][token] for token in self.root_tokens.tolist()], np.float32)
+        self.root_mass = np.array([children[()][token] for token in self.root_tokens.tolist()])
         self.first = np.array([root_index[title[0]] for title in self.tokens])
-        self._popularity = np.zeros(len(self.root_tokens), np.float32)
-        for sequence in self.sequences:
-            np.add.at(self._popularity, self.first[sequence], 1)
-        self.base_marginal: np.ndarray | None = None
-        self._branching = {prefix: counts for prefix, counts in children.items() if prefix and len(counts) > 1}
+        self._branching = {prefix: masses for prefix, masses in children.items() if prefix and len(masses) > 1}
         # short histories are as common among readers as long ones, but hold fewer windows
         weights = np.sqrt([len(sequence) for sequence in self.sequences])
         self.user_weights = weights / weights.sum()
 
     def root_decision(self, history: Sequence[int], target: int) -> tuple[np.ndarray, np.ndarray]:
-        """Offsets and soft label (c,) at the trie's root for the next item after ``history``.
-
-        With ``base_marginal`` set (log p of each root token under the bare base, over histories), the offset is
-        log popularity − log p_base: the base's own sense of what is well known stays, the domain's popularity is not
-        learned, and what is left to learn is what a history adds. That carries over to other domains; popularity does not.
-        """
-        counts = self.root_counts.copy()
-        seen = np.asarray(history, int)
-        np.subtract.at(counts, self.first[seen], 1)
+        """Offsets and soft label (c,) at the trie's root for the next item after ``history``."""
+        mass, seen = self.root_mass.copy(), np.asarray(history, int)
+        np.subtract.at(mass, self.first[seen], self.mass[seen])
         label = np.zeros(len(self.root_tokens), np.float32)
         if self.transitions:
             np.add.at(label, self.first, self.smoothing * self.transitions.next_item(seen))
         label[self.first[target]] += 1 - self.smoothing
-        label[counts <= 0] = 0
-        weights = np.log(np.maximum(counts, 1))
-        if self.base_marginal is not None:
-            weights = np.log(self._popularity + 1) - self.base_marginal
-        return np.where(counts > 0, weights, NEVER), label / label.sum()
+        label[mass <= 0] = 0
+        return np.where(mass > 0, np.log(np.maximum(mass, 1)), NEVER), label / label.sum()
 
     def deeper_decisions(self, target: int) -> list[tuple[int, list[int], list[float], int, float]]:
         """Branching nodes below the root on a title's path: (depth, choices, offsets, index of the target, weight)."""
         title, decisions = self.tokens[target], []
         for depth in range(1, len(title)):
-            counts = self._branching.get(title[:depth])
-            if counts:
-                others = sum(counts.values()) - 1
-                reached = 1 - (1 - others / len(self.items)) ** NEGATIVES
-                choices = list(counts)
-                decisions.append((depth, choices, [float(np.log(c)) for c in counts.values()],
-                                  choices.index(title[depth]), reached))
+            masses = self._branching.get(title[:depth])
+            if masses:
+                others = (sum(masses.values()) - self.mass[target]) / self.mass.sum()
+                choices = list(masses)
+                decisions.append((depth, choices, [float(np.log(mass)) for mass in masses.values()],
+                                  choices.index(title[depth]), 1 - (1 - others) ** NEGATIVES))
         return decisions
 
 
-def load_domain(catalog: Catalog, name: str, prompter: Prompter, *, smoothing: float = 0.0,
-                without_forms: set[str] = frozenset(), noun: str | None = None) -> tuple[TrainingDomain, int]:
+def load_domain(catalog: Catalog, name: str, prompter: Prompter, *, smoothing: float = 0.0, recent: int = 6,
+                negatives: str = "uniform", without_forms: set[str] = frozenset(),
+                noun: str | None = None) -> tuple[TrainingDomain, int]:
     """A domain's training data without held-out items and without the titles in ``without_forms``.
 
     Returns
@@ -144,8 +140,9 @@ def load_domain(catalog: Catalog, name: str, prompter: Prompter, *, smoothing: f
     numbered = [[number.setdefault(item, len(number)) for item in sequence] for sequence in sequences]
     if not numbered:
         raise BadInput(f"domain '{name}' has nothing to train on: no user has two events left beside the last two")
-    removed = sum(titles.normalise(item.title) in without_forms for item in catalog.items(name)) if without_forms else 0
-    domain = TrainingDomain(name, noun or catalog.domain(name).noun, list(number), numbered, prompter, smoothing)
+    removed = sum(titles.normalise(item.title) in without_forms for item in catalog.items(name) if without_forms)
+    domain = TrainingDomain(name, noun or catalog.domain(name).noun, list(number), numbered, prompter, smoothing,
+                            recent, negatives)
     return domain, removed
 
 
@@ -204,7 +201,8 @@ class ListSampler:
         while len(collected.rows) < self.rows:
             tries += 1
             if tries > TRIES_A_ROW * self.rows:
-                raise BadInput(f"lists of {NEGATIVES + 1} titles do not fit into rows of {self.length} tokens; give a greater --length")
+                raise BadInput(f"lists of {NEGATIVES + 1} titles do not fit into rows of {self.length} tokens; give a "
+                               "greater --length")
             domain = self.domains[rng.choice(len(self.domains), p=self.shares)]
             sequence = domain.sequences[rng.choice(len(domain.sequences), p=domain.user_weights)]
             place = int(rng.integers(1, len(sequence)))
@@ -239,7 +237,7 @@ class ListSampler:
     def _fill_shorter(self, collected, domain, example, answer) -> None:
         if len(example.history) > 1:
             history = example.history[-min(len(example.history) - 1, HISTORY_TITLES - 1):]
-            self._fill(collected, domain, RankingExample(example.domain, history, example.candidates, example.target), answer)
+            self._fill(collected, domain, replace(example, history=history), answer)
 
 
 class _Collector:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from molorec.backbone import Backbone
@@ -24,8 +24,7 @@ from molorec.ranking.trie import pack
 from molorec.training import attention, objectives
 from molorec.training.dataset import ListSampler, TrainingDomain, WindowSampler
 
-MARGINAL_ROWS = 24
-REFERENCES = ("uniform", "base")
+NEGATIVE_SAMPLING = ("uniform", "popularity")
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,10 @@ class Recipe:
     ----------
     steps : optimiser steps. rows, length : a batch's rows and their tokens.
     learning_rate : reached after ``warmup`` steps, kept, and brought to 0 over the last ``cooldown`` share of steps.
-    reference : "uniform": learn which item comes next, popularity included, for a domain's own adapter; "base": learn only
-        what a history adds to the base model's own expectations, for an adapter that other domains use.
+    negatives : "uniform" for a domain's own adapter; "popularity" for one that other domains use
+        (:class:`~molorec.training.dataset.TrainingDomain` says why).
     smoothing : share of each label that comes from transition counts (listwise objective, template `open`).
+    recent : how many of a history's last titles those counts look at.
     validate_every : steps between looks at the validation lists; the best of them is kept.
     """
 
@@ -50,8 +50,9 @@ class Recipe:
     learning_rate: float = 5e-4
     warmup: int = 20
     cooldown: float = 0.7
-    reference: str = "uniform"
+    negatives: str = "uniform"
     smoothing: float = 0.7
+    recent: int = 6
     clip: float = 1.0
     seed: int = 0
     validate_every: int = 100
@@ -95,15 +96,12 @@ class Training:
                  recipe: Recipe, folder: Path | str, card: Card, validation: Sequence[RankingExample] = (),
                  init_from: Adapter | None = None):
         objectives.check(recipe.objective)
-        if recipe.reference not in REFERENCES:
-            raise BadInput(f"there is no reference '{recipe.reference}'; choose one of: {', '.join(REFERENCES)}")
+        if recipe.negatives not in NEGATIVE_SAMPLING:
+            raise BadInput(f"negatives cannot be '{recipe.negatives}'; choose one of: {', '.join(NEGATIVE_SAMPLING)}")
         if not domains:
             raise BadInput("there is no domain to train on")
         self.backbone, self.recipe, self.card, self.style = backbone, recipe, card, style
         self.folder = Path(folder)
-        if recipe.reference == "base":
-            for domain in domains:
-                domain.base_marginal = base_marginal(backbone, domain, style, recipe)
         sampler = ListSampler if style.listed else WindowSampler
         self.sampler = sampler(domains, shares, style, recipe.objective, recipe.rows, recipe.length, recipe.seed)
         nouns = {domain.name: domain.noun for domain in domains}
@@ -111,6 +109,8 @@ class Training:
         start = init_from or adapters.new(backbone.shapes)
         self.rank, self.alpha = start.rank, start.alpha
         self.earlier = (start.card.steps, start.card.seconds) if start.card else (0, 0.0)
+        # all that decides the result; a checkpoint is gone on from only if all of it is the same
+        self.made_from = asdict(recipe) | {"data": dict(card.data), "base": card.base_sha256, "init-from": start.sha256}
         self.stack: AdapterStack = adapters.stack([start], adapters.DROPOUT).to(backbone.device)
         self.stack.requires_grad_(True)
         # from equal starts, Muon reached a validation loss in about half the labels that AdamW took (LOG.md)
@@ -207,7 +207,7 @@ class Training:
             if p in self.optimizer.state:
                 tensors[f"momentum.{i}"] = self.optimizer.state[p]["momentum_buffer"].contiguous()
         facts = {"step": self.step, "seconds": self.seconds, "labels": self.labels, "tokens": self.tokens,
-                 "best": self.best, "recipe": asdict(self.recipe)}
+                 "best": self.best, "made from": self.made_from}
         partial = self._state_file.with_suffix(".partial")
         save_file(tensors, partial, metadata={"molorec": json.dumps(facts)})
         os.replace(partial, self._state_file)
@@ -216,15 +216,18 @@ class Training:
     def _resume(self) -> None:
         if not self._state_file.exists() or self.step:
             return
-        from safetensors import safe_open
-
-        with safe_open(self._state_file, "pt") as stored:
-            facts = json.loads(stored.metadata()["molorec"])
-        if facts["recipe"] != asdict(self.recipe):
-            changed = [k for k, v in asdict(self.recipe).items() if facts["recipe"].get(k) != v]
-            raise BadInput(f"{self.folder} holds a checkpoint of another recipe ({', '.join(changed)} differ); give "
+        try:
+            with safe_open(self._state_file, "pt") as stored:
+                facts = json.loads(stored.metadata()["molorec"])
+            made_from = facts["made from"]
+            tensors = load_file(self._state_file, device=str(self.backbone.device))
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise BadInput(f"{self._state_file} is damaged or of another version ({error}); delete it to start again, with "
+                           f"--init-from {self.folder / 'last'} if that is there") from error
+        changed = [name for name, value in self.made_from.items() if made_from.get(name) != value]
+        if changed:
+            raise BadInput(f"{self.folder} holds a checkpoint of another training ({', '.join(changed)} differ); give "
                            "another --out, or delete that folder")
-        tensors = load_file(self._state_file, device=str(self.backbone.device))
         for i, p in enumerate(self.stack.parameters()):
             p.data.copy_(tensors[f"parameter.{i}"])
             if f"momentum.{i}" in tensors:
@@ -234,18 +237,6 @@ class Training:
 
     def _save_adapter(self, name: str) -> None:
         adapters.save(self.adapter(), self.folder / name, self.card.base)
-
-
-def base_marginal(backbone: Backbone, domain: TrainingDomain, style: Template, recipe: Recipe) -> np.ndarray:
-    """log of the bare base's mean probability of each root token (c,), over histories of the domain."""
-    sampler = WindowSampler([domain], [1.0], style, "listwise", rows=MARGINAL_ROWS, length=recipe.length, seed=recipe.seed)
-    batch = sampler.batch(0).to(backbone.device)
-    positions, choices, _, _ = batch.roots[0]
-    head = backbone.model.get_output_embeddings().weight[choices]
-    with torch.inference_mode():
-        hidden = backbone.model.base_model(input_ids=batch.tokens, use_cache=False).last_hidden_state
-        chances = (hidden[positions[:, 0], positions[:, 1]].float() @ head.float().t()).softmax(-1).mean(0)
-    return chances.clamp_min(1e-9).log().cpu().numpy()
 
 
 def device_name(device: torch.device) -> str:

@@ -10,8 +10,7 @@ import numpy as np
 from scipy import sparse
 
 REACH = 10
-RECENT = 6
-RECENCY = 0.8
+RECENCY = 0.7
 PRIOR_WEIGHT = 5.0
 
 
@@ -22,9 +21,12 @@ class Transitions:
     ----------
     sequences : item numbers, oldest first.
     items : how many items there are.
+    recent : how many of a history's last titles a prediction looks at, each counting .7 of the one after it. Fewer say
+        more plainly which title leads to what.
     """
 
-    def __init__(self, sequences: Sequence[Sequence[int]], items: int):
+    def __init__(self, sequences: Sequence[Sequence[int]], items: int, recent: int = 6):
+        self.recent = recent
         popularity = np.zeros(items)
         rows, columns, weights = [], [], []
         for sequence in sequences:
@@ -44,7 +46,7 @@ class Transitions:
 
     def next_item(self, history: np.ndarray) -> np.ndarray:
         """p(next item) of shape (items,) after a history of item numbers, oldest first; 0 for items in it."""
-        recent = history[::-1][:RECENT]
+        recent = history[::-1][: self.recent]
         if not len(recent):
             return self._popularity
         weights = RECENCY ** np.arange(len(recent))

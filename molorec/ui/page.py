@@ -133,7 +133,8 @@ def _wire(engine: Engine, page: gr.Blocks, view: gr.State, tuned: gr.State, badg
         except MolorecError as error:
             return state, "", "", render.note(str(error)), ""
         return (state, render.history(ranking.example.history), render.candidates(ranking.example.candidates),
-                render.ranking(ranking, state.before, truth), render.ranking_status(ranking, engine.mixture(state.domain).is_pair))
+                render.ranking(ranking, state.before, truth),
+                render.ranking_status(ranking, engine.mixture(state.domain).is_pair))
 
     def choose_user(state: View, user: str, truth: bool):
         state = replace(state, user=str(user or ""), ranks={}, before={})

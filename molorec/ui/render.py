@@ -38,7 +38,8 @@ def ranking(result: Ranking, before: Mapping[str, int], truth: bool) -> str:
             f"<li class='ml-row{' ml-is-truth' if is_truth else ''}'><span class='ml-rank'>{ranked.rank}</span>"
             f"{_movement(before.get(ranked.item.item_id), ranked.rank)}"
             f"<span class='ml-title'>{escape(ranked.item.title)}{mark}</span>"
-            f"<span class='ml-track' aria-hidden='true'><span class='ml-fill' style='width:{100 * ranked.probability / top:.1f}%'>"
+            "<span class='ml-track' aria-hidden='true'>"
+            f"<span class='ml-fill' style='width:{100 * ranked.probability / top:.1f}%'>"
             f"</span></span><span class='ml-percent'>{_percent(ranked.probability)}</span></li>")
     return f"<ol class='ml-ranking' aria-label='Ranked titles'>{''.join(rows)}</ol>"
 

@@ -5,13 +5,15 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from molorec.errors import BadInput
 from molorec.mixture.layer import AdapterStack, MixtureLinear, attach, fast_dropout
-from molorec.mixture.rule import RULES, rule as rule_named
+from molorec.mixture.rule import RULES
+from molorec.mixture.rule import rule as rule_named
 
 WIDTH, INNER = 6, 5
 

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from molorec.errors import BadInput
 from molorec.mixture.rule import RULES, as_weights, rule

@@ -52,6 +52,20 @@ def test_a_root_offset_is_the_log_of_the_unseen_items_below(data):
         assert count == 0 or offsets[child] == pytest.approx(np.log(count), abs=1e-6)
 
 
+def test_popularity_sampled_negatives_leave_only_what_a_history_adds(catalog, base):
+    data = load_domain(catalog, "toybox", base.prompter, smoothing=1.0, negatives="popularity")[0]
+    events = [item for sequence in data.sequences for item in sequence]
+    offsets, label = data.root_decision([], data.sequences[0][0])
+    for child in range(len(data.root_tokens)):
+        assert offsets[child] == pytest.approx(np.log(sum(data.first[item] == child for item in events)), abs=1e-6)
+    # without a history the label is popularity, so that offsets alone already explain it
+    chances = np.exp(offsets - np.logaddexp.reduce(offsets))
+    assert chances == pytest.approx(label, abs=1e-5)
+    for item in range(len(data.items)):
+        for _, _, masses, _, weight in data.deeper_decisions(item):
+            assert 0 < weight <= 1 and np.exp(masses).sum() <= len(events) + 1e-6
+
+
 def test_hard_labels_are_one_for_the_item_that_came_next(catalog, base):
     hard = load_domain(catalog, "toybox", base.prompter)[0]
     _, label = hard.root_decision(hard.sequences[0][:3], hard.sequences[0][3])

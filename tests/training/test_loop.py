@@ -81,6 +81,28 @@ def test_another_recipe_does_not_go_on_from_a_checkpoint(base, data, tmp_path):
         next(training(base, data, tmp_path, Recipe(steps=1, rows=2, length=80)).run())
 
 
+def test_other_data_or_another_start_does_not_go_on_from_a_checkpoint(base, data, tmp_path):
+    recipe = Recipe(steps=1, rows=1, length=80)
+    for _ in training(base, data, tmp_path, recipe).run():
+        pass
+    started = training(base, data, tmp_path, recipe,
+                       init_from=adapters.read(tmp_path / "last", base.shapes, base.sha256))
+    with pytest.raises(BadInput, match="init-from"):
+        next(started.run())
+    other = training(base, data, tmp_path, recipe)
+    other.made_from["data"] = {"toybox": "one user less"}
+    with pytest.raises(BadInput, match="data differ"):
+        next(other.run())
+
+
+def test_a_damaged_checkpoint_is_named_and_kept(base, data, tmp_path):
+    file = tmp_path / "checkpoint.safetensors"
+    file.write_bytes(b"half a fi")
+    with pytest.raises(BadInput, match="damaged"):
+        next(training(base, data, tmp_path, Recipe(steps=1, rows=1, length=80)).run())
+    assert file.read_bytes() == b"half a fi"
+
+
 def test_the_best_checkpoint_is_kept_and_says_what_it_is(base, data, catalog, tmp_path):
     examples = catalog.examples("toybox", "quick", "validation", limit=6)
     recipe = Recipe(steps=12, rows=4, length=120, learning_rate=0.02, warmup=1, validate_every=3)

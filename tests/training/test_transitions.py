@@ -29,6 +29,12 @@ def test_what_was_chosen_has_no_chance_and_the_rest_sums_to_one():
     assert chances.sum() == pytest.approx(1)
 
 
+def test_only_so_many_recent_titles_are_looked_at():
+    sequences, history = [[0, 2], [1, 3]], np.array([0, 1])
+    both, last = (Transitions(sequences, 4, recent).next_item(history) for recent in (2, 1))
+    assert last[3] > both[3] > both[2] > last[2]
+
+
 def test_without_a_history_popularity_decides():
     assert Transitions([[0, 1], [0, 2]], 3).next_item(np.array([], int)) == pytest.approx([0.5, 0.25, 0.25])
 

@@ -31,7 +31,8 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+        chromium = driver.chromium.launch(executable_path=executable,
+                                          args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
         yield chromium
         chromium.close()
 
@@ -54,7 +55,8 @@ def percentages(tab) -> list[str]:
 
 
 def wait_for_lam(tab, lam: str) -> None:
-    tab.wait_for_function("text => [...document.querySelectorAll('.ml-status b')].some(b => b.innerText == text)", arg=f"λ = {lam}")
+    tab.wait_for_function("text => [...document.querySelectorAll('.ml-status b')].some(b => b.innerText == text)",
+                          arg=f"λ = {lam}")
 
 
 def wait_until_idle(tab) -> None:
@@ -80,7 +82,8 @@ def test_pick_a_user_and_move_lam_by_keyboard(tab):
     wait_for_lam(tab, "0.00")
     tab.get_by_role("button", name="½").click()
     wait_for_lam(tab, "0.50")
-    tab.wait_for_function("old => [...document.querySelectorAll('.ml-percent')].map(e => e.innerText).join() == old", arg=",".join(at_half))
+    tab.wait_for_function("old => [...document.querySelectorAll('.ml-percent')].map(e => e.innerText).join() == old",
+                          arg=",".join(at_half))
 
 
 def test_nonsense_gets_a_notice_and_the_page_lives_on(tab):
