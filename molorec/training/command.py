@@ -67,6 +67,7 @@ def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Seque
         role=role, domain=domain, base=base.name, base_revision=base.revision, base_sha256=base.sha256,
         template=style.name, noun=infos[0].noun, tokenizer=base.prompter.fingerprint(),
         objective=f"{recipe.objective}, {recipe.negatives} negatives"
+        + (f", {recipe.strength:g} of the learned change kept" if recipe.strength != 1 else "")
         + (f", labels smoothed {smoothing:g} by transition counts" if smoothing else ""),
         data=facts, data_terms="; ".join(sorted({info.terms for info in infos if info.terms})))
     folder = arguments.out or config.home() / "training" / base.name.rpartition("/")[2] / domain

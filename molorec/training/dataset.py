@@ -82,6 +82,7 @@ class TrainingDomain:
     def __post_init__(self) -> None:
         self.tokens = self.prompter.titles(self.items)
         self.transitions = Transitions(self.sequences, len(self.items), self.recent) if self.smoothing else None
+        self.background = 0.0
         popularity = Counter(item for sequence in self.sequences for item in sequence)
         self.mass = np.array([popularity[item] if self.negatives == "popularity" else 1
                               for item in range(len(self.items))])
@@ -98,6 +99,19 @@ class TrainingDomain:
         weights = np.sqrt([len(sequence) for sequence in self.sequences])
         self.user_weights = weights / weights.sum()
 
+    def widen(self, tokens: set[int], share: float) -> None:
+        """Add first tokens that this domain's titles never have, and keep them neutral.
+
+        ``share`` of the mass and of the label of each root decision is spread evenly over all first tokens, so that the
+        scores of those without an item are held at 0 in place of drifting: other domains' titles begin with them.
+        """
+        own = dict(zip(self.root_tokens.tolist(), self.root_mass.tolist(), strict=True))
+        before, self.root_tokens = self.root_tokens, np.array(sorted(own.keys() | tokens))
+        place = {token: i for i, token in enumerate(self.root_tokens.tolist())}
+        self.root_mass = np.array([own.get(token, 0) for token in self.root_tokens.tolist()])
+        self.first = np.array([place[token] for token in before.tolist()])[self.first]
+        self.background = share
+
     def root_decision(self, history: Sequence[int], target: int) -> tuple[np.ndarray, np.ndarray]:
         """Offsets and soft label (c,) at the trie's root for the next item after ``history``."""
         mass, seen = self.root_mass.copy(), np.asarray(history, int)
@@ -107,7 +121,11 @@ class TrainingDomain:
             np.add.at(label, self.first, self.smoothing * self.transitions.next_item(seen))
         label[self.first[target]] += 1 - self.smoothing
         label[mass <= 0] = 0
-        return np.where(mass > 0, np.log(np.maximum(mass, 1)), NEVER), label / label.sum()
+        label /= label.sum()
+        if self.background:
+            even = self.background / len(mass)
+            return np.log((1 - self.background) * mass / mass.sum() + even), (1 - self.background) * label + even
+        return np.where(mass > 0, np.log(np.maximum(mass, 1)), NEVER), label
 
     def deeper_decisions(self, target: int) -> list[tuple[int, list[int], list[float], int, float]]:
         """Branching nodes below the root on a title's path: (depth, choices, offsets, index of the target, weight)."""

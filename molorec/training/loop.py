@@ -37,6 +37,10 @@ class Recipe:
     learning_rate : reached after ``warmup`` steps, kept, and brought to 0 over the last ``cooldown`` share of steps.
     negatives : "uniform" for a domain's own adapter; "popularity" for one that other domains use
         (:class:`~molorec.training.dataset.TrainingDomain` says why).
+    background : share of each decision that holds first tokens neutral which only other domains of the training have
+        (listwise objective, template `open`, several domains).
+    strength : how much of what was learned the finished adapter keeps. Below 1 it stays nearer to the base, which carries
+        over better to domains that it was not trained on (WiSE-FT, Wortsman et al. 2022).
     smoothing : share of each label that comes from transition counts (listwise objective, template `open`).
     recent : how many of a history's last titles those counts look at.
     validate_every : steps between looks at the validation lists; the best of them is kept.
@@ -51,6 +55,8 @@ class Recipe:
     warmup: int = 20
     cooldown: float = 0.7
     negatives: str = "uniform"
+    background: float = 0.0
+    strength: float = 1.0
     smoothing: float = 0.7
     recent: int = 6
     clip: float = 1.0
@@ -102,6 +108,10 @@ class Training:
             raise BadInput("there is no domain to train on")
         self.backbone, self.recipe, self.card, self.style = backbone, recipe, card, style
         self.folder = Path(folder)
+        if recipe.background:
+            tokens = {token for domain in domains for token in domain.root_tokens.tolist()}
+            for domain in domains:
+                domain.widen(tokens, recipe.background)
         sampler = ListSampler if style.listed else WindowSampler
         self.sampler = sampler(domains, shares, style, recipe.objective, recipe.rows, recipe.length, recipe.seed)
         nouns = {domain.name: domain.noun for domain in domains}
@@ -236,7 +246,10 @@ class Training:
         self.tokens, self.best = facts["tokens"], facts["best"]
 
     def _save_adapter(self, name: str) -> None:
-        adapters.save(self.adapter(), self.folder / name, self.card.base)
+        adapter = self.adapter()
+        if name == "best":  # "last" stays whole, for going on from
+            adapter = adapters.scaled(adapter, self.recipe.strength)
+        adapters.save(adapter, self.folder / name, self.card.base)
 
 
 def device_name(device: torch.device) -> str:

@@ -66,6 +66,20 @@ def test_popularity_sampled_negatives_leave_only_what_a_history_adds(catalog, ba
             assert 0 < weight <= 1 and np.exp(masses).sum() <= len(events) + 1e-6
 
 
+def test_first_tokens_of_other_domains_are_held_neutral(catalog, base):
+    plain, wide = (load_domain(catalog, "toybox", base.prompter, smoothing=0.5)[0] for _ in range(2))
+    foreign = {token for token in range(20) if token not in plain.root_tokens}
+    wide.widen(foreign, 0.2)
+    assert set(wide.root_tokens.tolist()) == foreign | set(plain.root_tokens.tolist())
+    sequence = plain.sequences[0]
+    offsets, label = wide.root_decision(sequence[:3], sequence[3])
+    assert label.sum() == pytest.approx(1, abs=1e-5)
+    for i, token in enumerate(wide.root_tokens.tolist()):
+        if token in foreign:  # what the loss asks of a score, log label − offset, is 0
+            assert np.log(label[i]) - offsets[i] == pytest.approx(0, abs=1e-4)
+    assert [wide.root_tokens[i] for i in wide.first] == [plain.root_tokens[i] for i in plain.first]
+
+
 def test_hard_labels_are_one_for_the_item_that_came_next(catalog, base):
     hard = load_domain(catalog, "toybox", base.prompter)[0]
     _, label = hard.root_decision(hard.sequences[0][:3], hard.sequences[0][3])

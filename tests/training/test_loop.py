@@ -121,10 +121,14 @@ def test_a_warm_start_begins_where_the_other_ended(base, data, tmp_path):
     assert torch.equal(run.stack.pair(path)[0], start.factors[path][0])
 
 
-def test_every_adapter_of_a_base_starts_from_the_same_a(base):
-    one, two = adapters.new(base.shapes), adapters.new(base.shapes)
-    assert all(torch.equal(one.factors[path][0], two.factors[path][0]) for path in base.shapes)
-    assert all(not two.factors[path][1].any() for path in base.shapes)
+def test_strength_keeps_the_finished_adapter_near_the_base_and_the_last_one_whole(base, data, tmp_path):
+    for _ in training(base, data, tmp_path, Recipe(steps=2, rows=2, length=100, warmup=1, strength=0.5)).run():
+        pass
+    best, last = (adapters.read(tmp_path / name, base.shapes, base.sha256) for name in ("best", "last"))
+    for path, (a, b) in last.factors.items():
+        assert torch.allclose(best.factors[path][0] @ best.factors[path][0].T, a @ a.T, atol=1e-3)
+        assert torch.allclose(best.factors[path][1], b / 2, atol=1e-3)
+    assert best.alpha == last.alpha
 
 
 def test_listwise_loss_is_the_rankings_own_log_probability(base, catalog):
