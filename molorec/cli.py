@@ -216,7 +216,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         protocol.write_scores(result, engine.mixture(arguments.domain).adapters)
     document = {
         "schema": SCHEMA, "domain": result.domain, "split": result.split, "setting": result.setting,
-        "lists_sha256": result.lists_sha256, "moves": result.moves, "weak": result.is_weak, "verdict": result.verdict,
+        "lists_sha256": result.lists_sha256, "moves": result.moves, "weak": result.shortcomings, "verdict": result.verdict,
         "systems": [{"name": s.name, "n": len(s.rows), "ndcg@1": s.ndcg(1), "ndcg@3": s.ndcg(3), "ndcg@5": s.ndcg(5),
                      "ndcg@10": s.ndcg(10), "lo": s.low, "hi": s.high, "lam": s.lam,
                      "against": {name: list(values) for name, values in s.against.items()}} for s in result.systems]}

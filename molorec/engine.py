@@ -93,9 +93,11 @@ class Mixture:
         return card.tuned_lam if card else None
 
     @property
-    def is_weak(self) -> bool:
-        """Whether a measured score says that these adapters do not beat popularity."""
-        return any(adapter.card is not None and bool(adapter.card.scores.get("weak")) for adapter in self.adapters)
+    def weak(self) -> tuple[str, ...]:
+        """In words, what this pair fell short of when it was measured on this domain; empty if of nothing."""
+        scores = [adapter.card.scores for adapter in self.adapters if adapter.card]
+        reasons = [score.get("weak") for score in scores if score.get("domain") == self.domain]
+        return tuple(dict.fromkeys(str(reason) for found in reasons if isinstance(found, list) for reason in found))
 
     @property
     def key(self) -> str:

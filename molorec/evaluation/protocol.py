@@ -15,6 +15,7 @@ from molorec.mixture.rule import DEFAULT_RULE
 from molorec.tuning import INSIDE, tune
 
 SYSTEMS = ("popularity", "base", "general", "specific", "half", "mixed")
+MOVES_AT_LEAST = 0.25
 _FIXED_LAM = {"base": None, "general": 1.0, "specific": 0.0, "half": 0.5}
 
 
@@ -88,10 +89,19 @@ class Evaluation:
         return "mixing is not shown to help: it is not surely above both adapters alone"
 
     @property
-    def is_weak(self) -> bool:
-        """Whether the specific or the mixed system fails to beat popularity with its whole paired interval."""
-        return any(result is None or result.against.get("popularity", (0, 0, 0))[1] <= 0
-                   for result in (self.system("specific"), self.system("mixed")))
+    def shortcomings(self) -> list[str]:
+        """In words, what a pair of adapters falls short of before it can be called good; empty if of nothing."""
+        found = []
+        for name in ("specific", "mixed"):
+            result = self.system(name)
+            if result is None or result.against.get("popularity", (0, 0, 0))[1] <= 0:
+                found.append(f"{name} is not surely above popularity")
+        general = self.system("general")
+        if general is None or general.against.get("base", (0, 0, 0))[0] <= 0:
+            found.append("the general adapter is not above the bare base model")
+        if self.moves is None or self.moves < MOVES_AT_LEAST:
+            found.append("λ hardly changes the first title")
+        return found
 
 
 def tuned_lam(engine: Engine, domain: str, rule: str = DEFAULT_RULE) -> float:
@@ -178,7 +188,7 @@ def write_scores(evaluation: Evaluation, used: Sequence[Adapter]) -> None:
         scores = {"domain": evaluation.domain, "split": evaluation.split, "setting": evaluation.setting, "n": len(own.rows),
                   "ndcg@1": round(own.ndcg(1), 4), "ndcg@3": round(own.ndcg(3), 4),
                   "popularity ndcg@1": round(popularity.ndcg(1), 4), "lists_sha256": evaluation.lists_sha256,
-                  "weak": evaluation.is_weak}
+                  "weak": evaluation.shortcomings}
         mixed = evaluation.system("mixed")
         changes = {"tuned_lam": round(mixed.lam, 4)} if mixed and adapter.card.role == "specific" else {}
         adapters.update_card(adapter.folder, scores=scores, **changes)

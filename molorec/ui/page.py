@@ -113,8 +113,8 @@ def _badge(engine: Engine, domain: str) -> str:
     dtype = str(engine.base.dtype).removeprefix("torch.")
     line = f"Model {engine.base.name} · {engine.base.device.type.upper()}, {dtype} · adapters {names}"
     notes = list(mixture.problems)
-    if mixture.is_weak:
-        notes.append("These adapters are weak: on held-out choices they do not surely beat recommending what is popular.")
+    if mixture.weak:
+        notes.append(f"These adapters are weak. On held-out choices, {'; '.join(mixture.weak)}.")
     return f"<p class='ml-dim'>{render.escape(line)}</p>" + "".join(render.note(text) for text in notes)
 
 

@@ -101,6 +101,25 @@ def test_mixing_helps_only_inside_and_above_both_adapters(lam, above_general, ab
     assert words in Evaluation("toybox", "quick", "warm", "", [mixed], None).verdict
 
 
+@pytest.mark.parametrize(("name", "against", "moves", "words"), [
+    ("specific", {"popularity": (0.05, 0.0, 0.1)}, 0.5, "specific is not surely above popularity"),
+    ("mixed", {"popularity": (0.05, -0.01, 0.1)}, 0.5, "mixed is not surely above popularity"),
+    ("general", {"base": (0.0, -0.1, 0.1)}, 0.5, "general adapter is not above the bare base"),
+    (None, {}, 0.2, "hardly changes"),
+])
+def test_a_pair_is_weak_for_every_reason_it_has(name, against, moves, words):
+    good = {"specific": {"popularity": (0.1, 0.01, 0.2)}, "mixed": {"popularity": (0.1, 0.01, 0.2)},
+            "general": {"base": (0.02, -0.01, 0.1)}}
+
+    def shortcomings(found, moved):
+        results = [SystemResult(system, 0.5, [], against=values) for system, values in found.items()]
+        return Evaluation("toybox", "quick", "warm", "", results, moved).shortcomings
+
+    assert shortcomings(good, 0.5) == []
+    only, = shortcomings(good | ({name: against} if name else {}), moves)
+    assert words in only
+
+
 def test_scores_are_kept_on_the_cards(engine, evaluation):
     write_scores(evaluation, engine.mixture("toybox").adapters)
     engine.forget("toybox")
@@ -108,7 +127,7 @@ def test_scores_are_kept_on_the_cards(engine, evaluation):
     assert general.scores["ndcg@1"] == pytest.approx(evaluation.system("general").ndcg(1), abs=1e-4)
     assert specific.scores["ndcg@1"] == pytest.approx(evaluation.system("specific").ndcg(1), abs=1e-4)
     assert (general.tuned_lam, specific.tuned_lam) == (None, 0.3)
-    assert engine.mixture("toybox").is_weak == evaluation.is_weak
+    assert engine.mixture("toybox").weak == tuple(evaluation.shortcomings)
 
 
 def test_progress_is_told_user_by_user(engine):
