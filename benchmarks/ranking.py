@@ -15,9 +15,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import molorec  # noqa: F401 - thread settings before torch
+
+# isort: split
+
 import torch
 
-import molorec  # noqa: F401 - thread settings before torch
 from molorec import tuning
 from molorec.catalog import Catalog
 from molorec.datasets import ensure_movielens

@@ -59,11 +59,6 @@ class Ranking:
     rule: str
     seconds: float
 
-    def rank_of(self, item: Item) -> int | None:
-        """The rank of a candidate, or None if it is none; ties count against it."""
-        mine = next((ranked.probability for ranked in self.items if ranked.item == item), None)
-        return None if mine is None else sum(ranked.probability >= mine for ranked in self.items)
-
     def probabilities(self) -> list[float]:
         """Probabilities in the order of the candidates."""
         by_item = {ranked.item: ranked.probability for ranked in self.items}
@@ -196,10 +191,6 @@ class Engine:
         probabilities = self._probabilities(mixture, example, lam, rule)
         return _ranking(example, probabilities, lam, rule, time.perf_counter() - started)
 
-    def rank_many(self, example: RankingExample, lams: Sequence[float], rule: str = DEFAULT_RULE) -> list[Ranking]:
-        """The same example at several λ."""
-        return [self.rank(example, lam, rule) for lam in lams]
-
     def pack(self, mixture: Mixture, example: RankingExample) -> PackedTrie:
         """The example as tokens: its prompt and the trie of its candidates.
 
@@ -245,10 +236,9 @@ class Engine:
         rule_named(rule)
         if lam is None:
             return None
-        weights = as_weights(lam)
-        if weights.ndim != 1:
+        if as_weights(lam).ndim != 1 or not isinstance(lam, int | float):
             raise BadInput("give one λ, a number from 0 to 1")
-        return float(weights[0]) if mixture.is_pair else 1.0
+        return float(lam) if mixture.is_pair else 1.0
 
     def _probabilities(self, mixture: Mixture, example: RankingExample, lam: float | None, rule: str) -> tuple[float, ...]:
         packed = self.pack(mixture, example)

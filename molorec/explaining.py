@@ -19,6 +19,7 @@ LEAST_TOKENS = 3
 REPETITION = 1.5  # taken off a token's logit once it has been written
 REASONS = 2
 _YEAR_TITLE = re.compile(r"((?:[A-Z0-9][\w'’:.,&!-]*(?: |(?=\()))+)\((?:1[89]|20)\d\d\)")
+_CAPITAL = re.compile(r"\b[A-Z]\w{2,}")
 _QUOTED = re.compile(r"[\"“]([^\"”]{2,80})[\"”]")
 
 
@@ -116,6 +117,8 @@ def check(text: str, allowed: Sequence[Item], catalogue: Sequence[Item] = ()) ->
     ''
     >>> check(" fans of Heat (1995).", [Item("1", "Alien (1979)")])
     "it names 'Heat', which is not in the history or the list"
+    >>> check(" films like star wars.", [], [Item("2", "Star Wars (1977)")])
+    "it names 'Star Wars (1977)', which is not in the history or the list"
     """
     words = re.findall(r"[^\W\d_]+", text)
     if len(words) < 2:
@@ -128,10 +131,12 @@ def check(text: str, allowed: Sequence[Item], catalogue: Sequence[Item] = ()) ->
         if titles.normalise(found) not in known:
             return f"it names '{found.strip()}', which is not in the history or the list"
     normal = f" {titles.normalise(text)} "
+    capitals = {word.casefold() for word in _CAPITAL.findall(text)}
     for item in catalogue:
         form = titles.normalise(item.title)
-        # one-word titles ("Fear", "Speed") are ordinary words as well
-        if form.count(" ") >= 2 and form not in known and f" {form} " in normal:
+        # one-word titles ("Fear", "Speed") are ordinary words as well, unless they are written like a name
+        named = form in capitals or (" " in form and f" {form} " in normal)
+        if named and form not in known:
             return f"it names '{item.title}', which is not in the history or the list"
     return ""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from molorec import config, titles
+from molorec import config
 from molorec.catalog import lists, splits
 from molorec.catalog.prepare import PreparedDomain
 from molorec.catalog.records import DomainInfo, Item, RankingExample
@@ -167,6 +167,12 @@ class Catalog:
         found = [self.example(domain, user, setting) for user in self.users(domain, split, setting, limit)]
         return [example.unlabelled() for example in found] if split == "tune" else found
 
+    def position(self, domain: str, user: str) -> int:
+        """A user's place in the domain's split order, from 0. Raises BadInput if there is no such user."""
+        for row in self._rows("select position from users where domain = ? and user_id = ?", domain, user):
+            return row["position"]
+        raise BadInput(f"domain '{domain}' has no user '{user}'")
+
     def random_user(self, domain: str, setting: str = "warm", rng: random.Random | None = None) -> str:
         """A user with a list in ``setting``."""
         users = self.users(domain, None, setting)
@@ -287,12 +293,6 @@ def _check_setting(setting: str) -> None:
 
 def _info(row: dict) -> DomainInfo:
     return DomainInfo(**{**row, "notes": tuple(json.loads(row["notes"]))})
-
-
-def similar_title(wanted: str, among: Iterable[Item]) -> Item | None:
-    """The first item whose normalised title equals that of ``wanted``."""
-    form = titles.normalise(wanted)
-    return next((item for item in among if titles.normalise(item.title) == form), None)
 
 
 @contextmanager

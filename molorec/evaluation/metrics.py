@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-CUTOFFS = (1, 3, 5, 10)
 RESAMPLES = 2_000
 
 

@@ -21,7 +21,7 @@ _FIXED_LAM = {"base": None, "general": 1.0, "specific": 0.0, "half": 0.5}
 
 @dataclass(frozen=True)
 class Row:
-    """One system's answer for one user: all that is kept of it. ``user`` is the index in the split."""
+    """One system's answer for one user: all that is kept of it. ``user`` is the place in the domain's order of users."""
 
     domain: str
     user: int
@@ -135,8 +135,9 @@ def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "
     examples = engine.catalog.examples(domain, split, setting, limit)
     if not examples:
         raise BadInput(f"domain '{domain}' has no lists in split '{split}', setting '{setting}'")
-    is_pair = engine.mixture(domain).is_pair
-    names = [name for name in systems if is_pair or name not in ("specific", "half", "mixed")]
+    mixture = engine.mixture(domain)
+    alone = mixture.adapters[0].card.role if not mixture.is_pair and mixture.adapters[0].card else "general"
+    names = [name for name in systems if mixture.is_pair or name in ("popularity", "base", alone)]
     lams = {name: _FIXED_LAM[name] for name in names if name in _FIXED_LAM}
     if "mixed" in names:
         lams["mixed"] = tuned_lam(engine, domain, rule) if lam is None else lam
@@ -145,6 +146,7 @@ def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "
     moved = []
     for index, example in enumerate(examples):
         target = example.candidates.index(example.target)
+        place = engine.catalog.position(domain, example.user)
         firsts = {}
         for name in names:
             if name == "popularity":
@@ -153,7 +155,7 @@ def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "
                 ranking = engine.rank(example, lams[name], rule)
                 scores = ranking.probabilities()
                 firsts[name] = ranking.items[0].item
-            rows[name].append(Row(domain, index, name, rank_of(scores, target), scores[target]))
+            rows[name].append(Row(domain, place, name, rank_of(scores, target), scores[target]))
         if {"general", "specific", "half"} <= set(firsts):
             moved.append(len({firsts["general"], firsts["specific"], firsts["half"]}) > 1)
         on_user(index + 1, len(examples))
@@ -168,7 +170,8 @@ def sweep(engine: Engine, examples: Sequence[RankingExample], lams: Sequence[flo
     """(λ, mean entropy, NDCG@1) on labelled examples: to look at after a training, never to choose λ by."""
     for lam in lams:
         rankings = [engine.rank(example, lam, rule) for example in examples]
-        ranks = [ranking.rank_of(ranking.example.target) for ranking in rankings]
+        ranks = [rank_of(ranking.probabilities(), ranking.example.candidates.index(ranking.example.target))
+                 for ranking in rankings]
         yield lam, float(np.mean([ranking.entropy for ranking in rankings])), float(ndcg(ranks, 1).mean())
 
 
@@ -185,6 +188,8 @@ def write_scores(evaluation: Evaluation, used: Sequence[Adapter]) -> None:
         raise BadAdapter(f"adapter '{without.name}' has no card to write scores to")
     for adapter in used:
         own = evaluation.system(adapter.card.role)
+        if own is None:
+            raise BadAdapter(f"adapter '{adapter.name}' ({adapter.card.role}) took no part in this evaluation")
         scores = {"domain": evaluation.domain, "split": evaluation.split, "setting": evaluation.setting, "n": len(own.rows),
                   "ndcg@1": round(own.ndcg(1), 4), "ndcg@3": round(own.ndcg(3), 4),
                   "popularity ndcg@1": round(popularity.ndcg(1), 4), "lists_sha256": evaluation.lists_sha256,

@@ -188,9 +188,15 @@ def save(adapter: Adapter, folder: Path | str, base_name: str = "", dtype: torch
         if adapter.card:
             _write_json(partial / _CARD, asdict(adapter.card))
             (partial / "README.md").write_text(card_text(adapter.card), encoding="utf-8")
+        old = work / "old"
         if folder.exists():
-            os.replace(folder, work / "old")  # out of the way in one step; it goes with the work folder
-        os.replace(partial, folder)
+            os.replace(folder, old)  # out of the way in one step; it goes with the work folder
+        try:
+            os.replace(partial, folder)
+        except OSError:
+            if old.exists():
+                os.replace(old, folder)
+            raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return folder
@@ -200,14 +206,16 @@ def card_text(card: Card) -> str:
     """The card as Markdown, for people who come across the folder elsewhere."""
     data = "\n".join(f"- {name}: {value}" for name, value in card.data.items()) or "- not recorded"
     scores = "\n".join(f"- {name}: {value}" for name, value in card.scores.items()) or "- not measured yet"
+    name = card.role if card.role == card.domain else f"{card.role}, {card.domain}"
+    use = "molorec rank --lam 1" if card.role == "general" else f"molorec rank --domain {card.domain}"
     return (
         f"---\nbase_model: {card.base}\nlibrary_name: peft\ntags: [lora, recommendation, molorec]\n---\n"
-        f"# MoLoRec adapter: {card.role}, {card.domain}\n\n"
+        f"# MoLoRec adapter: {name}\n\n"
         f"A LoRA adapter of all linear layers for `{card.base}` ({card.base_revision}). "
         f"Role in a mixture: {card.role}.\n\n"
         f"Template `{card.template}`, objective: {card.objective}. {card.steps} steps in {card.seconds:.0f} s on "
         f"{card.device}.\n\n## Data\n{data}\n\nTerms of the data: {card.data_terms or 'not recorded'}\n\n"
-        f"## Scores\n{scores}\n\nUse: `molorec rank --domain {card.domain}`, or with PEFT's `PeftModel.from_pretrained`.\n"
+        f"## Scores\n{scores}\n\nUse: `{use}`, or with PEFT's `PeftModel.from_pretrained`.\n"
     )
 
 
@@ -227,7 +235,7 @@ def _json(path: Path) -> dict:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadAdapter(f"'{path.parent}' is no adapter folder: it has no {path.name}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadAdapter(f"adapter '{path.parent.name}': {path.name} cannot be read ({error})") from error
     if not isinstance(content, dict):
         raise BadAdapter(f"adapter '{path.parent.name}': {path.name} does not hold an object")

@@ -2,8 +2,8 @@
 
 A *decision* is one next-token choice among a few tokens: a branching node of a title trie. For the template `open`
 the list is the whole catalogue, in expectation over drawn lists of 30: at a node, each child is offset by the log of
-the mass of unseen items below it (so that the learned score is that of one item, as a list of 30 asks for), and a
-deeper node weighs as much as the chance that a drawn list reaches it.
+the mass of items below it, at the root of those not yet chosen (so that the learned score is that of one item, as a
+list of 30 asks for), and a deeper node weighs as much as the chance that a drawn list reaches it.
 """
 
 from collections import Counter, defaultdict

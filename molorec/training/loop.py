@@ -116,11 +116,18 @@ class Training:
         self.sampler = sampler(domains, shares, style, recipe.objective, recipe.rows, recipe.length, recipe.seed)
         nouns = {domain.name: domain.noun for domain in domains}
         self.validation = [self._packed(example, nouns.get(example.domain, "items")) for example in validation]
+        if init_from and init_from.card and (init_from.card.template, init_from.card.role) != (style.name, card.role):
+            raise BadInput(f"--init-from is a {init_from.card.role} adapter for template '{init_from.card.template}'; this "
+                           f"training is for a {card.role} one on '{style.name}': start from one of that kind")
+        if init_from and init_from.card:
+            self.card = replace(card, data={**init_from.card.data, **card.data})  # it has seen that too
         start = init_from or adapters.new(backbone.shapes)
         self.rank, self.alpha = start.rank, start.alpha
         self.earlier = (start.card.steps, start.card.seconds) if start.card else (0, 0.0)
         # all that decides the result; a checkpoint is gone on from only if all of it is the same
-        self.made_from = asdict(recipe) | {"data": dict(card.data), "base": card.base_sha256, "init-from": start.sha256}
+        self.made_from = asdict(recipe) | {"data": dict(card.data), "shares": [float(share) for share in shares],
+                                           "validation lists": len(validation), "base": card.base_sha256,
+                                           "dtype": str(backbone.dtype), "init-from": start.sha256}
         self.stack: AdapterStack = adapters.stack([start], adapters.DROPOUT).to(backbone.device)
         self.stack.requires_grad_(True)
         # from equal starts, Muon reached a validation loss in about half the labels that AdamW took (LOG.md)
@@ -158,9 +165,12 @@ class Training:
 
     def validate(self) -> float:
         """Mean −log p(target) over the validation lists, without dropout."""
-        self.stack.eval()
+        stack = self.stack
+        if self.recipe.strength != 1:
+            stack = adapters.stack([self.finished()]).to(self.backbone.device)
+        stack.eval()
         total = 0.0
-        with torch.inference_mode(), self.stack.at([1.0]):
+        with torch.inference_mode(), stack.at([1.0]):
             for packed, target in self.validation:
                 total -= float(log_probabilities(self.backbone.model, [packed])[0][target])
         return total / len(self.validation)
@@ -173,6 +183,11 @@ class Training:
         card = replace(self.card, steps=steps + self.step, seconds=round(seconds + self.seconds, 1),
                        device=device_name(self.backbone.device))
         return Adapter(factors, self.rank, self.alpha, card)
+
+    def finished(self) -> Adapter:
+        """The adapter as it would be used: with the recipe's share of what was learned. The start is given back as it came."""
+        adapter = self.adapter()
+        return adapters.scaled(adapter, self.recipe.strength) if self.step else adapter
 
     def _train_step(self) -> float:
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)  # dropout does not depend on where a run resumed
@@ -246,10 +261,8 @@ class Training:
         self.tokens, self.best = facts["tokens"], facts["best"]
 
     def _save_adapter(self, name: str) -> None:
-        adapter = self.adapter()
-        if name == "best":  # "last" stays whole, for going on from
-            adapter = adapters.scaled(adapter, self.recipe.strength)
-        adapters.save(adapter, self.folder / name, self.card.base)
+        # "last" stays whole, for going on from
+        adapters.save(self.adapter() if name == "last" else self.finished(), self.folder / name, self.card.base)
 
 
 def device_name(device: torch.device) -> str:

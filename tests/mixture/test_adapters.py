@@ -175,6 +175,21 @@ def test_update_card_changes_card_and_readme_and_no_weight(base, folder):
     assert "ndcg@1: 0.21" in (folder / "README.md").read_text()
 
 
+def test_an_adapter_that_cannot_be_replaced_is_kept(base, folder, monkeypatch):
+    before, replace = (folder / "adapter_model.safetensors").read_bytes(), adapters.os.replace
+
+    def fails_at_the_new_one(source, target):
+        if source.name == "new":
+            raise OSError("disk full")
+        replace(source, target)
+
+    monkeypatch.setattr(adapters.os, "replace", fails_at_the_new_one)
+    with pytest.raises(OSError, match="disk full"):
+        adapters.save(random_adapter(base.shapes), folder)
+    assert (folder / "adapter_model.safetensors").read_bytes() == before
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
 def test_update_card_needs_a_card_and_known_fields(base, folder):
     with pytest.raises(TypeError, match="colour"):
         adapters.update_card(folder, colour="blue")
