@@ -1,7 +1,5 @@
 """The page: panels, and what happens when they are touched."""
 
-from dataclasses import replace
-
 import gradio as gr
 
 from molorec import plots, tuning
@@ -11,11 +9,14 @@ from molorec.engine import Engine
 from molorec.errors import MolorecError
 from molorec.mixture.rule import DEFAULT_RULE, RULES
 from molorec.ui import render, session
-from molorec.ui.session import View
+from molorec.ui.session import Job, Shown, View
 
-# Every event that uses the model shares one queue of a few workers; the engine takes them one forward at a time.
+# Rankings share one queue of a few workers, and runs of many rankings another, so that two visitors who tune keep
+# nobody from moving λ; the engine takes all of them one forward at a time.
 MODEL = {"concurrency_id": "model", "concurrency_limit": 4}
+LONG = {"concurrency_id": "long", "concurrency_limit": 2}
 PRESETS = (("Specific", 0.0), ("½", 0.5), ("General", 1.0))
+ALONE = "This domain has one adapter only, so there is nothing to mix and no λ to choose."
 
 
 def build(engine: Engine) -> gr.Blocks:
@@ -23,8 +24,6 @@ def build(engine: Engine) -> gr.Blocks:
     domains = [info.name for info in engine.catalog.domains()]
     domain = MOVIELENS if MOVIELENS in domains else domains[0]
     with gr.Blocks(title="MoLoRec", analytics_enabled=False) as page:
-        view = gr.State(View(domain=domain))
-        tuned = gr.State({})  # domain → λ; apart from the view, which changes while a tuning runs
         gr.Markdown(
             "# MoLoRec\nTwo adapters of one small language model: the **general** one has learned from many domains, the "
             "**specific** one from this domain alone. λ mixes them. Move it, and see what the model would recommend next.")
@@ -33,10 +32,10 @@ def build(engine: Engine) -> gr.Blocks:
             with gr.Column(scale=3, min_width=280):
                 who = _who(engine, domains, domain)
             with gr.Column(scale=3, min_width=300):
-                mix = _mix()
+                mix = _mix(_is_pair(engine, domain))
             with gr.Column(scale=5, min_width=330):
                 result = _result()
-        _wire(engine, page, view, tuned, badge, who, mix, result)
+        _wire(engine, page, badge, who, mix, result)
     page.queue(max_size=LIMITS.queue, default_concurrency_limit=4)
     return page
 
@@ -57,24 +56,26 @@ def _who(engine: Engine, domains: list[str], domain: str) -> dict:
     }
 
 
-def _mix() -> dict:
+def _mix(pair: bool) -> dict:
     gr.Markdown("### Mix")
-    parts = {
-        "lam": gr.Slider(0, 1, 0.5, step=0.01, label="λ: weight of the general adapter", buttons=[]),
-        "ends": gr.HTML("<div class='ml-ends'><span>0 specific alone</span><span>general alone 1</span></div>"),
-    }
-    with gr.Row():
-        parts["presets"] = [(gr.Button(name, size="sm", min_width=60), lam) for name, lam in PRESETS]
-        parts["auto"] = gr.Button("Auto", size="sm", min_width=60)
-    parts["number"] = gr.Number(0.5, label="λ as a number", minimum=None, maximum=None, step=0.01)
-    parts["rule"] = gr.Dropdown(list(RULES), value=DEFAULT_RULE, label="Mixing rule", info=_sentence(RULES[DEFAULT_RULE].note))
-    gr.Markdown("### Auto-tune\nFinds the λ at which the model is least uncertain, on people whose next choice nobody looks at.")
-    parts["prompts"] = gr.Slider(10, 100, 50, step=10, label="Prompts", buttons=[])
-    with gr.Row():
-        parts["tune"] = gr.Button("Auto-tune", variant="primary", min_width=80)
-        parts["stop"] = gr.Button("Stop tuning", interactive=False, min_width=80)
-    parts["tuning"] = gr.HTML()
-    parts["curve"] = gr.Plot(show_label=False, visible=False)
+    parts = {"alone": gr.HTML(render.note(ALONE), visible=not pair), "controls": gr.Column(visible=pair)}
+    with parts["controls"]:
+        parts["lam"] = gr.Slider(0, 1, 0.5, step=0.01, label="λ: weight of the general adapter", buttons=[])
+        gr.HTML("<div class='ml-ends'><span>0 specific alone</span><span>general alone 1</span></div>")
+        with gr.Row():
+            parts["presets"] = [(gr.Button(name, size="sm", min_width=60), lam) for name, lam in PRESETS]
+            parts["auto"] = gr.Button("Auto", size="sm", min_width=60)
+        parts["number"] = gr.Number(0.5, label="λ as a number", minimum=None, maximum=None, step=0.01)
+        parts["rule"] = gr.Dropdown(list(RULES), value=DEFAULT_RULE, label="Mixing rule",
+                                    info=_sentence(RULES[DEFAULT_RULE].note))
+        gr.Markdown("### Auto-tune\nFinds the λ at which the model is least uncertain, on people whose next choice nobody "
+                    "looks at.")
+        parts["prompts"] = gr.Slider(10, 100, 50, step=10, label="Prompts", buttons=[])
+        with gr.Row():
+            parts["tune"] = gr.Button("Auto-tune", variant="primary", min_width=80)
+            parts["stop"] = gr.Button("Stop tuning", interactive=False, min_width=80)
+        parts["tuning"] = gr.HTML()
+        parts["curve"] = gr.Plot(show_label=False, visible=False)
     return parts
 
 
@@ -104,6 +105,13 @@ def _sentence(note: str) -> str:
     return note[:1].upper() + note[1:] + "."
 
 
+def _is_pair(engine: Engine, domain: str) -> bool:
+    try:
+        return engine.mixture(domain).is_pair
+    except MolorecError:
+        return False
+
+
 def _badge(engine: Engine, domain: str) -> str:
     try:
         mixture = engine.mixture(domain)
@@ -121,126 +129,147 @@ def _badge(engine: Engine, domain: str) -> str:
 # -- events ------------------------------------------------------------------------------------------------------
 
 
-def _wire(engine: Engine, page: gr.Blocks, view: gr.State, tuned: gr.State, badge: gr.HTML,
-          who: dict, mix: dict, result: dict) -> None:
-    screen = [view, who["history"], who["candidates"], result["ranking"], result["status"]]
-    cleared = [result["reason"], result["evidence"]]
+def _wire(engine: Engine, page: gr.Blocks, badge: gr.HTML, who: dict, mix: dict, result: dict) -> None:
+    shown, tuned = gr.State(Shown()), gr.State({})  # tuned: (domain, rule) → λ
+    tuning_job, explaining_job = gr.State(Job()), gr.State(Job())
+    # What to rank is read from the screen at every event, never from a memory that two events could both change.
+    asked = [who["domain"], who["user"], mix["lam"], mix["rule"], result["truth"], shown, explaining_job]
+    screen = [shown, who["history"], who["candidates"], result["ranking"], result["status"], result["reason"],
+              result["evidence"]]
 
-    def show(state: View, truth: bool):
+    def show(domain: str, user: str, lam: float, rule: str, truth: bool, shown: Shown, explaining: Job):
         """The history, the candidates and their ranking; a problem becomes a notice."""
+        nothing_to_explain = ("", gr.Plot(visible=False))
         try:
-            ranking = session.rank(engine, state)
+            view = View(domain, str(user or ""), session.valid_lam(lam), rule)
+            if view != shown.view:
+                explaining.stop("the view changed")
+            ranking, now = session.rank(engine, view, shown)
+            status = render.ranking_status(ranking, engine.mixture(domain))
         except MolorecError as error:
-            return state, "", "", render.note(str(error)), ""
-        return (state, render.history(ranking.example.history), render.candidates(ranking.example.candidates),
-                render.ranking(ranking, state.before, truth),
-                render.ranking_status(ranking, engine.mixture(state.domain).is_pair))
+            explaining.stop("the view changed")
+            return Shown(), "", "", render.note(str(error)), "", *nothing_to_explain
+        return (now, render.history(ranking.example.history), render.candidates(ranking.example.candidates),
+                render.ranking(ranking, now.before, truth), status,
+                *(nothing_to_explain if view != shown.view else (gr.skip(), gr.skip())))
 
-    def choose_user(state: View, user: str, truth: bool):
-        state = replace(state, user=str(user or ""), ranks={}, before={})
-        return (*show(state, truth), state.user, "", gr.Plot(visible=False))
+    def choose_sample(domain: str, user: str, sample: str, *others):
+        return sample, *show(domain, sample, *others)
 
-    def choose_random(state: View, truth: bool):
-        return choose_user(state, engine.catalog.random_user(state.domain, state.setting), truth)
-
-    def choose_domain(state: View, domain: str, truth: bool):
-        samples = session.sample_users(engine, domain)
-        first = samples[0][1] if samples else ""
-        shown = choose_user(replace(state, domain=domain), first, truth)
-        return (*shown, gr.Dropdown(samples, value=first or None), _badge(engine, domain))
-
-    def choose_lam(state: View, lam: float, rule: str, truth: bool):
+    def choose_random(domain: str, user: str, *others):
         try:
-            state = replace(state, lam=session.valid_lam(lam), rule=rule)
+            user = engine.catalog.random_user(domain, "warm")
         except MolorecError as error:
             gr.Warning(str(error))
-            return (gr.skip(),) * 6
-        return (*show(state, truth), state.lam)
+        return user, *show(domain, user, *others)
 
-    def describe_rule(rule: str):
-        return gr.Dropdown(info=_sentence(RULES[rule].note))
-
-    def type_lam(lam: float | None):
-        if lam is None:
-            return gr.skip()
+    def choose_domain(tuning_job: Job, domain: str, user: str, *others):
+        tuning_job.stop("The domain changed, so tuning was stopped.")
         try:
-            return session.valid_lam(lam)
+            samples = session.sample_users(engine, domain)
+        except MolorecError:  # said where the ranking would be
+            samples = []
+        user = samples[0][1] if samples else ""
+        pair = _is_pair(engine, domain)
+        return (user, *show(domain, user, *others), gr.Dropdown(samples, value=user or None), _badge(engine, domain),
+                gr.HTML(visible=not pair), gr.Column(visible=pair), "", gr.Plot(visible=False))
+
+    def move_lam(domain: str, user: str, lam: float, *others):
+        return lam, *show(domain, user, lam, *others)
+
+    def type_lam(number: float | None, domain: str, user: str, lam: float, *others):
+        try:
+            typed = lam if number is None else session.valid_lam(number)  # None: the box was emptied, to type anew
         except MolorecError as error:
             gr.Warning(str(error))
             return gr.skip()
+        return typed, *show(domain, user, typed, *others)
 
-    def press_auto(state: View, found: dict[str, float]):
+    def choose_rule(tuning_job: Job, domain: str, user: str, lam: float, rule: str, *others):
+        tuning_job.stop("The rule changed, so tuning was stopped.")
+        return gr.Dropdown(info=_sentence(RULES[rule].note)), *show(domain, user, lam, rule, *others)
+
+    def press_auto(domain: str, rule: str, found: dict, lam: float):
         try:
-            return session.auto_lam(engine, state.domain, found)
+            lam = session.auto_lam(engine, domain, rule, found)
         except MolorecError as error:
             gr.Info(str(error))
-            return gr.skip()
+        return lam, lam
 
-    def show_truth(state: View, truth: bool):
-        return show(state, truth)[3]
+    def show_truth(*asked):
+        return show(*asked)[3]
 
-    def tune(state: View, found: dict[str, float], prompts: int):
-        """Yields (tuned λs, text, curve, Auto-tune button, Stop button) as prompts arrive."""
-        running = (gr.Button(interactive=False), gr.Button(interactive=True))
-        yield found, render.note("Measuring the first prompts …"), gr.Plot(visible=False), *running
+    def tune(job: Job, domain: str, rule: str, found: dict, prompts: int):
+        """Yields (tuned λs, text, curve, λ twice, Auto-tune button, Stop button) as prompts arrive."""
+        run, stay = job.start(), (gr.skip(), gr.skip())
+        yield found, render.note("Measuring the first prompts …"), gr.Plot(visible=False), *stay, *running()
+        step = None
         try:
-            for step in tuning.tune(engine, state.domain, int(prompts), state.rule):
-                found = {**found, state.domain: step.lam}
-                yield found, render.tuning(step), gr.Plot(plots.entropy_curve(step), visible=True), *running
+            for step in tuning.tune(engine, domain, int(prompts), rule):
+                if not job.wants(run):
+                    yield found, render.stopped(job.why, step), gr.skip(), *stay, *idle()
+                    return
+                found = {**found, (domain, rule): step.lam}
+                there = (step.lam, step.lam) if step.settled else stay
+                buttons = idle() if step.settled else running()
+                yield found, render.tuning(step), gr.Plot(plots.entropy_curve(step), visible=True), *there, *buttons
         except MolorecError as error:
-            yield found, render.note(str(error)), gr.skip(), *running
+            yield found, render.note(str(error)), gr.skip(), *stay, *idle()
 
-    def after_tuning(state: View, found: dict[str, float]):
-        """The slider goes to the tuned λ; the buttons come back."""
-        return found.get(state.domain, state.lam), *idle()
-
-    def after_stop(state: View, found: dict[str, float]):
-        lam = found.get(state.domain)
-        text = "Stopped before the first result." if lam is None else f"Stopped. The best λ so far is {lam:.2f}; Auto goes there."
-        return render.note(text), *idle()
-
-    def explain(state: View):
+    def explain(job: Job, domain: str, user: str, lam: float, rule: str):
         """Yields (text, evidence figure, Explain button, Stop button)."""
-        running = (gr.Button(interactive=False), gr.Button(interactive=True))
-        yield render.note("Dropping one title of the history at a time …"), gr.Plot(visible=False), *running
+        run = job.start()
+        yield render.note("Dropping one title of the history at a time …"), gr.Plot(visible=False), *running()
         try:
             drawn = 0
-            for pieces, text in session.explain(engine, state):
+            for pieces, text in session.explain(engine, View(domain, str(user or ""), session.valid_lam(lam), rule)):
+                if not job.wants(run):
+                    yield gr.skip(), gr.skip(), *idle()
+                    return
                 figure = gr.skip()
                 if len(pieces) > drawn:
                     drawn, figure = len(pieces), gr.Plot(plots.evidence_bars(pieces), visible=True)
-                yield (gr.skip() if text is None else render.reason(text)), figure, *running
+                yield (gr.skip() if text is None else render.reason(text)), figure, *running()
+            yield gr.skip(), gr.skip(), *idle()
         except MolorecError as error:
-            yield render.note(str(error)), gr.skip(), *running
+            yield render.note(str(error)), gr.skip(), *idle()
+
+    def stop(job: Job):
+        job.stop("Stopped.")
+        return gr.Button(interactive=False)
+
+    def running():
+        """A start button that cannot be pressed and a Stop that can."""
+        return gr.Button(interactive=False), gr.Button(interactive=True)
 
     def idle():
         """A start button that can be pressed and a Stop that cannot."""
         return gr.Button(interactive=True), gr.Button(interactive=False)
 
     quick = {"show_progress": "hidden", **MODEL}
-    who["domain"].input(choose_domain, [view, who["domain"], result["truth"]],
-                        [*screen, who["user"], *cleared, who["sample"], badge], **MODEL)
-    who["sample"].input(choose_user, [view, who["sample"], result["truth"]], [*screen, who["user"], *cleared], **quick)
-    who["user"].submit(choose_user, [view, who["user"], result["truth"]], [*screen, who["user"], *cleared], **quick)
-    who["random"].click(choose_random, [view, result["truth"]], [*screen, who["user"], *cleared], **quick)
-    gr.on([mix["lam"].change, mix["rule"].input], choose_lam, [view, mix["lam"], mix["rule"], result["truth"]],
-          [*screen, mix["number"]], trigger_mode="always_last", **quick)
-    mix["rule"].input(describe_rule, mix["rule"], mix["rule"], show_progress="hidden")
-    mix["number"].input(type_lam, mix["number"], mix["lam"], show_progress="hidden")
+    long = {"show_progress": "hidden", **LONG}
+    lam_twice = [mix["lam"], mix["number"]]
+    who["domain"].input(choose_domain, [tuning_job, *asked],
+                        [who["user"], *screen, who["sample"], badge, mix["alone"], mix["controls"], mix["tuning"], mix["curve"]],
+                        **MODEL)
+    who["sample"].input(choose_sample, [*asked[:2], who["sample"], *asked[2:]], [who["user"], *screen], **quick)
+    who["user"].submit(show, asked, screen, **quick)
+    who["random"].click(choose_random, asked, [who["user"], *screen], **quick)
+    mix["lam"].input(move_lam, asked, [mix["number"], *screen], trigger_mode="always_last", **quick)
+    mix["number"].input(type_lam, [mix["number"], *asked], [mix["lam"], *screen], trigger_mode="always_last", **quick)
+    mix["rule"].input(choose_rule, [tuning_job, *asked], [mix["rule"], *screen], **quick)
     for button, lam in mix["presets"]:
-        button.click(lambda lam=lam: lam, None, mix["lam"], show_progress="hidden")
-    mix["auto"].click(press_auto, [view, tuned], mix["lam"], show_progress="hidden")
-    result["truth"].input(show_truth, [view, result["truth"]], result["ranking"], **quick)
+        button.click(lambda lam=lam: (lam, lam), None, lam_twice, show_progress="hidden").then(show, asked, screen, **quick)
+    mix["auto"].click(press_auto, [who["domain"], mix["rule"], tuned, mix["lam"]], lam_twice, **quick).then(
+        show, asked, screen, **quick)
+    result["truth"].input(show_truth, asked, result["ranking"], **quick)
 
-    tuning_run = mix["tune"].click(tune, [view, tuned, mix["prompts"]],
-                                   [tuned, mix["tuning"], mix["curve"], mix["tune"], mix["stop"]], **quick)
-    tuning_run.then(after_tuning, [view, tuned], [mix["lam"], mix["tune"], mix["stop"]], show_progress="hidden")
-    mix["stop"].click(after_stop, [view, tuned], [mix["tuning"], mix["tune"], mix["stop"]], cancels=[tuning_run],
-                      show_progress="hidden")
+    mix["tune"].click(tune, [tuning_job, who["domain"], mix["rule"], tuned, mix["prompts"]],
+                      [tuned, mix["tuning"], mix["curve"], *lam_twice, mix["tune"], mix["stop"]], **long).then(
+        show, asked, screen, **quick)
+    mix["stop"].click(stop, tuning_job, mix["stop"], queue=False)
+    result["explain"].click(explain, [explaining_job, who["domain"], who["user"], mix["lam"], mix["rule"]],
+                            [result["reason"], result["evidence"], result["explain"], result["stop_explain"]], **long)
+    result["stop_explain"].click(stop, explaining_job, result["stop_explain"], queue=False)
 
-    explaining_run = result["explain"].click(explain, view, [*cleared, result["explain"], result["stop_explain"]], **quick)
-    explaining_run.then(idle, None, [result["explain"], result["stop_explain"]], show_progress="hidden")
-    result["stop_explain"].click(idle, None, [result["explain"], result["stop_explain"]], cancels=[explaining_run],
-                                 show_progress="hidden")
-
-    page.load(choose_user, [view, who["user"], result["truth"]], [*screen, who["user"], *cleared], **quick)
+    page.load(show, asked, screen, **quick)

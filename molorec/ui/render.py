@@ -4,18 +4,17 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from molorec.catalog import Item
-from molorec.engine import Ranking
+from molorec.engine import Mixture, Ranking
 from molorec.explaining import Explanation
+from molorec.prompts import HISTORY_TITLES
 from molorec.tuning import TuningStep
-
-HISTORY_SHOWN = 10
 
 
 def history(items: Sequence[Item]) -> str:
     """The history, oldest first: what the prompt holds, and how much there is before it."""
     if not items:
         return note("No history.")
-    shown = items[-HISTORY_SHOWN:]
+    shown = items[-HISTORY_TITLES:]
     before = len(items) - len(shown)
     head = f"<p class='ml-dim'>{before} earlier choices, then:</p>" if before else ""
     rows = "".join(f"<li>{escape(item.title)}</li>" for item in shown)
@@ -44,29 +43,31 @@ def ranking(result: Ranking, before: Mapping[str, int], truth: bool) -> str:
     return f"<ol class='ml-ranking' aria-label='Ranked titles'>{''.join(rows)}</ol>"
 
 
-def ranking_status(result: Ranking, pair: bool) -> str:
-    """One line under the slider: what is mixed, how sure the model is, and how long it took."""
-    if pair:
-        mixed = f"{result.lam:.0%} general + {1 - result.lam:.0%} specific"
+def ranking_status(result: Ranking, mixture: Mixture) -> str:
+    """One line above the ranking: what is mixed, how sure the model is, and how long it took."""
+    if mixture.is_pair:
+        mixed = f"<b>λ = {result.lam:.2f}</b> · {result.lam:.0%} general + {1 - result.lam:.0%} specific"
     else:
-        mixed = "general adapter alone: this domain has no adapter of its own, so there is nothing to mix"
-    return (f"<p class='ml-status' role='status'><b>λ = {result.lam:.2f}</b> · {mixed} · entropy "
-            f"{result.entropy:.3f} nat · {result.seconds:.2f} s</p>")
+        mixed = f"<b>{escape(mixture.adapters[0].name)} adapter alone</b>"
+    return (f"<p class='ml-status' role='status'>{mixed} · entropy {result.entropy:.3f} nat · {result.seconds:.2f} s</p>")
 
 
-def tuning(step: TuningStep, stopped: bool = False) -> str:
+def tuning(step: TuningStep) -> str:
     """Where tuning stands, with a progress bar."""
     share = 100 * step.prompts / step.total
     if step.settled:
         state = f"<b>Done</b> · λ = {step.lam:.2f}: {escape(step.verdict)}"
-    elif stopped:
-        state = f"<b>Stopped</b> · best so far λ = {step.lam:.2f}"
     else:
         state = f"<b>Tuning</b> · λ = {step.lam:.2f}"
     return (f"<div role='status'><div class='ml-progress'><span style='width:{100 if step.settled else share:.0f}%'></span></div>"
             f"<p class='ml-status'>{state} (95% of resamples {step.lam_low:.2f} to {step.lam_high:.2f}) · entropy "
             f"{step.entropy:.4f} nat, {step.entropy_start:.4f} at λ = ½ · {step.prompts} of {step.total} prompts · "
             f"{step.seconds:.1f} s</p></div>")
+
+
+def stopped(why: str, step: TuningStep) -> str:
+    """What is left of a tuning that was stopped."""
+    return note(f"{why} After {step.prompts} of {step.total} prompts the best λ was {step.lam:.2f}.")
 
 
 def reason(explanation: Explanation) -> str:

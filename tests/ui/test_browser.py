@@ -3,23 +3,31 @@
 import os
 import re
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
+from molorec.catalog import prepare
 from molorec.ui import page, style
 from tests import embedded
+from tests.conftest import source_data
 
 pytestmark = [pytest.mark.embedded, pytest.mark.browser]
 PATIENCE = 120_000  # ms; a shared machine can be slow
 
 
-@pytest.fixture(scope="module")
-def address():
-    engine = embedded.engine()
+@contextmanager
+def served(engine):
     app = page.build(engine)
     _, url, _ = app.launch(prevent_thread_lock=True, server_name="127.0.0.1", quiet=True, theme=style.THEME, css=style.CSS)
     yield url
     app.close()
+
+
+@pytest.fixture(scope="module")
+def address():
+    with served(embedded.engine()) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +45,31 @@ def browser():
         chromium.close()
 
 
+@contextmanager
+def opened(browser, url):
+    tab = browser.new_page(viewport={"width": 1400, "height": 1000})
+    tab.set_default_timeout(PATIENCE)
+    errors = []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.goto(url)
+    tab.wait_for_selector(".ml-row")
+    yield tab
+    tab.close()
+    assert not errors
+
+
 @pytest.fixture
 def tab(browser, address):
-    opened = browser.new_page(viewport={"width": 1400, "height": 1000})
-    opened.set_default_timeout(PATIENCE)
-    errors = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.goto(address)
-    opened.wait_for_selector(".ml-row")
-    yield opened
-    opened.close()
-    assert not errors
+    with opened(browser, address) as tab:
+        yield tab
+
+
+@pytest.fixture
+def tab_of_two_domains(browser, engine):
+    """A page on a pico model: "toybox" has a pair of adapters, "zoo" the general one alone."""
+    engine.catalog.add_domain(prepare("zoo", source_data(seed=1)), noun="animals")
+    with served(engine) as url, opened(browser, url) as tab:
+        yield tab
 
 
 def percentages(tab) -> list[str]:
@@ -117,7 +139,7 @@ def test_stop_a_tuning_midway(tab):
     tab.get_by_role("button", name="Auto-tune").click()
     tab.wait_for_selector(".ml-progress")
     tab.get_by_role("button", name="Stop tuning").click()
-    tab.wait_for_selector("text=/Stopped/")
+    tab.wait_for_selector("text=/Stopped\\. After/")
     wait_until_idle(tab)
     tab.get_by_role("button", name="General").click()
     wait_for_lam(tab, "1.00")
@@ -127,3 +149,27 @@ def test_explain_the_first_title(tab):
     tab.get_by_role("button", name="Explain the first title").click()
     tab.wait_for_selector("text=/Checked:|did not pass the check/")
     assert tab.locator(".js-plotly-plot .bars path").count() > 0
+    tab.get_by_role("button", name="Specific").click()  # another λ, another first title: the reason would be of the old one
+    wait_for_lam(tab, "0.00")
+    tab.wait_for_function("() => !document.querySelector('.ml-reason') && !document.querySelector('.js-plotly-plot .bars path')")
+
+
+def test_a_domain_with_one_adapter_has_nothing_to_mix(tab_of_two_domains):
+    tab = tab_of_two_domains
+    slider = tab.get_by_role("slider", name=re.compile("weight of the general"))
+    assert slider.is_visible()
+    tab.get_by_label("Domain", exact=True).click()
+    tab.get_by_role("option", name="zoo").click()
+    tab.wait_for_selector("text=general adapter alone")
+    tab.wait_for_selector("text=nothing to mix")
+    slider.wait_for(state="hidden")
+    assert tab.locator(".ml-row").count() == 30
+
+
+def test_a_typed_lam_moves_the_slider_and_is_not_typed_over(tab):
+    number = tab.get_by_label("λ as a number")
+    number.click()
+    number.fill("")
+    number.press_sequentially("0.375", delay=60)
+    wait_for_lam(tab, "0.38")
+    assert number.input_value() == "0.375"

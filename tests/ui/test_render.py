@@ -33,6 +33,8 @@ VIEWS = {
     "reason": lambda: render.reason(Explanation(PAYLOAD, (EVIL,), done=True)),
     "reason being written": lambda: render.reason(Explanation(PAYLOAD, (EVIL,))),
     "refused reason": lambda: render.reason(Explanation("text", (), problem=f"it names '{PAYLOAD}'", done=True)),
+    "adapter's name": lambda: render.ranking_status(
+        result(), SimpleNamespace(is_pair=False, adapters=[SimpleNamespace(name=PAYLOAD)])),
     "note": lambda: render.note(PAYLOAD),
 }
 
@@ -71,13 +73,15 @@ def test_a_long_history_shows_its_end_and_says_how_much_there_is_before():
 
 
 def test_the_status_says_what_is_mixed():
-    assert "25% general + 75% specific" in render.ranking_status(result(), pair=True)
-    assert "nothing to mix" in render.ranking_status(result(), pair=False)
+    pair = SimpleNamespace(is_pair=True)
+    assert "25% general + 75% specific" in render.ranking_status(result(), pair)
+    alone = SimpleNamespace(is_pair=False, adapters=[SimpleNamespace(name="toybox")])
+    assert "toybox adapter alone" in render.ranking_status(result(), alone)
 
 
 def test_tuning_says_where_it_stands():
     assert "width:25%" in render.tuning(step()) and "5 of 20 prompts" in render.tuning(step())
-    assert "Stopped" in render.tuning(step(), stopped=True)
+    assert "Stopped. After 5 of 20 prompts the best λ was 0.40" in render.stopped("Stopped.", step())
     assert "width:100%" in render.tuning(step(settled=True))
 
 

@@ -1,13 +1,14 @@
 """What the screen's events do, without a screen."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from molorec.errors import BadInput
 from molorec.mixture import adapters
 from molorec.ui import session
-from molorec.ui.session import View
+from molorec.ui.session import Job, Shown, View
 
 
 @pytest.fixture
@@ -26,35 +27,43 @@ def test_anything_else_is_refused(lam):
         session.valid_lam(lam)
 
 
+def ranks_of(ranking):
+    return {ranked.item.item_id: ranked.rank for ranked in ranking.items}
+
+
 def test_the_first_ranking_has_nothing_to_compare_with(engine, view):
-    ranking = session.rank(engine, view)
-    assert view.before == {}
-    assert view.ranks == {ranked.item.item_id: ranked.rank for ranked in ranking.items}
+    ranking, shown = session.rank(engine, view, Shown())
+    assert shown == Shown(view, ranks_of(ranking), {})
 
 
 def test_a_change_of_lam_remembers_the_ranks_before_it(engine, view):
-    view.lam = 0.0
-    session.rank(engine, view)
-    at_0 = view.ranks
-    view.lam = 1.0
-    session.rank(engine, view)
-    assert view.before == at_0 != view.ranks
-    session.rank(engine, view)  # the same ranking again: the movement stays on screen
-    assert view.before == at_0
+    first, shown = session.rank(engine, replace(view, lam=0.0), Shown())
+    second, shown = session.rank(engine, replace(view, lam=1.0), shown)
+    assert shown.before == ranks_of(first) != shown.ranks == ranks_of(second)
+    again = session.rank(engine, replace(view, lam=1.0), shown)[1]  # the same once more: the movement stays on screen
+    assert again.before == ranks_of(first)
 
 
 def test_another_user_starts_afresh(engine, view):
-    view.lam = 0.0
-    session.rank(engine, view)
-    view.user = engine.catalog.users("toybox", "quick")[1]
-    session.rank(engine, view)
-    assert view.before == {}
+    shown = session.rank(engine, view, Shown())[1]
+    other = replace(view, user=engine.catalog.users("toybox", "quick")[1])
+    assert session.rank(engine, other, shown)[1].before == {}
+
+
+def test_a_job_is_wanted_until_it_is_stopped_or_another_starts():
+    job = Job()
+    first = job.start()
+    assert job.wants(first)
+    second = job.start()
+    assert job.wants(second) and not job.wants(first)
+    job.stop("enough")
+    assert not job.wants(second) and job.why == "enough"
 
 
 @pytest.mark.parametrize("user", ["nobody", "", "  ", None, "<img src=x>"])
 def test_an_unknown_user_is_refused(engine, user):
     with pytest.raises(BadInput, match="user"):
-        session.rank(engine, View(domain="toybox", user=user))
+        session.rank(engine, View(domain="toybox", user=user), Shown())
 
 
 def test_spaces_around_a_user_id_do_not_matter(engine, view):
@@ -70,15 +79,23 @@ def test_sample_users_are_described_by_their_latest_choice(engine):
 
 def test_auto_prefers_what_this_visitor_tuned_to_what_is_kept(engine, adapter_folder):
     with pytest.raises(BadInput, match="Auto-tune"):
-        session.auto_lam(engine, "toybox", {})
+        session.auto_lam(engine, "toybox", "sum", {})
     adapters.update_card(adapter_folder / "toybox", tuned_lam=0.7)
     engine.forget("toybox")
-    assert session.auto_lam(engine, "toybox", {}) == 0.7
-    assert session.auto_lam(engine, "toybox", {"toybox": 0.0}) == 0.0
+    assert session.auto_lam(engine, "toybox", "sum", {}) == 0.7
+    assert session.auto_lam(engine, "toybox", "sum", {("toybox", "sum"): 0.0}) == 0.0
     shutil.rmtree(adapter_folder / "toybox")
     engine.forget("toybox")
     with pytest.raises(BadInput):
-        session.auto_lam(engine, "toybox", {})
+        session.auto_lam(engine, "toybox", "sum", {})
+
+
+def test_a_lam_tuned_under_one_rule_is_not_offered_for_another(engine, adapter_folder):
+    adapters.update_card(adapter_folder / "toybox", tuned_lam=0.7)
+    engine.forget("toybox")
+    with pytest.raises(BadInput, match="product"):
+        session.auto_lam(engine, "toybox", "product", {("toybox", "sum"): 0.2})
+    assert session.auto_lam(engine, "toybox", "product", {("toybox", "product"): 0.4}) == 0.4
 
 
 def test_an_explanation_is_evidence_piece_by_piece_and_then_text(engine, view):
@@ -89,10 +106,3 @@ def test_an_explanation_is_evidence_piece_by_piece_and_then_text(engine, view):
         texts += [text] if text else []
     assert pieces == sorted(pieces) and pieces[0] == 1
     assert texts[-1].done
-
-
-def test_any_candidate_can_be_explained(engine, view):
-    example = session.example_of(engine, view)
-    chosen = example.candidates[7]
-    (piece,), _ = next(session.explain(engine, view, chosen.item_id))
-    assert piece.probability == engine.rank(example, view.lam).probabilities()[7]
