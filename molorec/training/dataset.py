@@ -33,14 +33,15 @@ class Batch:
     Attributes
     ----------
     tokens : (rows, length), padded on the right.
-    roots : decisions that share one set of choices: (positions (n, 2), choices (c,), offsets (n, c), targets (n, c)).
+    roots : by domain, decisions that share one set of choices: (positions (n, 2), choices (c,), offsets (n, c),
+        targets (n, c)).
     nodes : ragged decisions: (positions (m, 2), choices (m, c), offsets (m, c), target index (m,), weights (m,)).
     next_tokens : plain language-model targets: (positions (n, 2), tokens (n,)).
     labels : how many titles are learned from.
     """
 
     tokens: Tensor
-    roots: list[tuple[Tensor, Tensor, Tensor, Tensor]] = field(default_factory=list)
+    roots: dict[str, tuple[Tensor, Tensor, Tensor, Tensor]] = field(default_factory=dict)
     nodes: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] | None = None
     next_tokens: tuple[Tensor, Tensor] | None = None
     labels: int = 0
@@ -50,7 +51,7 @@ class Batch:
         def move(tensors):
             return None if tensors is None else tuple(t.to(device) for t in tensors)
 
-        return Batch(self.tokens.to(device), [move(root) for root in self.roots], move(self.nodes),
+        return Batch(self.tokens.to(device), {name: move(root) for name, root in self.roots.items()}, move(self.nodes),
                      move(self.next_tokens), self.labels)
 
 
@@ -281,9 +282,9 @@ class _Collector:
         tokens = torch.zeros(len(self.rows), self.length, dtype=torch.long)
         for i, row in enumerate(self.rows):
             tokens[i, : len(row)] = torch.tensor(row)
-        roots = [(torch.tensor(positions), torch.from_numpy(domain.root_tokens),
-                  torch.from_numpy(np.array(offsets, np.float32)), torch.from_numpy(np.array(targets, np.float32)))
-                 for domain, positions, offsets, targets in self.roots.values()]
+        roots = {name: (torch.tensor(positions), torch.from_numpy(domain.root_tokens),
+                        torch.from_numpy(np.array(offsets, np.float32)), torch.from_numpy(np.array(targets, np.float32)))
+                 for name, (domain, positions, offsets, targets) in self.roots.items()}
         next_tokens = None
         if self.next_tokens:
             table = torch.tensor(self.next_tokens)

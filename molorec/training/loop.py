@@ -22,6 +22,7 @@ from molorec.prompts import Template
 from molorec.ranking.scorer import log_probabilities
 from molorec.ranking.trie import pack
 from molorec.training import attention, objectives
+from molorec.training.calibration import CalibratedTeacher
 from molorec.training.dataset import ListSampler, TrainingDomain, WindowSampler
 
 NEGATIVE_SAMPLING = ("uniform", "popularity")
@@ -39,6 +40,8 @@ class Recipe:
         (:class:`~molorec.training.dataset.TrainingDomain` says why).
     background : share of each decision that holds first tokens neutral which only other domains of the training have
         (listwise objective, template `open`, several domains).
+    calibration : share of each decision's label that the base model gives itself, less what it always expects
+        (:class:`~molorec.training.calibration.CalibratedTeacher`; for general adapters, listwise, template `open`).
     strength : how much of what was learned the finished adapter keeps. Below 1 it stays nearer to the base, which carries
         over better to domains that it was not trained on (WiSE-FT, Wortsman et al. 2022).
     smoothing : share of each label that comes from transition counts (listwise objective, template `open`).
@@ -56,6 +59,7 @@ class Recipe:
     cooldown: float = 0.7
     negatives: str = "uniform"
     background: float = 0.0
+    calibration: float = 0.0
     strength: float = 1.0
     smoothing: float = 0.7
     recent: int = 6
@@ -112,8 +116,12 @@ class Training:
             tokens = {token for domain in domains for token in domain.root_tokens.tolist()}
             for domain in domains:
                 domain.widen(tokens, recipe.background)
+        if recipe.calibration and (style.listed or recipe.objective != "listwise"):
+            raise BadInput("calibration needs the template 'open' and the objective 'listwise', not "
+                           f"'{style.name}' and '{recipe.objective}'")
         sampler = ListSampler if style.listed else WindowSampler
         self.sampler = sampler(domains, shares, style, recipe.objective, recipe.rows, recipe.length, recipe.seed)
+        self.teacher = CalibratedTeacher(backbone, domains, style, recipe.length, recipe.seed) if recipe.calibration else None
         nouns = {domain.name: domain.noun for domain in domains}
         self.validation = [self._packed(example, nouns.get(example.domain, "items")) for example in validation]
         if init_from and init_from.card and (init_from.card.template, init_from.card.role) != (style.name, card.role):
@@ -201,6 +209,8 @@ class Training:
         if device.type == "cpu":
             model.set_attn_implementation(attention.NAME)
         try:
+            if self.teacher:
+                batch = self.teacher.blend(batch, self.recipe.calibration)
             with self.stack.at([1.0]):
                 hidden = model.base_model(input_ids=batch.tokens, use_cache=False).last_hidden_state
             value = objectives.loss(batch, hidden, model.get_output_embeddings().weight)

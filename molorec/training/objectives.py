@@ -30,7 +30,7 @@ def loss(batch: Batch, hidden: Tensor, head: Tensor) -> Tensor:
     head : the output embedding (vocabulary, width).
     """
     total = hidden.new_zeros((), dtype=torch.float32)
-    for positions, choices, offsets, targets in batch.roots:
+    for positions, choices, offsets, targets in batch.roots.values():
         logits = (_at(hidden, positions) @ head[choices].t()).float() + offsets
         total = total - (targets * logits.log_softmax(-1)).sum()
     if batch.nodes is not None:

@@ -119,7 +119,7 @@ def test_domains_are_drawn_by_their_shares(catalog, base, data):
     other = load_domain(catalog, "other", base.prompter)[0]
     drawn = WindowSampler([data, other], [0.0, 1.0], template("open"), "listwise", 6, 100, 0).batch(0)
     assert len(drawn.roots) == 1
-    assert torch.equal(drawn.roots[0][1], torch.from_numpy(other.root_tokens))
+    assert torch.equal(drawn.roots[other.name][1], torch.from_numpy(other.root_tokens))
 
 
 @pytest.mark.parametrize(("style", "length"), [("open", 14), ("listed", 160)])

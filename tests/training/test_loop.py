@@ -185,7 +185,7 @@ def test_a_step_always_has_the_same_batch_and_root_labels_are_distributions(data
     sampler = WindowSampler([data], [1.0], template("open"), "listwise", rows=3, length=100, seed=0)
     one, two = sampler.batch(5), sampler.batch(5)
     assert torch.equal(one.tokens, two.tokens)
-    _, _, offsets, targets = one.roots[0]
+    _, _, offsets, targets = one.roots["toybox"]
     assert torch.allclose(targets.sum(1), torch.ones(len(targets)), atol=1e-5)
     assert not targets[offsets < -100].any()  # nothing that has been seen already
 

@@ -36,7 +36,7 @@ def test_an_unsure_model_pays_the_log_of_the_choices():
 def test_an_offset_stands_for_as_many_items():
     hidden, head, place = torch.zeros(1, 1, 3), torch.ones(7, 3), torch.tensor([[0, 0]])
     root = (place, torch.tensor([1, 2]), torch.log(torch.tensor([[1.0, 3.0]])), torch.tensor([[1.0, 0.0]]))
-    value = objectives.loss(Batch(torch.zeros(1, 1, dtype=torch.long), roots=[root], labels=1), hidden, head)
+    value = objectives.loss(Batch(torch.zeros(1, 1, dtype=torch.long), roots={"toybox": root}, labels=1), hidden, head)
     assert float(value) == pytest.approx(math.log(4))
 
 
