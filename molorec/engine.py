@@ -23,7 +23,7 @@ from molorec.errors import BadInput, MolorecError
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
 from molorec.mixture.layer import AdapterStack
-from molorec.mixture.rule import DEFAULT_RULE, as_weights
+from molorec.mixture.rule import DEFAULT_RULE, as_weights, from_saved
 from molorec.mixture.rule import rule as rule_named
 from molorec.prompts import Template, template
 from molorec.ranking.scorer import log_probabilities
@@ -85,7 +85,7 @@ class Mixture:
     def tuned_lam(self) -> float | None:
         """The λ that tuning found for this domain and that is kept with its specific adapter."""
         card = self.adapters[-1].card if self.is_pair else None
-        return card.tuned_lam if card else None
+        return from_saved(card.tuned_lam) if card and card.tuned_lam else None
 
     @property
     def weak(self) -> tuple[str, ...]:
@@ -225,7 +225,7 @@ class Engine:
     @contextmanager
     def _mixed(self, mixture: Mixture, lam: float | None, rule: str):
         """One forward pass at a time, at λ, without gradients."""
-        with self._lock, torch.inference_mode():
+        with self._lock, torch.inference_mode(), _memory_errors():
             if lam is None:
                 yield
             else:
@@ -255,6 +255,17 @@ class Engine:
             while len(self._cache) > CACHED_RANKINGS:
                 self._cache.popitem(last=False)
         return probabilities
+
+
+@contextmanager
+def _memory_errors():
+    """What torch says about a full memory, in words of ours."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+            raise MolorecError("there is not enough memory for this; close other programs, or rank fewer candidates") from error
+        raise
 
 
 def _ranking(example: RankingExample, probabilities: Sequence[float], lam: float | None, rule: str,

@@ -86,3 +86,13 @@ def test_a_hub_model_without_safetensors_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(tmp_path))
     with pytest.raises(BadInput, match="on the hub"):
         backbone.load("someone/model")
+
+
+def test_a_revision_can_be_asked_for(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(huggingface_hub, "snapshot_download",
+                        lambda name, revision, **_: asked.append((name, revision)) or str(tmp_path))
+    for base in ("someone/model", "someone/model@v2"):
+        with pytest.raises(BadInput):
+            backbone.load(base)
+    assert asked == [("someone/model", None), ("someone/model", "v2")]

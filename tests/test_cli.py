@@ -147,6 +147,12 @@ def test_lists_are_json_lines_of_thirty(molorec, stored):
     assert all(len(line["candidates"]) == 30 and line["target"] in line["candidates"] for line in lines)
 
 
+def test_lists_as_one_document_carry_their_hash(molorec, stored):
+    answer = document(molorec("domains", "lists", "toybox", "--split", "quick", "--json"))
+    assert answer["lists_sha256"] == stored.lists_sha256("toybox", "warm", "quick")
+    assert [line["user"] for line in answer["lists"]] == stored.users("toybox", "quick")
+
+
 def test_lists_of_no_such_setting_are_refused(molorec, stored):
     code, out, err = molorec("domains", "lists", "toybox", "--setting", "cold")
     assert code == 2 and out == "" and "no setting 'cold'" in err
@@ -207,11 +213,12 @@ def test_evaluate_gives_the_documented_shape(molorec, served, tmp_path):
     answer = document(molorec("evaluate", "--domain", "toybox", "--limit", "3", "--lam", "0.4", "--rows",
                               tmp_path / "rows.jsonl", "--json"))
     assert {"schema", "domain", "split", "lists_sha256", "systems"} <= set(answer)
-    assert [s["name"] for s in answer["systems"]] == ["popularity", "base", "general", "specific", "half", "mixed"]
+    assert [s["name"] for s in answer["systems"]] == ["popularity", "base", "general", "specific", "half", "chosen"]
     assert all({"name", "n", "ndcg@1", "ndcg@3", "lo", "hi", "lam"} <= set(s) for s in answer["systems"])
     assert {s["n"] for s in answer["systems"]} == {3}
     assert answer["lists_sha256"] == served.catalog.lists_sha256("toybox", "warm", "quick")
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert all("hr@10" in s for s in answer["systems"])
     assert len(rows) == 18 and set(rows[0]) == {"domain", "user", "system", "rank", "probability"}
 
 
@@ -229,6 +236,29 @@ def test_a_file_that_cannot_be_written_is_said_before_the_work(molorec, served, 
     code, out, err = molorec("evaluate", "--domain", "toybox", "--limit", "1", "--lam", "0.5", "--rows",
                              tmp_path / "none" / "rows.jsonl", "--json")
     assert code == 2 and out == "" and "rows.jsonl" in err
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--sweep", "--lam", "0.5"], "--sweep"), (["--sweep", "--rows", "rows.jsonl"], "--sweep"),
+    (["--sweep", "--update-cards"], "--sweep"), (["--update-cards", "--lam", "0.5"], "whole splits"),
+    (["--update-cards", "--limit", "5"], "whole splits"), (["--update-cards", "--rule", "product"], "whole splits"),
+    (["--limit", "0"], "--limit"),
+])
+def test_options_that_do_not_go_together_are_refused(molorec, served, words, said):
+    code, out, err = molorec("evaluate", "--domain", "toybox", *words)
+    assert code == 2 and out == "" and said in err
+
+
+def test_adapters_are_looked_for_in_a_folder_that_is_there(molorec, stored, tmp_path):
+    code, _, err = molorec("rank", "--domain", "toybox", "--adapters", tmp_path / "none")
+    assert code == 2 and "there is no such folder" in err
+
+
+def test_export_never_replaces_what_is_no_adapter(molorec, served, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    code, _, err = molorec("export", "--domain", "toybox", "--lam", "0.3", "--out", tmp_path, "--force")
+    assert code == 2 and "is no adapter" in err
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
 def test_export_writes_one_adapter_and_replaces_only_when_forced(molorec, served, tmp_path):

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+import torch
 
 from molorec.catalog import Item
-from molorec.errors import BadInput
+from molorec.errors import BadInput, MolorecError
 
 
 @pytest.fixture
@@ -96,3 +97,23 @@ def test_a_broken_adapter_is_left_out_and_named(base, catalog, adapter_folder, e
     served = Engine(base, catalog, [adapter_folder])
     assert "damaged" in served.mixture("toybox").problems[0]
     assert len(served.rank(example, 0.5).items) == 30
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"),
+                                   RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")])
+def test_a_full_memory_is_said_in_words(engine, monkeypatch, error):
+    def full(*_):
+        raise error
+
+    monkeypatch.setattr("molorec.engine.log_probabilities", full)
+    with pytest.raises(MolorecError, match="not enough memory"):
+        engine.rank(engine.catalog.examples("toybox", "quick", limit=1)[0])
+
+
+def test_any_other_error_of_the_model_is_not_called_memory(engine, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr("molorec.engine.log_probabilities", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        engine.rank(engine.catalog.examples("toybox", "quick", limit=1)[0])

@@ -81,7 +81,7 @@ def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str
     line = 1
     try:
         with _open(path) as stream:
-            reader = csv.reader(_checked(path, stream), strict=True)
+            reader = csv.reader(_lines(path, stream), strict=True)
             header = [name.strip() for name in next(reader, [])]
             if not header:
                 raise BadFile(path, f"the file is empty; it needs a header line with {', '.join(required)}")
@@ -100,9 +100,6 @@ def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str
                     raise BadFile(path, f"{len(row)} values where the header has {len(header)}; a value that holds a "
                                   "comma or a quote needs double quotes around it", line)
                 yield line, dict(zip(header, row, strict=True))
-    except UnicodeDecodeError as error:
-        raise BadFile(path, f"this is not UTF-8 text (byte {error.object[error.start]:#04x}); save it as UTF-8",
-                      line + 1) from error
     except csv.Error as error:
         raise BadFile(path, f"this is not well-formed CSV ({error})", line + 1) from error
     except (OSError, EOFError, zlib.error) as error:
@@ -115,15 +112,20 @@ def _open(path: Path):
     if path.stat().st_size > LIMITS.csv_bytes:
         raise BadFile(path, f"the file is larger than {LIMITS.csv_bytes // 2**20} MiB")
     opener = gzip.open if path.suffix == ".gz" else open
-    return opener(path, "rt", encoding="utf-8-sig", newline="")
+    return opener(path, "rb")
 
 
-def _checked(path: Path, stream) -> Iterator[str]:
+def _lines(path: Path, stream) -> Iterator[str]:
+    """Decode line by line, so that a bad byte is blamed on the line that holds it."""
     read = 0
-    for line, text in enumerate(iter(lambda: stream.readline(LIMITS.csv_bytes), ""), start=1):
-        read += len(text)
+    for line, raw in enumerate(iter(lambda: stream.readline(LIMITS.csv_bytes), b""), start=1):
+        read += len(raw)
         if read > LIMITS.csv_bytes:  # a small gzip file can hold any amount of text
             raise BadFile(path, f"the file is larger than {LIMITS.csv_bytes // 2**20} MiB once unpacked", line)
+        try:
+            text = raw.decode("utf-8-sig" if line == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise BadFile(path, f"this is not UTF-8 text (byte {raw[error.start]:#04x}); save it as UTF-8", line) from error
         if "\0" in text:
             raise BadFile(path, "the line holds a NUL character; this is not a text file", line)
         yield text

@@ -8,13 +8,14 @@ import numpy as np
 from molorec.catalog import RankingExample
 from molorec.engine import Engine
 from molorec.errors import BadAdapter, BadInput
-from molorec.evaluation.metrics import bootstrap_interval, ndcg, rank_of
+from molorec.evaluation.metrics import bootstrap_interval, hit_rate, ndcg, rank_of
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
-from molorec.mixture.rule import DEFAULT_RULE
+from molorec.mixture.rule import DEFAULT_RULE, to_saved
 from molorec.tuning import INSIDE, tune
 
 SYSTEMS = ("popularity", "base", "general", "specific", "half", "mixed")
+CHOSEN = "chosen"  # what stands in place of "mixed" where λ was given: "mixed" always means tuned
 MOVES_AT_LEAST = 0.25
 _FIXED_LAM = {"base": None, "general": 1.0, "specific": 0.0, "half": 0.5}
 
@@ -55,6 +56,10 @@ class SystemResult:
         """Mean NDCG@k."""
         return float(ndcg(self.ranks, k).mean())
 
+    def hit_rate(self, k: int) -> float:
+        """Mean HR@k."""
+        return float(hit_rate(self.ranks, k).mean())
+
 
 @dataclass
 class Evaluation:
@@ -79,6 +84,8 @@ class Evaluation:
     @property
     def verdict(self) -> str:
         """Whether mixing helps, in words: only at a real mixture whose paired intervals are above both adapters alone."""
+        if self.system(CHOSEN):
+            return "λ was given, so this says nothing about tuning"
         mixed = self.system("mixed")
         if mixed is None:
             return "one adapter: there is nothing to mix"
@@ -94,10 +101,14 @@ class Evaluation:
         found = []
         for name in ("specific", "mixed"):
             result = self.system(name)
-            if result is None or result.against.get("popularity", (0, 0, 0))[1] <= 0:
+            if result is None:
+                found.append(f"{name} was not measured")
+            elif result.against.get("popularity", (0, 0, 0))[1] <= 0:
                 found.append(f"{name} is not surely above popularity")
         general = self.system("general")
-        if general is None or general.against.get("base", (0, 0, 0))[0] <= 0:
+        if general is None:
+            found.append("general was not measured")
+        elif general.against.get("base", (0, 0, 0))[0] <= 0:
             found.append("the general adapter is not above the bare base model")
         if self.moves is None or self.moves < MOVES_AT_LEAST:
             found.append("λ hardly changes the first title")
@@ -120,7 +131,8 @@ def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "
     Parameters
     ----------
     limit : at most so many users, from the first on.
-    lam : the λ of `mixed`; by default it is tuned on the ``tune`` prompts, without labels.
+    lam : a λ to measure as the system `chosen`, in place of `mixed`, whose λ is tuned on the ``tune`` prompts without
+        labels.
     on_user : called with (users done, users in all).
 
     Raises
@@ -139,8 +151,11 @@ def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "
     alone = mixture.adapters[0].card.role if not mixture.is_pair and mixture.adapters[0].card else "general"
     names = [name for name in systems if mixture.is_pair or name in ("popularity", "base", alone)]
     lams = {name: _FIXED_LAM[name] for name in names if name in _FIXED_LAM}
-    if "mixed" in names:
-        lams["mixed"] = tuned_lam(engine, domain, rule) if lam is None else lam
+    if "mixed" in names and lam is not None:
+        names[names.index("mixed")] = CHOSEN
+        lams[CHOSEN] = lam
+    elif "mixed" in names:
+        lams["mixed"] = tuned_lam(engine, domain, rule)
     popularity = engine.catalog.popularity(domain)
     rows: dict[str, list[Row]] = {name: [] for name in names}
     moved = []
@@ -195,7 +210,7 @@ def write_scores(evaluation: Evaluation, used: Sequence[Adapter]) -> None:
                   "popularity ndcg@1": round(popularity.ndcg(1), 4), "lists_sha256": evaluation.lists_sha256,
                   "weak": evaluation.shortcomings}
         mixed = evaluation.system("mixed")
-        changes = {"tuned_lam": round(mixed.lam, 4)} if mixed and adapter.card.role == "specific" else {}
+        changes = {"tuned_lam": to_saved(mixed.lam)} if mixed and adapter.card.role == "specific" else {}
         adapters.update_card(adapter.folder, scores=scores, **changes)
 
 

@@ -14,9 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from molorec.errors import BadAdapter
+from molorec.errors import BadAdapter, BadInput
 from molorec.hashing import file_sha256
 from molorec.mixture.layer import AdapterStack
+from molorec.mixture.rule import from_saved
 
 RANK, ALPHA, DROPOUT = 16, 32, 0.05
 A_SEED = 2025
@@ -53,7 +54,7 @@ class Card:
     seconds: float = 0.0
     device: str = ""
     scores: dict = field(default_factory=dict)
-    tuned_lam: float | None = None
+    tuned_lam: dict | None = None  # see rule.to_saved
     data_terms: str = ""
     schema: int = SCHEMA
 
@@ -262,6 +263,11 @@ def _card(folder: Path) -> Card | None:
         value = getattr(card, each.name)
         if not isinstance(value, each.type) and not (each.type in (float, float | None) and isinstance(value, int)):
             raise BadAdapter(f"adapter '{folder.name}': its card has {each.name} = {value!r}")
+    if card.tuned_lam is not None:
+        try:
+            from_saved(card.tuned_lam)
+        except BadInput as error:
+            raise BadAdapter(f"adapter '{folder.name}': its card has tuned_lam that cannot be used ({error})") from error
     if card.role not in ROLES:
         raise BadAdapter(f"adapter '{folder.name}': its role is '{card.role}', not one of {', '.join(ROLES)}")
     return card

@@ -58,6 +58,28 @@ def rule(name: str) -> Rule:
     return RULES[name]
 
 
+def to_saved(lam: float) -> dict:
+    """A scalar λ in the form in which it is kept with an adapter, whatever its granularity.
+
+    >>> to_saved(0.25)
+    {'granularity': 'global', 'weights': {'all': [0.25, 0.75]}}
+    """
+    return {"granularity": "global", "weights": {"all": [round(lam, 4), round(1 - lam, 4)]}}
+
+
+def from_saved(saved: dict) -> float:
+    """The scalar λ behind :func:`to_saved`. Raises BadInput if it is not the one λ of two adapters.
+
+    >>> from_saved(to_saved(0.25))
+    0.25
+    """
+    weights = saved.get("weights")
+    pair = weights.get("all") if isinstance(weights, dict) else None
+    if saved.get("granularity") != "global" or not isinstance(pair, list):
+        raise BadInput(f"a saved λ is {saved!r}; a global one for two adapters is needed")
+    return float(as_weights(pair)[0])
+
+
 def as_weights(lam: float | list[float] | tuple[float, ...] | Tensor, adapters: int = 2) -> Tensor:
     """λ as a weight vector of shape (K,), or (rows, K) where λ differs from row to row.
 

@@ -1,6 +1,7 @@
 """The command line that the training scripts share."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -46,6 +47,10 @@ def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Seque
     """
     import torch
 
+    if arguments.threads is not None and arguments.threads < 1:
+        raise BadInput(f"--threads is {arguments.threads}; give 1 or more")
+    if not all(math.isfinite(share) and share > 0 for share in shares):
+        raise BadInput(f"--shares are {' '.join(map(str, shares))}; give numbers above 0")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     recipe = Recipe(**{field.name: getattr(arguments, field.name) for field in fields(Recipe)})
@@ -66,12 +71,16 @@ def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Seque
     card = Card(
         role=role, domain=domain, base=base.name, base_revision=base.revision, base_sha256=base.sha256,
         template=style.name, noun=infos[0].noun, tokenizer=base.prompter.fingerprint(),
-        objective=f"{recipe.objective}, {recipe.negatives} negatives"
+        objective=recipe.objective
+        + (f", {recipe.negatives} negatives" if recipe.objective == "listwise" and not style.listed else "")
+        + (f", {recipe.calibration:g} of each label from the base model less its mean" if recipe.calibration else "")
         + (f", {recipe.strength:g} of the learned change kept" if recipe.strength != 1 else "")
         + (f", labels smoothed {smoothing:g} by transition counts" if smoothing else ""),
         data=facts, data_terms="; ".join(sorted({info.terms for info in infos if info.terms})))
     folder = arguments.out or config.home() / "training" / base.name.rpartition("/")[2] / domain
-    start = adapters.read(arguments.init_from, base.shapes, base.sha256) if arguments.init_from else None
+    start = None
+    if arguments.init_from:
+        start = adapters.read(arguments.init_from, base.shapes, base.sha256, base.prompter.fingerprint())
     training = Training(base, domains, shares, style, recipe, folder, card,
                         _validation(catalog, names, arguments.validation_lists, forms), start)
     for progress in training.run():
@@ -97,6 +106,9 @@ def main(run) -> None:
     except MolorecError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:  # a full disk, a folder that cannot be written
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)

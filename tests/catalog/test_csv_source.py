@@ -48,7 +48,7 @@ def test_without_times_the_order_of_lines_counts(tmp_path):
     (ITEMS, EVENTS + "u,1,soon\n", "events.csv", 4, "timestamp_or_order", "not a number"),
     (ITEMS, EVENTS + "u,1,nan\n", "events.csv", 4, "timestamp_or_order", "not a number"),
     (ITEMS, EVENTS + "u,1\0,5\n", "events.csv", 4, None, "NUL"),
-    (b"item_id,title\n1,\xff\xfe\n", EVENTS, "items.csv", None, None, "UTF-8"),
+    (b"item_id,title\n1,A\n2,\xff\xfe\n3,B\n", EVENTS, "items.csv", 3, None, "UTF-8"),
     ("", EVENTS, "items.csv", None, None, "empty"),
     ("item_id,title\n", EVENTS, "items.csv", None, None, "no items"),
     (ITEMS, "user_id,item_id\n", "events.csv", None, None, "no interactions"),

@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 
 from molorec.errors import BadInput
+from molorec.evaluation import protocol
 from molorec.evaluation.metrics import rank_of
 from molorec.evaluation.protocol import SYSTEMS, Evaluation, Row, SystemResult, evaluate, sweep, tuned_lam, write_scores
+from molorec.mixture.rule import to_saved
 
 USERS = 8
 
 
 @pytest.fixture
-def evaluation(engine):
-    return evaluate(engine, "toybox", limit=USERS, lam=0.3)
+def evaluation(engine, monkeypatch):
+    monkeypatch.setattr(protocol, "tuned_lam", lambda *_: 0.3)
+    return evaluate(engine, "toybox", limit=USERS)
 
 
 def test_every_system_ranks_every_user_at_its_own_lam(engine, evaluation):
@@ -94,6 +97,13 @@ def test_mixed_is_at_the_lam_of_tuning(engine):
     assert evaluate(engine, "toybox", limit=1, systems=["mixed"]).system("mixed").lam == tuned_lam(engine, "toybox")
 
 
+def test_a_given_lam_is_not_called_mixed(engine):
+    found = evaluate(engine, "toybox", limit=2, lam=0.3)
+    assert [result.name for result in found.systems] == [*SYSTEMS[:-1], "chosen"]
+    assert found.system("chosen").lam == 0.3
+    assert "given" in found.verdict and "mixed was not measured" in found.shortcomings
+
+
 @pytest.mark.parametrize(("lam", "above_general", "above_specific", "words"), [
     (0.5, 0.02, 0.01, "mixing helps"), (0.5, 0.02, -0.01, "not shown"), (0.5, 0.0, 0.01, "not shown"),
     (0.99, 0.02, 0.01, "prefers the general"), (0.0, 0.02, 0.01, "prefers the specific"),
@@ -129,7 +139,7 @@ def test_scores_are_kept_on_the_cards(engine, evaluation):
     general, specific = (adapter.card for adapter in engine.mixture("toybox").adapters)
     assert general.scores["ndcg@1"] == pytest.approx(evaluation.system("general").ndcg(1), abs=1e-4)
     assert specific.scores["ndcg@1"] == pytest.approx(evaluation.system("specific").ndcg(1), abs=1e-4)
-    assert (general.tuned_lam, specific.tuned_lam) == (None, 0.3)
+    assert (general.tuned_lam, specific.tuned_lam) == (None, to_saved(0.3))
     assert engine.mixture("toybox").weak == tuple(evaluation.shortcomings)
 
 

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from molorec.errors import BadAdapter
 from molorec.mixture import adapters
+from molorec.mixture.rule import to_saved
 from tests.conftest import card_for, random_adapter
 
 CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "molorec.json"
@@ -102,6 +103,10 @@ REFUSED = {
     "hash is a number": (change_json(CARD, base_sha256=5), "base_sha256 = 5"),
     "scores are a list": (change_json(CARD, scores=[1]), "scores"),
     "tuned_lam is text": (change_json(CARD, tuned_lam="half"), "tuned_lam"),
+    "tuned_lam is empty": (change_json(CARD, tuned_lam={}), "tuned_lam"),
+    "tuned_lam has no weights": (change_json(CARD, tuned_lam={"granularity": "global", "weights": {"all": None}}), "tuned_lam"),
+    "tuned_lam is outside 0 to 1": (change_json(CARD, tuned_lam={"granularity": "global", "weights": {"all": [2, -1]}}),
+                                    "tuned_lam"),
     "card is a list": (text(CARD, "[]"), "object"),
 }
 
@@ -125,7 +130,7 @@ def test_a_folder_that_is_not_there_is_refused(base, tmp_path):
 
 def test_what_was_saved_comes_back(base, tmp_path):
     adapter = random_adapter(base.shapes, rank=3, alpha=6,
-                             card=card_for(base, "general", "general", tuned_lam=0.4, data={"rows": 7}))
+                             card=card_for(base, "general", "general", tuned_lam=to_saved(0.4), data={"rows": 7}))
     back = read(adapters.save(adapter, tmp_path / "kept", base.name, torch.float32), base)
     assert (back.rank, back.alpha, back.scale, back.card) == (3, 6, 2, adapter.card)
     assert back.factors.keys() == adapter.factors.keys()
@@ -168,9 +173,9 @@ def test_a_save_replaces_the_whole_folder(base, folder):
 
 def test_update_card_changes_card_and_readme_and_no_weight(base, folder):
     before = read(folder, base)
-    adapters.update_card(folder, tuned_lam=0.37, scores={"ndcg@1": 0.21})
+    adapters.update_card(folder, tuned_lam=to_saved(0.37), scores={"ndcg@1": 0.21})
     after = read(folder, base)
-    assert asdict(after.card) == {**asdict(before.card), "tuned_lam": 0.37, "scores": {"ndcg@1": 0.21}}
+    assert asdict(after.card) == {**asdict(before.card), "tuned_lam": to_saved(0.37), "scores": {"ndcg@1": 0.21}}
     assert after.sha256 == before.sha256
     assert "ndcg@1: 0.21" in (folder / "README.md").read_text()
 
@@ -196,7 +201,7 @@ def test_update_card_needs_a_card_and_known_fields(base, folder):
     assert read(folder, base).card is not None
     (folder / CARD).unlink()
     with pytest.raises(BadAdapter, match="toy-adapter"):
-        adapters.update_card(folder, tuned_lam=0.5)
+        adapters.update_card(folder, tuned_lam=to_saved(0.5))
 
 
 def test_every_new_adapter_of_a_base_starts_from_the_same_a(base):

@@ -5,7 +5,7 @@ import torch
 
 from molorec.errors import BadInput
 from molorec.mixture import adapters, export
-from molorec.mixture.rule import RULES
+from molorec.mixture.rule import RULES, to_saved
 from tests.conftest import card_for, random_adapter
 
 TOKENS = torch.arange(5, 25)[None]
@@ -17,7 +17,7 @@ def logits(base, stack, lam, rule="sum"):
 
 
 def pair(base, ranks=(4, 4), alphas=(8.0, 8.0)):
-    cards = (card_for(base, "general", "general"), card_for(base, "specific", "toybox", tuned_lam=0.3))
+    cards = (card_for(base, "general", "general"), card_for(base, "specific", "toybox", tuned_lam=to_saved(0.3)))
     return [random_adapter(base.shapes, rank, alpha, seed, card=card)
             for seed, (rank, alpha, card) in enumerate(zip(ranks, alphas, cards, strict=True), start=1)]
 

@@ -7,6 +7,7 @@ import pytest
 
 from molorec.errors import BadInput
 from molorec.mixture import adapters
+from molorec.mixture.rule import to_saved
 from molorec.ui import session
 from molorec.ui.session import Job, Shown, View
 
@@ -80,9 +81,9 @@ def test_sample_users_are_described_by_their_latest_choice(engine):
 def test_auto_prefers_what_this_visitor_tuned_to_what_is_kept(engine, adapter_folder):
     with pytest.raises(BadInput, match="Auto-tune"):
         session.auto_lam(engine, "toybox", "sum", {})
-    adapters.update_card(adapter_folder / "toybox", tuned_lam=0.7)
+    adapters.update_card(adapter_folder / "toybox", tuned_lam=to_saved(0.7))
     engine.forget("toybox")
-    assert session.auto_lam(engine, "toybox", "sum", {}) == 0.7
+    assert session.auto_lam(engine, "toybox", "sum", {}) == pytest.approx(0.7)
     assert session.auto_lam(engine, "toybox", "sum", {("toybox", "sum"): 0.0}) == 0.0
     shutil.rmtree(adapter_folder / "toybox")
     engine.forget("toybox")
@@ -91,7 +92,7 @@ def test_auto_prefers_what_this_visitor_tuned_to_what_is_kept(engine, adapter_fo
 
 
 def test_a_lam_tuned_under_one_rule_is_not_offered_for_another(engine, adapter_folder):
-    adapters.update_card(adapter_folder / "toybox", tuned_lam=0.7)
+    adapters.update_card(adapter_folder / "toybox", tuned_lam=to_saved(0.7))
     engine.forget("toybox")
     with pytest.raises(BadInput, match="product"):
         session.auto_lam(engine, "toybox", "product", {("toybox", "sum"): 0.2})
