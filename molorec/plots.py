@@ -34,7 +34,7 @@ def entropy_curve(step: TuningStep | None) -> go.Figure:
 
 def evidence_bars(evidence: Sequence[Evidence]) -> go.Figure:
     """How far the title's probability falls when each history item is dropped, in percentage points."""
-    figure = _figure("probability lost without it (percentage points)", "")
+    figure = _figure("points of probability lost", "")
     effects = [100 * piece.effect for piece in evidence]
     figure.add_bar(y=[_label(piece.item.title, i) for i, piece in enumerate(evidence)], x=effects, orientation="h",
                    marker_color=[ACCENT if effect >= 0 else NEGATIVE for effect in effects],

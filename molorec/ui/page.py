@@ -27,7 +27,7 @@ def build(engine: Engine) -> gr.Blocks:
         gr.Markdown(
             "# MoLoRec\nTwo adapters of one small language model: the **general** one has learned from many domains, the "
             "**specific** one from this domain alone. λ mixes them. Move it, and see what the model would recommend next.")
-        badge = gr.HTML(_badge(engine, domain))
+        badge = gr.HTML(_badge(engine, domain), padding=False)
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=280):
                 who = _who(engine, domains, domain)
@@ -48,20 +48,22 @@ def _who(engine: Engine, domains: list[str], domain: str) -> dict:
     samples = session.sample_users(engine, domain)
     return {
         "domain": gr.Dropdown(domains, value=domain, label="Domain"),
-        "sample": gr.Dropdown(samples, value=samples[0][1] if samples else None, label="Sample users"),
+        "sample": gr.Dropdown(samples, value=samples[0][1] if samples else None, label="Sample users",
+                              info="Each with their latest choice"),
         "user": gr.Textbox(samples[0][1] if samples else "", label="User id", info="Type one and press Enter", max_lines=1),
         "random": gr.Button("Random user", size="sm"),
-        "history": _labelled("History", gr.HTML),
+        "history": _history(),
         "candidates": _folded("The candidates, in the order of the list"),
     }
 
 
 def _mix(pair: bool) -> dict:
     gr.Markdown("### Mix")
-    parts = {"alone": gr.HTML(render.note(ALONE), visible=not pair), "controls": gr.Column(visible=pair)}
+    parts = {"alone": gr.HTML(render.note(ALONE), padding=False, visible=not pair), "controls": gr.Column(visible=pair)}
     with parts["controls"]:
-        parts["lam"] = gr.Slider(0, 1, 0.5, step=0.01, label="λ: weight of the general adapter", buttons=[])
-        gr.HTML("<div class='ml-ends'><span>0 specific alone</span><span>general alone 1</span></div>")
+        parts["lam"] = gr.Slider(0, 1, 0.5, step=0.01, label="λ: weight of the general adapter", buttons=[],
+                                 elem_classes="ml-lam")
+        gr.HTML("<div class='ml-ends'><span>0 specific alone</span><span>general alone 1</span></div>", padding=False)
         with gr.Row():
             parts["presets"] = [(gr.Button(name, size="sm", min_width=60), lam) for name, lam in PRESETS]
             parts["auto"] = gr.Button("Auto", size="sm", min_width=60)
@@ -74,31 +76,32 @@ def _mix(pair: bool) -> dict:
         with gr.Row():
             parts["tune"] = gr.Button("Auto-tune", variant="primary", min_width=80)
             parts["stop"] = gr.Button("Stop tuning", interactive=False, min_width=80)
-        parts["tuning"] = gr.HTML()
+        parts["tuning"] = gr.HTML(padding=False)
         parts["curve"] = gr.Plot(show_label=False, visible=False)
     return parts
 
 
 def _result() -> dict:
     gr.Markdown("### Ranked titles")
-    parts = {"status": gr.HTML(), "truth": gr.Checkbox(False, label="Show what they really chose next"), "ranking": gr.HTML()}
+    parts = {"status": gr.HTML(padding=False), "truth": gr.Checkbox(False, label="Show what they really chose next"),
+             "ranking": gr.HTML(padding=False)}
     gr.Markdown("### Why this title first?")
     with gr.Row():
         parts["explain"] = gr.Button("Explain the first title", min_width=120)
         parts["stop_explain"] = gr.Button("Stop explaining", interactive=False, min_width=80)
-    parts["reason"] = gr.HTML()
+    parts["reason"] = gr.HTML(padding=False)
     parts["evidence"] = gr.Plot(show_label=False, visible=False)
     return parts
 
 
-def _labelled(label: str, component) -> gr.HTML:
-    gr.Markdown(f"**{label}**")
-    return component()
+def _history() -> gr.HTML:
+    gr.Markdown("**History**")
+    return gr.HTML(padding=False)
 
 
 def _folded(label: str) -> gr.HTML:
     with gr.Accordion(label, open=False):
-        return gr.HTML()
+        return gr.HTML(padding=False)
 
 
 def _sentence(note: str) -> str:

@@ -67,7 +67,7 @@ def sample_users(engine: Engine, domain: str) -> list[tuple[str, str]]:
     for user in engine.catalog.users(domain, "quick", limit=SAMPLE_USERS) or engine.catalog.users(
             domain, None, limit=SAMPLE_USERS):
         latest = engine.catalog.example(domain, user).history[-1].title
-        found.append((f"User {user} · last chose {latest}", user))
+        found.append((f"{user} · {latest}", user))
     return found
 
 
@@ -84,7 +84,8 @@ def valid_lam(lam: object) -> float:
     if isinstance(lam, bool) or lam is None:
         raise BadInput(f"λ is {lam!r}; give a number from 0 to 1")
     try:
-        return float(as_weights(float(lam))[0])
+        as_weights(float(lam))
+        return float(lam)  # as typed: the weights are float32
     except (TypeError, ValueError, OverflowError):
         raise BadInput(f"λ is {lam!r}; give a number from 0 to 1") from None
 

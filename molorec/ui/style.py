@@ -4,7 +4,10 @@ import gradio as gr
 
 # system fonts: nothing is fetched, and the page looks the same offline
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
-THEME = gr.themes.Soft(primary_hue="teal", neutral_hue="slate", font=FONTS, font_mono=["ui-monospace", "monospace"])
+THEME = gr.themes.Soft(primary_hue="teal", neutral_hue="slate", font=FONTS, font_mono=["ui-monospace", "monospace"]).set(
+    # labels as plain text: a dozen coloured chips would outshine the ranking
+    block_title_background_fill="transparent", block_title_background_fill_dark="transparent", block_title_padding="0",
+    block_title_text_color="*body_text_color", block_title_text_color_dark="*body_text_color")
 
 CSS = """
 .ml-list { margin: 0; padding-left: 3em; line-height: 1.55; max-height: 26rem; overflow-y: auto; }
@@ -27,6 +30,7 @@ CSS = """
 .ml-progress span { display: block; height: 100%; background: #14b8a6; transition: width .2s; }
 .ml-note { margin: .3rem 0; padding: .5em .8em; border-left: 3px solid #f59e0b; background: var(--background-fill-secondary); }
 .ml-reason { font-size: 1.08em; line-height: 1.5; }
+.ml-lam input[type=number] { display: none; } /* "λ as a number" stands below, and takes any number of digits */
 .ml-ends { display: flex; justify-content: space-between; font-size: .9em; color: var(--body-text-color-subdued); }
 @media (max-width: 640px) {
   .ml-row { grid-template-columns: 1.6em 2.4em minmax(0, 1fr) 3.8em; }
