@@ -11,7 +11,7 @@ from molorec import titles
 from molorec.catalog import Item, RankingExample
 from molorec.engine import Engine, Mixture
 from molorec.mixture.rule import DEFAULT_RULE
-from molorec.prompts import HISTORY_TITLES
+from molorec.prompts import HISTORY_TITLES, Prompter
 from molorec.ranking.trie import pack
 
 TEXT_TOKENS = 16
@@ -80,31 +80,46 @@ def explain(engine: Engine, example: RankingExample, item: Item, lam: float = 0.
     shown = replace(example, history=example.history[-HISTORY_TITLES:])
     prompter = engine.base.prompter
     prompt = prompter.ranking(shown, mixture.template, mixture.noun) if shown.history else []
-    prompt += list(prompter.title(item.title))
-    opening = f"\nThis person may like {item.title} because they" + (" chose" if shown.history else "")
-    text, named = opening.strip(), []
-    tokens = prompt + prompter.encode(opening)
-    for i in range(min(REASONS, len(set(shown.history)))):
-        if i:
-            text, tokens = text + " and", tokens + prompter.encode(" and")
+    prompt += prompter.title(item.title)
+    named: list[Item] = []
+    for _ in range(min(REASONS, len(set(shown.history)))):
+        tokens = lead_in(prompter, item, named, more=True)[1]
         rest = [candidate for candidate in shown.history if candidate not in named]
-        chosen = rest[_choose(engine, mixture, tokens, rest, lam, rule)]
-        named.append(chosen)
-        text, tokens = f"{text} {chosen.title}", tokens + list(prompter.title(chosen.title))[:-1]
-        yield Explanation(text, tuple(named))
+        named.append(rest[_choose(engine, mixture, prompt + tokens, rest, lam, rule)])
+        yield Explanation(lead_in(prompter, item, named, more=True)[0].removesuffix(" and"), tuple(named))
         if stop is not None and stop.is_set():
             return
-    # about the person, not about the titles: a small model invents facts
-    bridge = f". They seem to enjoy {mixture.noun} that are" if named else f" enjoy {mixture.noun} that are"
-    text, tokens = text + bridge, tokens + prompter.encode(bridge)
+    text, tokens = lead_in(prompter, item, named, mixture.noun)
     free = ""
-    for piece in _continue(engine, mixture, tokens, lam, rule):
+    for piece in _continue(engine, mixture, prompt + tokens, lam, rule):
         free = piece
         yield Explanation(text + free, tuple(named))
         if stop is not None and stop.is_set():
             return
     yield Explanation(text + free.rstrip(" ,.") + ".", tuple(named), problem=check(free, [*example.history, *example.candidates],
                                                                      engine.catalog.items(example.domain)), done=True)
+
+
+def lead_in(prompter: Prompter, item: Item, named: Sequence[Item], noun: str = "items",
+            more: bool = False) -> tuple[str, list[int]]:
+    """The part of a reason that is not free, as text and as tokens: what is recommended, because of which titles.
+
+    Parameters
+    ----------
+    more : a title comes next; otherwise the free part does.
+    """
+    pieces: list[str | Item] = [f"\nThis person may like {item.title} because they" + (" chose" if named or more else "")]
+    for i, title in enumerate(named):
+        pieces += [" and", title] if i else [title]
+    if more and named:
+        pieces.append(" and")
+    elif not more:
+        # about the person, not about the titles: a small model invents facts
+        pieces.append(f". They seem to enjoy {noun} that are" if named else f" enjoy {noun} that are")
+    text = "".join(piece if isinstance(piece, str) else " " + piece.title for piece in pieces).strip()
+    tokens = [token for piece in pieces
+              for token in (prompter.encode(piece) if isinstance(piece, str) else prompter.title(piece.title)[:-1])]
+    return text, tokens
 
 
 def check(text: str, allowed: Sequence[Item], catalogue: Sequence[Item] = ()) -> str:

@@ -24,6 +24,7 @@ from molorec.ranking.trie import pack
 from molorec.training import attention, objectives
 from molorec.training.calibration import CalibratedTeacher
 from molorec.training.dataset import ListSampler, TrainingDomain, WindowSampler
+from molorec.training.replay import Replay
 
 NEGATIVE_SAMPLING = ("uniform", "popularity")
 
@@ -42,6 +43,7 @@ class Recipe:
         (listwise objective, template `open`, several domains).
     calibration : share of each decision's label that the base model gives itself, less what it always expects
         (:class:`~molorec.training.calibration.CalibratedTeacher`; for general adapters, listwise, template `open`).
+    replay : weight of keeping the base model's way to write reasons (:class:`~molorec.training.replay.Replay`); 0 for none.
     strength : how much of what was learned the finished adapter keeps. Below 1 it stays nearer to the base, which carries
         over better to domains that it was not trained on (WiSE-FT, Wortsman et al. 2022).
     smoothing : share of each label that comes from transition counts (listwise objective, template `open`).
@@ -60,6 +62,7 @@ class Recipe:
     negatives: str = "uniform"
     background: float = 0.0
     calibration: float = 0.0
+    replay: float = 0.0
     strength: float = 1.0
     smoothing: float = 0.7
     recent: int = 6
@@ -122,6 +125,7 @@ class Training:
         sampler = ListSampler if style.listed else WindowSampler
         self.sampler = sampler(domains, shares, style, recipe.objective, recipe.rows, recipe.length, recipe.seed)
         self.teacher = CalibratedTeacher(backbone, domains, style, recipe.length, recipe.seed) if recipe.calibration else None
+        self.replay = Replay(backbone, domains, style, recipe.length, recipe.seed) if recipe.replay else None
         nouns = {domain.name: domain.noun for domain in domains}
         self.validation = [self._packed(example, nouns.get(example.domain, "items")) for example in validation]
         if init_from and init_from.card and (init_from.card.template, init_from.card.role) != (style.name, card.role):
@@ -214,6 +218,8 @@ class Training:
             with self.stack.at([1.0]):
                 hidden = model.base_model(input_ids=batch.tokens, use_cache=False).last_hidden_state
             value = objectives.loss(batch, hidden, model.get_output_embeddings().weight)
+            if self.replay:
+                value = value + self.recipe.replay * self.replay.loss(self.stack, self.step)
             value.backward()
         finally:
             model.set_attn_implementation(before)
