@@ -15,7 +15,7 @@ def run() -> None:
     options.add_argument("--shares", nargs="+", type=float, help="how often each domain is drawn (default: equally)")
     options.add_argument("--targets", nargs="+", required=True,
                          help="domains whose titles must not be seen; all that the adapter will be judged on")
-    options.set_defaults(negatives="popularity", background=0.2, strength=0.5)
+    options.set_defaults(negatives="popularity", background=0.2, calibration=0.7, replay=1.0)
     arguments = options.parse_args()
     shares = arguments.shares or [1.0] * len(arguments.domains)
     if len(shares) != len(arguments.domains):

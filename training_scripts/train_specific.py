@@ -11,6 +11,7 @@ from molorec.training import command
 def run() -> None:
     options = command.parser(__doc__.splitlines()[0])
     options.add_argument("--domain", required=True, help="a domain of the catalogue (see `molorec domains list`)")
+    options.set_defaults(replay=1.0)
     arguments = options.parse_args()
     print(command.train(arguments, role="specific", domain=arguments.domain, names=[arguments.domain], shares=[1.0],
                         targets=[]))

@@ -122,11 +122,6 @@ def stack(adapters: Sequence[Adapter], dropout: float = 0.0) -> AdapterStack:
     return AdapterStack(pairs, [adapter.scale for adapter in adapters], dropout)
 
 
-def scaled(adapter: Adapter, strength: float) -> Adapter:
-    """The adapter with its change to the base multiplied by ``strength``; rank and α stay."""
-    return replace(adapter, factors={path: (a, b * strength) for path, (a, b) in adapter.factors.items()})
-
-
 def read(folder: Path | str, shapes: Mapping[str, tuple[int, int]], base_sha256: str | None = None,
          tokenizer: str | None = None) -> Adapter:
     """Read a PEFT LoRA folder and check it against a base model, before any model is touched.

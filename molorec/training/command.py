@@ -75,7 +75,6 @@ def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Seque
         + (f", {recipe.negatives} negatives" if recipe.objective == "listwise" and not style.listed else "")
         + (f", {recipe.calibration:g} of each label from the base model less its mean" if recipe.calibration else "")
         + (", free text kept" if recipe.replay else "")
-        + (f", {recipe.strength:g} of the learned change kept" if recipe.strength != 1 else "")
         + (f", labels smoothed {smoothing:g} by transition counts" if smoothing else ""),
         data=facts, data_terms="; ".join(sorted({info.terms for info in infos if info.terms})))
     folder = arguments.out or config.home() / "training" / base.name.rpartition("/")[2] / domain

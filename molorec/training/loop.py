@@ -44,8 +44,6 @@ class Recipe:
     calibration : share of each decision's label that the base model gives itself, less what it always expects
         (:class:`~molorec.training.calibration.CalibratedTeacher`; for general adapters, listwise, template `open`).
     replay : weight of keeping the base model's way to write reasons (:class:`~molorec.training.replay.Replay`); 0 for none.
-    strength : how much of what was learned the finished adapter keeps. Below 1 it stays nearer to the base, which carries
-        over better to domains that it was not trained on (WiSE-FT, Wortsman et al. 2022).
     smoothing : share of each label that comes from transition counts (listwise objective, template `open`).
     recent : how many of a history's last titles those counts look at.
     validate_every : steps between looks at the validation lists; the best of them is kept.
@@ -63,7 +61,6 @@ class Recipe:
     background: float = 0.0
     calibration: float = 0.0
     replay: float = 0.0
-    strength: float = 1.0
     smoothing: float = 0.7
     recent: int = 6
     clip: float = 1.0
@@ -120,8 +117,8 @@ class Training:
             for domain in domains:
                 domain.widen(tokens, recipe.background)
         if recipe.calibration and (style.listed or recipe.objective != "listwise"):
-            raise BadInput("calibration needs the template 'open' and the objective 'listwise', not "
-                           f"'{style.name}' and '{recipe.objective}'")
+            raise BadInput(f"calibration is for template 'open' and objective 'listwise'; with '{style.name}' and "
+                           f"'{recipe.objective}' give --calibration 0")
         sampler = ListSampler if style.listed else WindowSampler
         self.sampler = sampler(domains, shares, style, recipe.objective, recipe.rows, recipe.length, recipe.seed)
         self.teacher = CalibratedTeacher(backbone, domains, style, recipe.length, recipe.seed) if recipe.calibration else None
@@ -177,12 +174,9 @@ class Training:
 
     def validate(self) -> float:
         """Mean −log p(target) over the validation lists, without dropout."""
-        stack = self.stack
-        if self.recipe.strength != 1:
-            stack = adapters.stack([self.finished()]).to(self.backbone.device)
-        stack.eval()
+        self.stack.eval()
         total = 0.0
-        with torch.inference_mode(), stack.at([1.0]):
+        with torch.inference_mode(), self.stack.at([1.0]):
             for packed, target in self.validation:
                 total -= float(log_probabilities(self.backbone.model, [packed])[0][target])
         return total / len(self.validation)
@@ -195,11 +189,6 @@ class Training:
         card = replace(self.card, steps=steps + self.step, seconds=round(seconds + self.seconds, 1),
                        device=device_name(self.backbone.device))
         return Adapter(factors, self.rank, self.alpha, card)
-
-    def finished(self) -> Adapter:
-        """The adapter as it would be used: with the recipe's share of what was learned. The start is given back as it came."""
-        adapter = self.adapter()
-        return adapters.scaled(adapter, self.recipe.strength) if self.step else adapter
 
     def _train_step(self) -> float:
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)  # dropout does not depend on where a run resumed
@@ -277,8 +266,7 @@ class Training:
         self.tokens, self.best = facts["tokens"], facts["best"]
 
     def _save_adapter(self, name: str) -> None:
-        # "last" stays whole, for going on from
-        adapters.save(self.adapter() if name == "last" else self.finished(), self.folder / name, self.card.base)
+        adapters.save(self.adapter(), self.folder / name, self.card.base)
 
 
 def device_name(device: torch.device) -> str:
