@@ -165,8 +165,8 @@ def load_domain(catalog: Catalog, name: str, prompter: Prompter, *, smoothing: f
     return domain, removed
 
 
-class WindowSampler:
-    """Batches for the template `open`: stretches of histories that fill a row, a label at every title."""
+class _Sampler:
+    """What both samplers share: the mixture of domains, and whose sequence comes next."""
 
     def __init__(self, domains: Sequence[TrainingDomain], shares: Sequence[float], style: Template, objective: str,
                  rows: int, length: int, seed: int):
@@ -174,13 +174,20 @@ class WindowSampler:
         self.shares = np.asarray(shares, float) / np.sum(shares)
         self.rows, self.length, self.seed = rows, length, seed
 
+    def _draw(self, rng: np.random.Generator) -> tuple[TrainingDomain, list[int]]:
+        domain = self.domains[rng.choice(len(self.domains), p=self.shares)]
+        return domain, domain.sequences[rng.choice(len(domain.sequences), p=domain.user_weights)]
+
+
+class WindowSampler(_Sampler):
+    """Batches for the template `open`: stretches of histories that fill a row, a label at every title."""
+
     def batch(self, step: int) -> Batch:
         """The batch of a step; the same step always gives the same batch."""
         rng = np.random.default_rng([self.seed, step])
         collected = _Collector(self.length)
         for row in range(self.rows):
-            domain = self.domains[rng.choice(len(self.domains), p=self.shares)]
-            sequence = domain.sequences[rng.choice(len(domain.sequences), p=domain.user_weights)]
+            domain, sequence = self._draw(rng)
             start = rng.integers(0, max(1, len(sequence) - HISTORY_TITLES // 2))
             self._fill(collected, row, domain, sequence[start:])
         return collected.batch()
@@ -203,14 +210,8 @@ class WindowSampler:
         collected.rows.append(tokens)
 
 
-class ListSampler:
+class ListSampler(_Sampler):
     """Batches for the template `listed`: one drawn list of 30 a row, the answer behind it."""
-
-    def __init__(self, domains: Sequence[TrainingDomain], shares: Sequence[float], style: Template, objective: str,
-                 rows: int, length: int, seed: int):
-        self.domains, self.style, self.objective = list(domains), style, objective
-        self.shares = np.asarray(shares, float) / np.sum(shares)
-        self.rows, self.length, self.seed = rows, length, seed
 
     def batch(self, step: int) -> Batch:
         """The batch of a step; the same step always gives the same batch."""
@@ -222,8 +223,7 @@ class ListSampler:
             if tries > TRIES_A_ROW * self.rows:
                 raise BadInput(f"lists of {NEGATIVES + 1} titles do not fit into rows of {self.length} tokens; give a "
                                "greater --length")
-            domain = self.domains[rng.choice(len(self.domains), p=self.shares)]
-            sequence = domain.sequences[rng.choice(len(domain.sequences), p=domain.user_weights)]
+            domain, sequence = self._draw(rng)
             place = int(rng.integers(1, len(sequence)))
             seen = set(sequence)
             pool = [i for i in rng.permutation(len(domain.items))[: NEGATIVES + len(seen)] if i not in seen]
