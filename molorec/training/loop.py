@@ -80,7 +80,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Progress:
-    """What a training tells the world after a step. ``validation`` is the mean −log p(target), where it was taken."""
+    """What a training tells the world after a step; ``validation``: see :meth:`Training.validate`, where it was taken."""
 
     step: int
     steps: int
@@ -173,13 +173,17 @@ class Training:
             self._save_adapter("best")
 
     def validate(self) -> float:
-        """Mean −log p(target) over the validation lists, without dropout."""
+        """Mean −log p(target) over the validation lists, without dropout.
+
+        With replay, what free text has lost is added with its weight: else a start that cannot write would stay the best.
+        """
         self.stack.eval()
         total = 0.0
         with torch.inference_mode(), self.stack.at([1.0]):
             for packed, target in self.validation:
                 total -= float(log_probabilities(self.backbone.model, [packed])[0][target])
-        return total / len(self.validation)
+        lost = self.replay.drift(self.stack) if self.replay else 0.0
+        return total / len(self.validation) + self.recipe.replay * lost
 
     def adapter(self) -> Adapter:
         """The adapter as it stands."""

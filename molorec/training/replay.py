@@ -54,6 +54,11 @@ class Replay:
             now = self._log_probabilities(rows, free_at)
         return F.kl_div(now, kept, reduction="batchmean", log_target=True)
 
+    def drift(self, stack: AdapterStack) -> float:
+        """The mean of :meth:`loss` over the whole pool."""
+        with torch.inference_mode():
+            return sum(float(self.loss(stack, step)) for step in range(POOL // ROWS)) / (POOL // ROWS)
+
     def _log_probabilities(self, rows: Tensor, at: Tensor) -> Tensor:
         hidden = self.model.base_model(input_ids=rows, use_cache=False).last_hidden_state[at]
         return (hidden @ self.model.get_output_embeddings().weight.t()).float().log_softmax(-1)
