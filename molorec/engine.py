@@ -30,6 +30,9 @@ from molorec.ranking.scorer import log_probabilities
 from molorec.ranking.trie import PackedTrie, pack
 
 CACHED_RANKINGS = 4_096
+# λs that share one forward pass, a row each: on two cores five rows cost two thirds of five passes, and more of them
+# would keep a waiting visitor longer.
+ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -185,11 +188,21 @@ class Engine:
         ------
         BadInput : λ or the rule is not valid; there are no candidates, too many, or one twice.
         """
+        return self.rank_each(example, [lam], rule)[0]
+
+    def rank_each(self, example: RankingExample, lams: Sequence[float | None], rule: str = DEFAULT_RULE) -> list[Ranking]:
+        """Rank an example's candidates at each of several λ; a few of them share one forward pass, a row each.
+
+        Raises
+        ------
+        BadInput : as :meth:`rank`.
+        """
         started = time.perf_counter()
         mixture = self.mixture(example.domain)
-        lam = self._valid(mixture, lam, rule)
-        probabilities = self._probabilities(mixture, example, lam, rule)
-        return _ranking(example, probabilities, lam, rule, time.perf_counter() - started)
+        lams = [self._valid(mixture, lam, rule) for lam in lams]
+        found = self._probabilities(mixture, example, lams, rule)
+        seconds = (time.perf_counter() - started) / max(1, len(lams))
+        return [_ranking(example, found[lam], lam, rule, seconds) for lam in lams]
 
     def pack(self, mixture: Mixture, example: RankingExample) -> PackedTrie:
         """The example as tokens: its prompt and the trie of its candidates.
@@ -209,27 +222,32 @@ class Engine:
         prompter = self.base.prompter
         return pack(prompter.ranking(example, mixture.template, mixture.noun), prompter.titles(example.candidates))
 
-    def log_probabilities(self, mixture: Mixture, packed: PackedTrie, lam: float | None, rule: str) -> torch.Tensor:
-        """log p of packed candidates (n,), never from the cache."""
-        with self._mixed(mixture, lam, rule):
-            return log_probabilities(self.base.model, [packed])[0]
+    def log_probabilities(self, mixture: Mixture, packed: PackedTrie, lams: Sequence[float | None],
+                          rule: str) -> list[torch.Tensor]:
+        """log p of packed candidates (n,) at each λ, in one forward pass, never from the cache.
+
+        The base model alone (None) cannot share a pass with a mixture.
+        """
+        with self._mixed(mixture, lams, rule):
+            return log_probabilities(self.base.model, [packed] * len(lams))
 
     def next_token(self, mixture: Mixture, tokens: list[int], cache, lam: float | None, rule: str):
         """Logits (vocabulary,) of the token after ``tokens``, and the cache to pass with the tokens that follow."""
-        with self._mixed(mixture, lam, rule):
+        with self._mixed(mixture, [lam], rule):
             out = self.base.model(input_ids=torch.tensor([tokens], device=self.base.device), past_key_values=cache,
                                   use_cache=True, logits_to_keep=1)
         # a copy made outside inference mode, which callers may change
         return out.logits[0, -1].to(torch.float32, copy=True), out.past_key_values
 
     @contextmanager
-    def _mixed(self, mixture: Mixture, lam: float | None, rule: str):
-        """One forward pass at a time, at λ, without gradients."""
+    def _mixed(self, mixture: Mixture, lams: Sequence[float | None], rule: str):
+        """One forward pass at a time, row i at λ_i, without gradients."""
         with self._lock, torch.inference_mode(), _memory_errors():
-            if lam is None:
+            if None in lams:
                 yield
             else:
-                with mixture.stack.at([lam, 1 - lam] if mixture.is_pair else [1.0], rule):
+                weights = [[lam, 1 - lam] if mixture.is_pair else [1.0] for lam in lams]
+                with mixture.stack.at(weights if len(weights) > 1 else weights[0], rule):
                     yield
 
     def _valid(self, mixture: Mixture, lam: float | None, rule: str) -> float | None:
@@ -240,21 +258,29 @@ class Engine:
             raise BadInput("give one λ, a number from 0 to 1")
         return float(lam) if mixture.is_pair else 1.0
 
-    def _probabilities(self, mixture: Mixture, example: RankingExample, lam: float | None, rule: str) -> tuple[float, ...]:
+    def _probabilities(self, mixture: Mixture, example: RankingExample, lams: Sequence[float | None],
+                       rule: str) -> dict[float | None, tuple[float, ...]]:
+        """λ → the candidates' probabilities, from the cache as far as it goes."""
         packed = self.pack(mixture, example)
         titles = tuple(candidate.title for candidate in example.candidates)
-        key = (self.base.sha256, mixture.key, rule, lam, tuple(packed.tokens[: packed.prompt_length]), titles)
+        base = (self.base.sha256, mixture.key, rule, tuple(packed.tokens[: packed.prompt_length]), titles)
+        found = {}
         with self._state:
-            known = self._cache.get(key)
-            if known:
-                self._cache.move_to_end(key)
-                return known
-        probabilities = tuple(self.log_probabilities(mixture, packed, lam, rule).double().softmax(0).tolist())
+            for lam in lams:
+                if (*base, lam) in self._cache:
+                    self._cache.move_to_end((*base, lam))
+                    found[lam] = self._cache[*base, lam]
+        missing = [lam for lam in dict.fromkeys(lams) if lam not in found]
+        mixed = [lam for lam in missing if lam is not None]
+        for together in [mixed[i : i + ROWS] for i in range(0, len(mixed), ROWS)] + [[None]] * (None in missing):
+            for lam, logs in zip(together, self.log_probabilities(mixture, packed, together, rule), strict=True):
+                found[lam] = tuple(logs.double().softmax(0).tolist())
         with self._state:
-            self._cache[key] = probabilities
+            for lam in missing:
+                self._cache[*base, lam] = found[lam]
             while len(self._cache) > CACHED_RANKINGS:
                 self._cache.popitem(last=False)
-        return probabilities
+        return found
 
 
 @contextmanager

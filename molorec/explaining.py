@@ -159,7 +159,7 @@ def check(text: str, allowed: Sequence[Item], catalogue: Sequence[Item] = ()) ->
 def _choose(engine: Engine, mixture: Mixture, tokens: list[int], items: Sequence[Item], lam: float, rule: str) -> int:
     """The index of the item that the mixed model finds most probable behind ``tokens``."""
     packed = pack(tokens, [(*engine.base.prompter.title(item.title),) for item in items])
-    return int(engine.log_probabilities(mixture, packed, lam, rule).argmax())
+    return int(engine.log_probabilities(mixture, packed, [lam], rule)[0].argmax())
 
 
 def _continue(engine: Engine, mixture: Mixture, tokens: list[int], lam: float, rule: str) -> Iterator[str]:

@@ -92,13 +92,13 @@ def interpolation(count: int, points: np.ndarray = GRID) -> np.ndarray:
     return np.stack([Chebyshev.fit(at, unit, deg=count - 1, domain=[0, 1])(points) for unit in np.eye(count)], axis=1)
 
 
-def minimise(entropy: Callable[[RankingExample, float], float], examples: Sequence[RankingExample],
+def minimise(entropies: Callable[[RankingExample, Sequence[float]], Sequence[float]], examples: Sequence[RankingExample],
              batch: int = 5, seed: int = 0) -> Iterator[TuningStep]:
     """Search the λ of least mean entropy, yielding after every prompt; close the iterator to stop.
 
     Parameters
     ----------
-    entropy : the entropy in nats of one unlabelled example at one λ.
+    entropies : the entropies in nats of one unlabelled example at several λ.
     examples : the prompts, none with a target.
 
     Raises
@@ -122,10 +122,10 @@ def minimise(entropy: Callable[[RankingExample, float], float], examples: Sequen
         while True:
             for i, (example, known) in enumerate(zip(examples, measured, strict=False)):
                 missing = [lam for lam in nodes(LEVELS[level]).tolist() if lam not in known]
-                for lam in missing:
-                    known[lam] = entropy(example, lam)
-                forwards += len(missing)
-                if missing:  # a word after each prompt, so that whoever listens can stop here
+                if missing:
+                    known.update(zip(missing, entropies(example, missing), strict=True))
+                    forwards += len(missing)
+                    # a word after each prompt, so that whoever listens can stop here
                     if level == 0:
                         step = summary(measured[: i + 1])
                     yield replace(step, forwards=forwards, seconds=time.perf_counter() - started)
@@ -154,7 +154,7 @@ def tune(engine: Engine, domain: str, prompts: int = PROMPTS, rule: str = DEFAUL
     if prompts < 1:
         raise BadInput(f"{prompts} prompts are too few; give at least 1")
     found = examples if examples is not None else engine.catalog.examples(domain, "tune", setting, limit=prompts)
-    return minimise(lambda example, lam: engine.rank(example, lam, rule).entropy, found)
+    return minimise(lambda example, lams: [ranking.entropy for ranking in engine.rank_each(example, lams, rule)], found)
 
 
 def _values(measured: Sequence[dict[float, float]], level: int) -> np.ndarray:

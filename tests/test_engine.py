@@ -40,6 +40,16 @@ def test_there_and_back_again_is_the_same_answer(engine, example):
     assert engine.rank(example, 0.2).probabilities() == first
 
 
+def test_several_lams_at_once_are_the_same_answers(engine, example):
+    lams = [0.0, 0.3, None, 1.0, 0.3, *(i / 10 for i in range(10))]
+    together = engine.rank_each(example, lams)
+    engine._cache.clear()
+    for lam, ranking in zip(lams, together, strict=True):
+        assert ranking.lam == lam
+        alone = engine.rank(example, lam).probabilities()
+        assert max(abs(a - b) for a, b in zip(ranking.probabilities(), alone, strict=True)) <= 1e-4
+
+
 def test_threads_at_different_lam_get_the_single_thread_answers(engine):
     examples = engine.catalog.examples("toybox", "quick")[:4]
     rng = random.Random(0)

@@ -19,6 +19,11 @@ def prompts(count: int) -> list[RankingExample]:
     return [RankingExample("toybox", (), (ITEM,), user=str(i)) for i in range(count)]
 
 
+def each(entropy):
+    """An entropy of one λ, asked for several."""
+    return lambda example, lams: [entropy(example, lam) for lam in lams]
+
+
 def last(steps):
     *_, step = steps
     return step
@@ -52,7 +57,7 @@ CURVES = {
 @pytest.mark.parametrize("name", CURVES)
 def test_the_minimum_of_a_known_curve_is_found(name):
     curve = CURVES[name]
-    step = last(minimise(lambda _, lam: float(curve(lam)), prompts(10)))
+    step = last(minimise(each(lambda _, lam: float(curve(lam))), prompts(10)))
     values = [curve(lam) for lam in COARSE]
     assert abs(step.lam - COARSE[int(np.argmin(values))]) <= 0.03 or curve(step.lam) <= min(values) + 0.005
     assert step.entropy == pytest.approx(curve(step.lam), abs=0.01)
@@ -63,7 +68,7 @@ def test_the_minimum_of_a_known_curve_is_found(name):
 @settings(deadline=None, max_examples=25)
 def test_the_minimum_of_any_smooth_curve_is_found(coefficients):
     curve = np.polynomial.Polynomial(coefficients)
-    step = last(minimise(lambda _, lam: float(curve(lam)), prompts(3)))
+    step = last(minimise(each(lambda _, lam: float(curve(lam))), prompts(3)))
     assert curve(step.lam) <= min(curve(COARSE)) + 0.005
 
 
@@ -71,16 +76,16 @@ def test_the_minimum_of_any_smooth_curve_is_found(coefficients):
     ("least at 0", "specific adapter alone"), ("least at 1", "general adapter alone"), ("a bowl", "mixture of both"),
 ])
 def test_a_minimum_at_an_end_is_not_called_a_mixture(name, words):
-    assert words in last(minimise(lambda _, lam: float(CURVES[name](lam)), prompts(5))).verdict
+    assert words in last(minimise(each(lambda _, lam: float(CURVES[name](lam))), prompts(5))).verdict
 
 
 def test_labelled_and_missing_prompts_are_refused():
     labelled = RankingExample("toybox", (), (ITEM,), target=ITEM)
     with pytest.raises(BadInput, match="unlabelled"):
-        next(minimise(lambda *_: 1.0, [*prompts(3), labelled]))
-    assert next(minimise(lambda *_: 1.0, [labelled.unlabelled()])).total == 1
+        next(minimise(each(lambda *_: 1.0), [*prompts(3), labelled]))
+    assert next(minimise(each(lambda *_: 1.0), [labelled.unlabelled()])).total == 1
     with pytest.raises(BadInput, match="no prompts"):
-        next(minimise(lambda *_: 1.0, []))
+        next(minimise(each(lambda *_: 1.0), []))
 
 
 def noisy(spread: float):
@@ -90,7 +95,7 @@ def noisy(spread: float):
 
 
 def test_the_band_narrows_as_prompts_arrive():
-    steps = list(minimise(noisy(0.3), prompts(100), batch=10))
+    steps = list(minimise(each(noisy(0.3)), prompts(100), batch=10))
     few = next(step for step in steps if step.prompts == 10)
     many = steps[-1]
     assert many.prompts > few.prompts
@@ -101,13 +106,13 @@ def test_the_band_narrows_as_prompts_arrive():
 
 
 def test_tuning_ends_early_once_it_has_settled():
-    steps = list(minimise(noisy(0.02), prompts(200)))
+    steps = list(minimise(each(noisy(0.02)), prompts(200)))
     assert [step.settled for step in steps] == [False] * (len(steps) - 1) + [True]
     assert steps[-1].prompts < 100
 
 
 def test_without_agreement_all_prompts_are_used():
-    steps = list(minimise(noisy(0.4), prompts(23)))
+    steps = list(minimise(each(noisy(0.4)), prompts(23)))
     assert steps[-1].settled and steps[-1].prompts == steps[-1].total == 23
 
 
@@ -118,17 +123,17 @@ def test_no_forward_is_made_twice_and_all_are_counted():
         calls.append((example.user, lam))
         return CURVES["degree 8"](lam)
 
-    step = last(minimise(entropy, prompts(12)))
+    step = last(minimise(each(entropy), prompts(12)))
     assert len(calls) == len(set(calls)) == step.forwards == 12 * LEVELS[-1]
 
 
 def test_a_simple_curve_needs_no_finest_nodes():
-    assert last(minimise(lambda _, lam: CURVES["a bowl"](lam), prompts(12))).forwards == 12 * LEVELS[1]
+    assert last(minimise(each(lambda _, lam: CURVES["a bowl"](lam)), prompts(12))).forwards == 12 * LEVELS[1]
 
 
 def test_closing_the_iterator_stops_all_further_forwards():
     calls = []
-    steps = minimise(lambda example, lam: calls.append(lam) or 1.0, prompts(50))
+    steps = minimise(each(lambda example, lam: calls.append(lam) or 1.0), prompts(50))
     next(steps)
     made = len(calls)
     steps.close()
@@ -138,13 +143,13 @@ def test_closing_the_iterator_stops_all_further_forwards():
 
 def test_whoever_listens_can_stop_after_every_prompt():
     calls, before = [], 0
-    for _ in minimise(lambda example, lam: calls.append(lam) or CURVES["degree 8"](lam), prompts(12)):
+    for _ in minimise(each(lambda example, lam: calls.append(lam) or CURVES["degree 8"](lam)), prompts(12)):
         assert len(calls) - before <= LEVELS[-1]
         before = len(calls)
 
 
 def test_the_result_is_the_same_every_time():
-    one, other = (last(minimise(noisy(0.3), prompts(30))) for _ in range(2))
+    one, other = (last(minimise(each(noisy(0.3)), prompts(30))) for _ in range(2))
     assert (one.lam, one.lam_low, one.lam_high) == (other.lam, other.lam_low, other.lam_high)
 
 

@@ -162,14 +162,10 @@ def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "
     for index, example in enumerate(examples):
         target = example.candidates.index(example.target)
         place = engine.catalog.position(domain, example.user)
-        firsts = {}
+        rankings = dict(zip(lams, engine.rank_each(example, list(lams.values()), rule), strict=True))
+        firsts = {name: ranking.items[0].item for name, ranking in rankings.items()}
         for name in names:
-            if name == "popularity":
-                scores = _popularity_scores(popularity, example)
-            else:
-                ranking = engine.rank(example, lams[name], rule)
-                scores = ranking.probabilities()
-                firsts[name] = ranking.items[0].item
+            scores = rankings[name].probabilities() if name in rankings else _popularity_scores(popularity, example)
             rows[name].append(Row(domain, place, name, rank_of(scores, target), scores[target]))
         if {"general", "specific", "half"} <= set(firsts):
             moved.append(len({firsts["general"], firsts["specific"], firsts["half"]}) > 1)
