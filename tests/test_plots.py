@@ -18,7 +18,7 @@ PIECES = [Evidence(Item("1", PAYLOAD), 0.5, 0.3), Evidence(Item("2", "Amber Song
 @pytest.fixture
 def step():
     prompts = [RankingExample("toybox", (), (Item("1", "a"),), user=str(i)) for i in range(6)]
-    *_, last = minimise(lambda example, lam: 1 + (lam - 0.6) ** 2 + 0.1 * lam * int(example.user), prompts)
+    *_, last = minimise(lambda example, lams: [1 + (lam - 0.6) ** 2 + 0.1 * lam * int(example.user) for lam in lams], prompts)
     return last
 
 
