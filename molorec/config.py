@@ -79,10 +79,17 @@ class Limits:
 
     candidates: int = 300
     title_tokens: int = 40
-    csv_bytes: int = 512 * 2**20
+    csv_bytes: int = 512 * 2**20  # of a file on the command line, once unpacked
     csv_rows: int = 5_000_000
     title_characters: int = 2_000
     queue: int = 32
+    upload_bytes: int = 50 * 2**20  # of a file on the screen, once unpacked
+    upload_rows: int = 500_000
+    owned_domains: int = 3  # that one visitor may hold; one that is saved for everyone counts no more
+    owned_seconds: int = 24 * 3600  # until a visitor's domain that was not saved is removed
+    noun_characters: int = 30  # the noun stands in every prompt
+    trainings: int = 1  # that run at once behind the screen, on one core each
+    training_minutes: int = 30  # of one run; "Resume" starts another
 
 
 LIMITS = Limits()

@@ -44,3 +44,7 @@ class FetchError(MolorecError):
 
 class CatalogError(MolorecError):
     """The catalogue could not be read or written (disk full, locked, damaged)."""
+
+
+class JournalError(MolorecError):
+    """The record of rankings and tunings could not be read or written (disk full, locked, damaged)."""

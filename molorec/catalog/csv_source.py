@@ -1,11 +1,13 @@
 """A domain as two CSV files: items (item_id, title) and interactions (user_id, item_id, time)."""
 
+import ast
 import csv
 import gzip
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from molorec.catalog.records import SourceData
 from molorec.config import LIMITS
@@ -14,42 +16,120 @@ from molorec.errors import BadFile
 ITEM_COLUMNS = ("item_id", "title")
 EVENT_COLUMNS = ("user_id", "item_id")
 TIME_COLUMNS = ("timestamp_or_order", "timestamp", "order", "time")
+# How others call these columns, without case, spaces and signs.
+_USUAL_NAMES = {
+    "item_id": ("itemid", "item", "id", "movieid", "filmid", "productid", "asin", "parentasin", "isbn", "sku", "bookid", "songid",
+                "trackid", "gameid", "articleid"),
+    "title": ("title", "name", "itemtitle", "itemname", "productname", "producttitle", "movietitle", "booktitle", "headline"),
+    "categories": ("categories", "category", "genres", "genre", "maincategory"),
+    "user_id": ("userid", "user", "reviewerid", "customerid", "customer", "visitorid", "uid", "memberid"),
+    "time": ("timestampororder", "timestamp", "order", "time", "unixreviewtime", "unixtime", "position"),
+}
 
 
-def read(items: Path | str, interactions: Path | str) -> SourceData:
+class Bounds(NamedTuple):
+    """How large a file may be: bytes once unpacked, and rows below the header."""
+
+    bytes: int
+    rows: int
+
+
+def read(items: Path | str, interactions: Path | str, *, item_columns: Mapping[str, str] | None = None,
+         event_columns: Mapping[str, str] | None = None, bounds: Bounds | None = None) -> SourceData:
     """Read the two files, plain or gzipped, UTF-8, with a header line; further columns are ignored.
 
-    A time is any number that grows; without a time column, the order of the lines counts.
+    A time is any number that grows; without a time column, the order of the lines counts. An items' column
+    ``categories`` may say what kind of thing each is: ``Comedy|Drama``, or a list in brackets.
+
+    Parameters
+    ----------
+    item_columns : what the items' header calls ``item_id``, ``title`` and ``categories``, where it says otherwise.
+    event_columns : the same for ``user_id``, ``item_id`` and ``time``. An empty name leaves out ``categories`` or ``time``.
+    bounds : by default those of :data:`molorec.config.LIMITS`.
 
     Raises
     ------
     BadFile : the first problem found, with file, line and column.
     """
+    of = {"item_id": "item_id", "title": "title", **(item_columns or {})}
+    kind = of.get("categories", "categories")
     titles: dict[str, str] = {}
-    for line, row in _rows(Path(items), ITEM_COLUMNS):
-        item = _identifier(items, line, row, "item_id")
-        title = row["title"]
+    categories: dict[str, tuple[str, ...]] = {}
+    for line, row in _rows(Path(items), _needed(of), bounds):
+        item = _identifier(items, line, row, of["item_id"])
+        title = row[of["title"]]
         if len(title) > LIMITS.title_characters:
             raise BadFile(items, f"the title has {len(title)} characters; at most {LIMITS.title_characters} fit",
-                          line, "title")
+                          line, of["title"])
         if item in titles:
-            raise BadFile(items, f"item '{_short(item)}' stands here a second time; ids must be unique", line, "item_id")
+            raise BadFile(items, f"item '{_short(item)}' stands here a second time; ids must be unique", line, of["item_id"])
         titles[item] = title
+        categories[item] = _categories(row.get(kind, ""))
     if not titles:
         raise BadFile(items, "there are no items below the header")
 
+    of = {"user_id": "user_id", "item_id": "item_id", **(event_columns or {})}
+    times = (of["time"],) if "time" in of else TIME_COLUMNS
     events: list[tuple[str, str, float]] = []
-    for line, row in _rows(Path(interactions), EVENT_COLUMNS):
-        user = _identifier(interactions, line, row, "user_id")
-        item = _identifier(interactions, line, row, "item_id")
+    for line, row in _rows(Path(interactions), _needed(of), bounds):
+        user = _identifier(interactions, line, row, of["user_id"])
+        item = _identifier(interactions, line, row, of["item_id"])
         if item not in titles:
             raise BadFile(interactions, f"item '{_short(item)}' is not in {Path(items).name}; add it there or leave out "
-                          "this line", line, "item_id")
-        column = next((name for name in TIME_COLUMNS if name in row), None)
+                          "this line", line, of["item_id"])
+        column = next((name for name in times if name in row), None)
         events.append((user, item, _time(interactions, line, row, column) if column else float(line)))
     if not events:
         raise BadFile(interactions, "there are no interactions below the header")
-    return SourceData(titles, events)
+    return SourceData(titles, events, categories=categories)
+
+
+def preview(path: Path | str, rows: int = 5, bounds: Bounds | None = None) -> tuple[list[str], list[list[str]]]:
+    """The header and the first rows as they stand in the file.
+
+    Raises
+    ------
+    BadFile : they cannot be read. What stands below them is not looked at.
+    """
+    found, first = _table(Path(path), bounds), []
+    _, header = next(found, (1, []))
+    if not header:
+        raise BadFile(path, "the file is empty; it needs a header line")
+    for _, row in found:
+        first.append(row)
+        if len(first) >= rows:
+            break
+    return header, first
+
+
+def guess(header: Sequence[str], wanted: Sequence[str]) -> dict[str, str]:
+    """Which column of ``header`` is likely to hold each of ``wanted`` ("item_id", "title", "time" ...); "" for none.
+
+    >>> guess(["movieId", "Name", "year"], ["item_id", "title", "categories"])
+    {'item_id': 'movieId', 'title': 'Name', 'categories': ''}
+    """
+    by_plain_name: dict[str, str] = {}
+    for column in header:
+        by_plain_name.setdefault("".join(c for c in column.casefold() if c.isalnum()), column)
+    return {name: next((by_plain_name[usual] for usual in _USUAL_NAMES[name] if usual in by_plain_name), "") for name in wanted}
+
+
+def _needed(columns: Mapping[str, str]) -> list[str]:
+    """The header's names that must be there: all that somebody named, and those without which there is no data."""
+    return list(dict.fromkeys(name for key, name in columns.items() if name or key not in ("categories", "time")))
+
+
+def _categories(text: str) -> tuple[str, ...]:
+    """What a person wrote there is never a reason to refuse a file: at worst it is one odd category."""
+    text = text.strip()[: LIMITS.title_characters]
+    if text.startswith("["):
+        try:
+            names = ast.literal_eval(text)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            names = []
+    else:
+        names = text.split("|")
+    return tuple(name.strip() for name in names if isinstance(name, str) and name.strip())
 
 
 def _identifier(file: Path | str, line: int, row: dict[str, str], column: str) -> str:
@@ -76,52 +156,63 @@ def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield (line number, row by column name), checking shape, size and encoding on the way."""
-    line = 1
+def _rows(path: Path, required: Sequence[str], bounds: Bounds | None) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (line number, row by column name) below a header that has each of ``required`` once."""
+    table = _table(path, bounds)
+    _, header = next(table, (1, []))
+    if not header:
+        raise BadFile(path, f"the file is empty; it needs a header line with {', '.join(required)}")
+    for name in required:
+        if header.count(name) != 1:
+            found = ", ".join(f"'{_short(column)}'" for column in header[:12])
+            problem = "is missing" if name not in header else "stands there twice"
+            raise BadFile(path, f"the column {problem}; the header has {found}", 1, name)
+    for line, row in table:
+        yield line, dict(zip(header, row, strict=True))
+
+
+def _table(path: Path, bounds: Bounds | None) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line number, values), the header first, checking shape, size and encoding on the way."""
+    bounds = bounds or Bounds(LIMITS.csv_bytes, LIMITS.csv_rows)
+    line = 0
     try:
-        with _open(path) as stream:
-            reader = csv.reader(_lines(path, stream), strict=True)
+        with _open(path, bounds.bytes) as stream:
+            reader = csv.reader(_lines(path, stream, bounds.bytes), strict=True)
             header = [name.strip() for name in next(reader, [])]
-            if not header:
-                raise BadFile(path, f"the file is empty; it needs a header line with {', '.join(required)}")
-            for name in required:
-                if header.count(name) != 1:
-                    found = ", ".join(f"'{_short(column)}'" for column in header[:12])
-                    problem = "is missing" if name not in header else "stands there twice"
-                    raise BadFile(path, f"the column {problem}; the header has {found}", 1, name)
+            line = reader.line_num
+            yield line, header
             for count, row in enumerate(reader, start=1):
                 line = reader.line_num
-                if count > LIMITS.csv_rows:
-                    raise BadFile(path, f"more than {LIMITS.csv_rows:,} rows; give a part of the data", line)
+                if count > bounds.rows:
+                    raise BadFile(path, f"more than {bounds.rows:,} rows; give a part of the data", line)
                 if not row:
                     continue
                 if len(row) != len(header):
                     raise BadFile(path, f"{len(row)} values where the header has {len(header)}; a value that holds a "
                                   "comma or a quote needs double quotes around it", line)
-                yield line, dict(zip(header, row, strict=True))
+                yield line, row
     except csv.Error as error:
         raise BadFile(path, f"this is not well-formed CSV ({error})", line + 1) from error
     except (OSError, EOFError, zlib.error) as error:
         raise BadFile(path, f"it cannot be read ({error})") from error
 
 
-def _open(path: Path):
+def _open(path: Path, most: int):
     if not path.is_file():
         raise BadFile(path, "there is no such file")
-    if path.stat().st_size > LIMITS.csv_bytes:
-        raise BadFile(path, f"the file is larger than {LIMITS.csv_bytes // 2**20} MiB")
+    if path.stat().st_size > most:
+        raise BadFile(path, f"the file is larger than {most // 2**20} MiB")
     opener = gzip.open if path.suffix == ".gz" else open
     return opener(path, "rb")
 
 
-def _lines(path: Path, stream) -> Iterator[str]:
+def _lines(path: Path, stream, most: int) -> Iterator[str]:
     """Decode line by line, so that a bad byte is blamed on the line that holds it."""
     read = 0
-    for line, raw in enumerate(iter(lambda: stream.readline(LIMITS.csv_bytes), b""), start=1):
+    for line, raw in enumerate(iter(lambda: stream.readline(most), b""), start=1):
         read += len(raw)
-        if read > LIMITS.csv_bytes:  # a small gzip file can hold any amount of text
-            raise BadFile(path, f"the file is larger than {LIMITS.csv_bytes // 2**20} MiB once unpacked", line)
+        if read > most:  # a small gzip file can hold any amount of text
+            raise BadFile(path, f"the file is larger than {most // 2**20} MiB once unpacked", line)
         try:
             text = raw.decode("utf-8-sig" if line == 1 else "utf-8")
         except UnicodeDecodeError as error:

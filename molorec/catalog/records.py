@@ -45,16 +45,22 @@ class SourceData:
     titles : item id → title, uncleaned.
     events : (user id, item id, time) in the source's order; ties in time keep that order.
     notes : what a reader left out, in words, for the person who adds the domain.
+    categories : item id → names of what kind of thing it is ("Comedy"), where the source says so.
     """
 
     titles: dict[str, str]
     events: list[tuple[str, str, float]]
     notes: list[str] = field(default_factory=list)
+    categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class DomainInfo:
-    """One row of the catalogue's list of domains."""
+    """One row of the catalogue's list of domains.
+
+    ``owner`` is the visitor who brought a domain that nobody else is to see; "" for a domain that is everyone's.
+    ``added`` is the Unix time at which it was stored, in seconds; 0 where an older version did so.
+    """
 
     name: str
     noun: str
@@ -65,3 +71,5 @@ class DomainInfo:
     events: int
     held_out_items: int
     notes: tuple[str, ...] = ()
+    owner: str = ""
+    added: float = 0.0

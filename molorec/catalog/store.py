@@ -4,12 +4,14 @@ One row a user: a sequence is always read whole, so it is stored whole, as a JSO
 numbers are private to a domain's tables; everything outside this module speaks of :class:`Item`.
 """
 
+import difflib
 import hashlib
 import json
 import random
 import re
 import sqlite3
 import threading
+import time
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,13 +19,15 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from molorec import config
+from molorec import config, titles
 from molorec.catalog import lists, splits
 from molorec.catalog.prepare import PreparedDomain
 from molorec.catalog.records import DomainInfo, Item, RankingExample
 from molorec.errors import BadInput, CatalogError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 3
+# How many titles that share letters with a search are compared with it closely, and how alike they must be.
+_CLOSE, _ALIKE = 200, 0.5
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
@@ -45,7 +49,7 @@ class Catalog:
     # -- writing -------------------------------------------------------------------------------------------------
 
     def add_domain(self, domain: PreparedDomain, *, noun: str = "items", source: str = "", terms: str = "",
-                   replace: bool = False) -> DomainInfo:
+                   replace: bool = False, owner: str = "") -> DomainInfo:
         """Store a prepared domain with its candidate lists, or nothing at all.
 
         Raises
@@ -53,11 +57,7 @@ class Catalog:
         BadInput : the name is not usable, or taken and ``replace`` is False.
         CatalogError : the file cannot be written; the catalogue is as it was.
         """
-        if domain.name == "general":
-            raise BadInput("'general' is the name of the general adapter; take another name for the domain")
-        if not _NAME.fullmatch(domain.name):
-            raise BadInput(f"'{domain.name}' is no name for a domain: use small letters, digits, '-', '_' and '.', "
-                           "64 characters at most")
+        _check_name(domain.name)
         drawn = [stored for setting in lists.SETTINGS for stored in lists.lists_for(domain, setting)]
         popularity = _popularity(domain)
         db = self._db()
@@ -70,12 +70,13 @@ class Catalog:
             db["domains"].insert({
                 "name": domain.name, "noun": noun, "source": source, "terms": terms, "users": len(domain.users),
                 "items": len(domain.item_ids), "events": sum(map(len, domain.sequences)),
-                "held_out_items": sum(domain.held_out), "notes": json.dumps(domain.notes),
+                "held_out_items": sum(domain.held_out), "notes": json.dumps(domain.notes), "owner": owner,
+                "added": time.time(),
             })
             db["items"].insert_all(
                 {"domain": domain.name, "number": i, "item_id": domain.item_ids[i], "title": domain.titles[i],
                  "normal_form": domain.normal_forms[i], "held_out": int(domain.held_out[i]),
-                 "popularity": popularity[i]}
+                 "popularity": popularity[i], "categories": json.dumps(domain.categories[i], ensure_ascii=False)}
                 for i in range(len(domain.item_ids)))
             db["users"].insert_all(
                 {"domain": domain.name, "position": position, "user_id": user, "sequence": json.dumps(sequence)}
@@ -93,20 +94,45 @@ class Catalog:
         with _as_catalog_errors(self.path), self._db().atomic():
             self._delete(name)
 
+    def share_domain(self, name: str, shared_name: str | None = None) -> DomainInfo:
+        """Make a visitor's domain everyone's, under ``shared_name`` if one is given. Its users, lists and held-out items stay.
+
+        Raises
+        ------
+        BadInput : there is no such domain, or the new name is not usable or taken.
+        """
+        self.domain(name)
+        shared_name = shared_name or name
+        _check_name(shared_name)
+        db = self._db()
+        with _as_catalog_errors(self.path), db.atomic():
+            if shared_name != name:
+                if shared_name in self._names():
+                    raise BadInput(f"there is a domain '{shared_name}' already; take another name")
+                for table in ("lists", "users", "items"):
+                    db.execute(f"update {table} set domain = ? where domain = ?", [shared_name, name])
+            db.execute("update domains set owner = '', name = ? where name = ?", [shared_name, name])
+        return self.domain(shared_name)
+
     # -- reading -------------------------------------------------------------------------------------------------
 
-    def domains(self) -> list[DomainInfo]:
-        """All domains, by name."""
+    def domains(self, owner: str = "") -> list[DomainInfo]:
+        """Everyone's domains and those of ``owner``, by name."""
         with _as_catalog_errors(self.path):
-            return [_info(row) for row in self._db()["domains"].rows_where(order_by="name")]
+            return [_info(row) for row in self._db()["domains"].rows_where(
+                "owner in ('', ?)", [owner], order_by="name")]
+
+    def owned_domains(self) -> list[DomainInfo]:
+        """The domains that belong to one visitor each."""
+        with _as_catalog_errors(self.path):
+            return [_info(row) for row in self._db()["domains"].rows_where("owner <> ''", order_by="name")]
 
     def domain(self, name: str) -> DomainInfo:
         """One domain. Raises BadInput, naming those there are, if it is unknown."""
-        known = self.domains()
-        for info in known:
-            if info.name == name:
-                return info
-        there = ", ".join(info.name for info in known) or "none yet; `molorec domains fetch` gets MovieLens-1M"
+        with _as_catalog_errors(self.path):
+            for row in self._db()["domains"].rows_where("name = ?", [name]):
+                return _info(row)
+        there = ", ".join(info.name for info in self.domains()) or "none yet; `molorec domains fetch` gets MovieLens-1M"
         raise BadInput(f"there is no domain '{name}'; there are: {there}")
 
     def items(self, domain: str) -> tuple[Item, ...]:
@@ -128,8 +154,17 @@ class Catalog:
         rows = self._rows("select item_id, popularity from items where domain = ?", domain)
         return {row["item_id"]: row["popularity"] for row in rows}
 
+    def categories(self, domain: str) -> dict[str, tuple[str, ...]]:
+        """Item id → what kind of thing it is, for the items of which the source says so."""
+        rows = self._rows("select item_id, categories from items where domain = ? and categories <> '[]'", domain)
+        return {row["item_id"]: tuple(json.loads(row["categories"])) for row in rows}
+
     def search(self, domain: str, text: str, limit: int = 20) -> list[Item]:
-        """Items whose title holds the words of ``text`` (the last one may be unfinished), best match first."""
+        """Items whose title holds the words of ``text`` (the last one may be unfinished), best match first; where there
+        is none, those whose title is written much like it, so that a typing error still finds something."""
+        return self._with_words(domain, text, limit) or self._written_like(domain, text)[:limit]
+
+    def _with_words(self, domain: str, text: str, limit: int) -> list[Item]:
         words = re.findall(r"\w+", unicodedata.normalize("NFC", text))
         if not words:
             return []
@@ -138,6 +173,18 @@ class Catalog:
                                              where="domain = :domain", where_args={"domain": domain})
         with _as_catalog_errors(self.path):
             return [Item(row["item_id"], row["title"]) for row in matches]
+
+    def _written_like(self, domain: str, text: str) -> list[Item]:
+        wanted = titles.normalise(text)
+        pieces = {wanted[i : i + 3] for i in range(len(wanted) - 2)}
+        if not pieces:
+            return []
+        query = " OR ".join('"' + piece.replace('"', '""') + '"' for piece in sorted(pieces))
+        rows = self._rows("select item_id, title, items.normal_form from items_letters join items on items.rowid = "
+                          "items_letters.rowid where items_letters match ? and domain = ? order by rank limit ?",
+                          query, domain, _CLOSE)
+        alike = [(_likeness(wanted, row["normal_form"]), Item(row["item_id"], row["title"])) for row in rows]
+        return [item for likeness, item in sorted(alike, key=lambda pair: -pair[0]) if likeness >= _ALIKE]
 
     def users(self, domain: str, split: str | None = None, setting: str = "warm", limit: int | None = None) -> list[str]:
         """Ids of the users that have a list in ``setting``, in split order, of one split or of all."""
@@ -264,9 +311,16 @@ class Catalog:
         db.enable_wal()
         with db.atomic():
             db["domains"].create({"name": str, "noun": str, "source": str, "terms": str, "users": int, "items": int,
-                                  "events": int, "held_out_items": int, "notes": str}, pk="name", if_not_exists=True)
+                                  "events": int, "held_out_items": int, "notes": str, "owner": str,
+                                  "added": float}, pk="name", if_not_exists=True)
             db["items"].create({"domain": str, "number": int, "item_id": str, "title": str, "normal_form": str,
-                                "held_out": int, "popularity": int}, pk=("domain", "number"), if_not_exists=True)
+                                "held_out": int, "popularity": int, "categories": str}, pk=("domain", "number"),
+                               if_not_exists=True)
+            if version == 1:
+                db["domains"].add_column("owner", str, not_null_default="")
+                db["items"].add_column("categories", str, not_null_default="[]")
+            if version in (1, 2):
+                db["domains"].add_column("added", float, not_null_default=0.0)
             db["items"].create_index(["domain", "item_id"], unique=True, if_not_exists=True)
             db["users"].create({"domain": str, "position": int, "user_id": str, "sequence": str},
                                pk=("domain", "position"), if_not_exists=True)
@@ -275,7 +329,28 @@ class Catalog:
                                 "candidates": str}, pk=("domain", "setting", "user_id"), if_not_exists=True)
             db["items"].enable_fts(["title"], create_triggers=True, tokenize="unicode61 remove_diacritics 2",
                                    replace=True)
+            _index_letters(db)
             db.execute(f"pragma user_version = {SCHEMA_VERSION}")
+
+
+def _index_letters(db: Database) -> None:
+    """A second full-text index, over every three letters in a row of the normal forms: what typing errors leave whole."""
+    db.execute("drop table if exists items_letters")
+    db.execute("create virtual table items_letters using fts5(normal_form, content='items', tokenize='trigram')")
+    db.execute("insert into items_letters(items_letters) values ('rebuild')")
+    for event, changes in (("insert", ("new",)), ("delete", ("old",)), ("update", ("old", "new"))):
+        db.execute(f"drop trigger if exists items_letters_{event}")
+        lines = "".join(
+            "insert into items_letters(rowid, normal_form) values (new.rowid, new.normal_form);" if row == "new" else
+            "insert into items_letters(items_letters, rowid, normal_form) values ('delete', old.rowid, old.normal_form);"
+            for row in changes)
+        db.execute(f"create trigger items_letters_{event} after {event} on items begin {lines} end")
+
+
+def _likeness(wanted: str, title: str) -> float:
+    """How alike what was typed is to a title, or to as much of its beginning, from 0 to 1."""
+    return max(difflib.SequenceMatcher(None, wanted, other, autojunk=False).ratio()
+               for other in (title, title[: len(wanted) + 1]))
 
 
 def _popularity(domain: PreparedDomain) -> list[int]:
@@ -284,6 +359,14 @@ def _popularity(domain: PreparedDomain) -> list[int]:
         for item in sequence[:-2]:
             counts[item] += not domain.held_out[item]
     return counts
+
+
+def _check_name(name: str) -> None:
+    if name == "general":
+        raise BadInput("'general' is the name of the general adapter; take another name for the domain")
+    if not _NAME.fullmatch(name):
+        raise BadInput(f"'{name}' is no name for a domain: use small letters, digits, '-', '_' and '.', "
+                       "64 characters at most")
 
 
 def _check_setting(setting: str) -> None:

@@ -27,6 +27,15 @@ def test_good_files(tmp_path):
     assert source.events == [("u", "1", 5.0), ("u", "2", 4.5)]
 
 
+@pytest.mark.parametrize(("written", "names"), [
+    ("Comedy|Drama", ("Comedy", "Drama")), ("\"['Beauty', \"\"Women's\"\"]\"", ("Beauty", "Women's")), ("", ()), ("[1 (", ()),
+    ("[[]]", ()),
+    ("[{[]: 1}]", ()), (" Comedy ||", ("Comedy",)),
+])
+def test_categories_are_read_where_there_are_some(tmp_path, written, names):
+    assert read(tmp_path, items=f"item_id,title,categories\n1,A,{written}\n2,B,\n").categories == {"1": names, "2": ()}
+
+
 def test_gzip_and_byte_order_mark(tmp_path):
     items, events = tmp_path / "i.csv.gz", tmp_path / "e.csv.gz"
     items.write_bytes(gzip.compress(b"\xef\xbb\xbf" + ITEMS.encode()))
@@ -125,3 +134,84 @@ def test_any_rows_below_a_good_header_are_read_or_refused(tmp_path, text):
     except BadFile:
         return
     assert source.events
+
+
+FOREIGN_ITEMS = "asin,name,genres\nA1,\"Heat, the film\",Crime|Drama\nA2,Alien,Horror\n"
+FOREIGN_EVENTS = "customer,asin,when,stars\nu,A1,5,3\nu,A2,4.5,1\n"
+MAPPED = {"item_columns": {"item_id": "asin", "title": "name", "categories": "genres"},
+          "event_columns": {"user_id": "customer", "item_id": "asin", "time": "when"}}
+
+
+def read_mapped(tmp_path, items=FOREIGN_ITEMS, events=FOREIGN_EVENTS, **changes):
+    paths = tmp_path / "items.csv", tmp_path / "events.csv"
+    for path, content in zip(paths, (items, events), strict=True):
+        path.write_text(content, encoding="utf-8")
+    return csv_source.read(*paths, **{**MAPPED, **changes})
+
+
+def test_columns_of_other_names_are_read_by_a_mapping(tmp_path):
+    source = read_mapped(tmp_path)
+    assert source.titles == {"A1": "Heat, the film", "A2": "Alien"}
+    assert source.categories == {"A1": ("Crime", "Drama"), "A2": ("Horror",)}
+    assert source.events == [("u", "A1", 5.0), ("u", "A2", 4.5)]
+
+
+def test_an_empty_name_leaves_out_what_may_be_missing(tmp_path):
+    source = read_mapped(tmp_path, item_columns={**MAPPED["item_columns"], "categories": ""},
+                         event_columns={**MAPPED["event_columns"], "time": ""})
+    assert set(source.categories.values()) == {()}
+    assert [time for _, _, time in source.events] == [2.0, 3.0]  # the lines' order
+
+
+@pytest.mark.parametrize(("items", "events", "file", "line", "column", "words"), [
+    (FOREIGN_ITEMS.replace("name", "label"), FOREIGN_EVENTS, "items.csv", 1, "name", "missing"),
+    (FOREIGN_ITEMS.replace("genres", "kind"), FOREIGN_EVENTS, "items.csv", 1, "genres", "missing"),
+    (FOREIGN_ITEMS, FOREIGN_EVENTS.replace("when", "then"), "events.csv", 1, "when", "missing"),
+    (FOREIGN_ITEMS, FOREIGN_EVENTS.replace("4.5", "soon"), "events.csv", 3, "when", "not a number"),
+    (FOREIGN_ITEMS + "A1,Again,\n", FOREIGN_EVENTS, "items.csv", 4, "asin", "second time"),
+])
+def test_a_mapped_column_is_called_by_the_files_own_name(tmp_path, items, events, file, line, column, words):
+    with pytest.raises(BadFile, match=words) as caught:
+        read_mapped(tmp_path, items, events)
+    assert (caught.value.file.rsplit("/", 1)[-1], caught.value.line, caught.value.column) == (file, line, column)
+
+
+@pytest.mark.parametrize(("bounds", "words"), [(csv_source.Bounds(30, 100), "larger than"),
+                                               (csv_source.Bounds(1000, 1), "more than 1")])
+def test_tighter_bounds_than_the_command_lines(tmp_path, bounds, words):
+    with pytest.raises(BadFile, match=words):
+        read_mapped(tmp_path, bounds=bounds)
+
+
+def test_a_preview_is_the_header_and_the_first_rows(tmp_path):
+    file = tmp_path / "items.csv"
+    file.write_text("id,name\n" + "".join(f"{i},<b>{i}</b>\n" for i in range(50)))
+    header, rows = csv_source.preview(file, rows=3)
+    assert header == ["id", "name"]
+    assert rows == [["0", "<b>0</b>"], ["1", "<b>1</b>"], ["2", "<b>2</b>"]]
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    (b"", "empty"), (b"id,name\n1\n", "1 values where"), (b"id\n\0\n", "NUL"), (b"id\n\xff\n", "UTF-8"),
+    (b"id\n" + b"x" * 20_000_000, "line 2.*well-formed"), (b"x" * 20_000_000, "line 1.*well-formed"),
+])
+def test_a_preview_of_a_bad_file_is_refused(tmp_path, content, words):
+    file = tmp_path / "items.csv"
+    file.write_bytes(content)
+    with pytest.raises(BadFile, match=words):
+        csv_source.preview(file)
+
+
+@pytest.mark.parametrize(("header", "wanted", "found"), [
+    (["item_id", "title"], ["item_id", "title", "categories"], ["item_id", "title", ""]),
+    (["Movie ID", "NAME", "Genres"], ["item_id", "title", "categories"], ["Movie ID", "NAME", "Genres"]),
+    (["reviewerID", "asin", "unixReviewTime"], ["user_id", "item_id", "time"], ["reviewerID", "asin", "unixReviewTime"]),
+    (["a", "b"], ["user_id"], [""]), ([], ["user_id"], [""]),
+])
+def test_columns_are_guessed_by_their_usual_names(header, wanted, found):
+    assert list(csv_source.guess(header, wanted).values()) == found
+
+
+@given(st.lists(st.text(max_size=12), max_size=8))
+def test_a_guess_is_a_column_of_the_header_or_none(header):
+    assert set(csv_source.guess(header, ["item_id", "title", "user_id", "time"]).values()) <= {*header, ""}

