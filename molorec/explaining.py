@@ -10,17 +10,29 @@ import torch
 from molorec import titles
 from molorec.catalog import Item, RankingExample
 from molorec.engine import Engine, Mixture
+from molorec.errors import BadInput
 from molorec.mixture.rule import DEFAULT_RULE
 from molorec.prompts import HISTORY_TITLES, Prompter
 from molorec.ranking.trie import pack
 
-TEXT_TOKENS = 16
 LEAST_TOKENS = 3
 REPETITION = 1.5  # taken off a token's logit once it has been written
-REASONS = 2
 _YEAR_TITLE = re.compile(r"((?:[A-Z0-9][\w'’:.,&!-]*(?: |(?=\()))+)\((?:1[89]|20)\d\d\)")
 _CAPITAL = re.compile(r"\b[A-Z]\w{2,}")
+_BEGINNING = re.compile(r"(?<=\. )[a-z]")
 _QUOTED = re.compile(r"[\"“]([^\"”]{2,80})[\"”]")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How long a reason is: titles of the history to name, tokens that the model writes freely, and of how many sentences."""
+
+    titles: int
+    tokens: int
+    sentences: int
+
+
+STYLES = {"short": Style(2, 16, 1), "detailed": Style(3, 44, 2)}
 
 
 @dataclass(frozen=True)
@@ -66,8 +78,8 @@ def evidence(engine: Engine, example: RankingExample, item: Item, lam: float = 0
 
 
 def explain(engine: Engine, example: RankingExample, item: Item, lam: float = 0.5, rule: str = DEFAULT_RULE,
-            stop: threading.Event | None = None) -> Iterator[Explanation]:
-    """Stream a short reason from the mixed model, then check it.
+            stop: threading.Event | None = None, style: str = "short") -> Iterator[Explanation]:
+    """Stream a reason from the mixed model, then check it.
 
     The model itself picks which titles of the history to name (decoding constrained to their trie), then writes on
     freely. The check: the free part is prose and names no title outside the history and the list.
@@ -75,14 +87,22 @@ def explain(engine: Engine, example: RankingExample, item: Item, lam: float = 0.
     Parameters
     ----------
     stop : set it to end the stream within one token.
+    style : one of STYLES.
+
+    Raises
+    ------
+    BadInput : there is no such style.
     """
+    if style not in STYLES:
+        raise BadInput(f"there is no style '{style}'; choose one of: {', '.join(STYLES)}")
+    wanted = STYLES[style]
     mixture = engine.mixture(example.domain)
     shown = replace(example, history=example.history[-HISTORY_TITLES:])
     prompter = engine.base.prompter
     prompt = prompter.ranking(shown, mixture.template, mixture.noun) if shown.history else []
     prompt += prompter.title(item.title)
     named: list[Item] = []
-    for _ in range(min(REASONS, len(set(shown.history)))):
+    for _ in range(min(wanted.titles, len(set(shown.history)))):
         tokens = lead_in(prompter, item, named, more=True)[1]
         rest = [candidate for candidate in shown.history if candidate not in named]
         named.append(rest[_choose(engine, mixture, prompt + tokens, rest, lam, rule)])
@@ -91,12 +111,12 @@ def explain(engine: Engine, example: RankingExample, item: Item, lam: float = 0.
             return
     text, tokens = lead_in(prompter, item, named, mixture.noun)
     free = ""
-    for piece in _continue(engine, mixture, prompt + tokens, lam, rule):
+    for piece in _continue(engine, mixture, prompt + tokens, lam, rule, wanted):
         free = piece
         yield Explanation(text + free, tuple(named))
         if stop is not None and stop.is_set():
             return
-    yield Explanation(text + free.rstrip(" ,.") + ".", tuple(named), problem=check(free, [*example.history, *example.candidates],
+    yield Explanation(text + _sentences(free), tuple(named), problem=check(free, [*example.history, *example.candidates],
                                                                      engine.catalog.items(example.domain)), done=True)
 
 
@@ -162,11 +182,16 @@ def _choose(engine: Engine, mixture: Mixture, tokens: list[int], items: Sequence
     return int(engine.log_probabilities(mixture, packed, [lam], rule)[0].argmax())
 
 
-def _continue(engine: Engine, mixture: Mixture, tokens: list[int], lam: float, rule: str) -> Iterator[str]:
-    """Write on greedily from ``tokens``, yielding the text so far, to the end of a sentence or 16 tokens."""
+def _sentences(text: str) -> str:
+    """What was written, with a full stop at its end and capitals behind the others: the model writes small letters only."""
+    return _BEGINNING.sub(lambda match: match[0].upper(), text.rstrip(" ,.") + ".")
+
+
+def _continue(engine: Engine, mixture: Mixture, tokens: list[int], lam: float, rule: str, style: Style) -> Iterator[str]:
+    """Write on greedily from ``tokens``, yielding the text so far, to the end of the last sentence or token of the style."""
     prompter, written, cache, feed = engine.base.prompter, [], None, tokens
     unwanted = prompter.not_prose
-    for _ in range(TEXT_TOKENS):
+    for _ in range(style.tokens):
         logits, cache = engine.next_token(mixture, feed, cache, lam, rule)
         logits[unwanted] = -torch.inf
         if len(written) < LEAST_TOKENS:
@@ -180,5 +205,5 @@ def _continue(engine: Engine, mixture: Mixture, tokens: list[int], lam: float, r
         feed = [token]
         text = prompter.decode(written)
         yield text
-        if text.endswith(".") or (text.endswith(",") and len(written) > LEAST_TOKENS):
+        if text.count(".") >= style.sentences or (style.sentences == 1 and text.endswith(",") and len(written) > LEAST_TOKENS):
             break

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from molorec.catalog import Item
-from molorec.explaining import REASONS, check, evidence, explain
+from molorec.errors import BadInput
+from molorec.explaining import STYLES, check, evidence, explain
 from molorec.prompts import HISTORY_TITLES
 
 LAM = 0.4
@@ -86,7 +87,7 @@ def test_the_text_names_titles_of_the_history_and_is_checked_last(engine, exampl
     texts = list(explain(engine, example, first, LAM))
     assert [text.done for text in texts] == [False] * (len(texts) - 1) + [True]
     final = texts[-1]
-    assert len(final.named) == len(set(final.named)) == REASONS
+    assert len(final.named) == len(set(final.named)) == STYLES["short"].titles
     assert set(final.named) <= set(example.history[-HISTORY_TITLES:])
     assert f"may like {first.title} because they chose {final.named[0].title} and {final.named[1].title}." in final.text
     for item in engine.catalog.items("toybox"):
@@ -126,3 +127,11 @@ def test_without_a_history_nothing_is_named(engine, example, first):
 def test_a_title_chosen_twice_is_named_once(engine, example, first):
     final = list(explain(engine, replace(example, history=example.history[:1] * 2), first, LAM))[-1]
     assert final.done and final.named == example.history[:1]
+
+
+def test_a_detailed_reason_names_more_titles_and_may_be_longer(engine, example):
+    *_, short = explain(engine, example, example.candidates[0], 0.5)
+    *_, detailed = explain(engine, example, example.candidates[0], 0.5, style="detailed")
+    assert len(detailed.named) == STYLES["detailed"].titles > len(short.named)
+    with pytest.raises(BadInput, match="short, detailed"):
+        next(explain(engine, example, example.candidates[0], 0.5, style="long"))

@@ -12,13 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from molorec.backbone import Backbone
-from molorec.explaining import REASONS, TEXT_TOKENS, lead_in
+from molorec.explaining import STYLES, lead_in
 from molorec.mixture.layer import AdapterStack
 from molorec.prompts import HISTORY_TITLES, Template
 from molorec.training.dataset import TrainingDomain
 
 POOL = 48  # texts; they are written once, at the start of a training
 ROWS = 2  # of them in a step
+STYLE = STYLES["short"]
 
 
 class Replay:
@@ -33,7 +34,7 @@ class Replay:
     def __init__(self, backbone: Backbone, domains: Sequence[TrainingDomain], style: Template, length: int, seed: int):
         self.model, self.device = backbone.model, backbone.device
         rng = np.random.default_rng([seed, POOL])
-        prompts = [self._prompt(domains[i % len(domains)], style, length - TEXT_TOKENS, rng) for i in range(POOL)]
+        prompts = [self._prompt(domains[i % len(domains)], style, length - STYLE.tokens, rng) for i in range(POOL)]
         torch.manual_seed(seed)
         self.texts = [text for first in range(0, POOL, 8)
                       for text in self._written(prompts[first : first + 8], backbone.prompter)]
@@ -68,7 +69,7 @@ class Replay:
         place = int(rng.integers(1, len(sequence)))
         history = [domain.items[i] for i in sequence[max(0, place - HISTORY_TITLES) : place]]
         item = domain.items[sequence[place]]
-        named = [history[i] for i in rng.permutation(len(history))[:REASONS]]
+        named = [history[i] for i in rng.permutation(len(history))[: STYLE.titles]]
         ending = [*domain.prompter.title(item.title), *lead_in(domain.prompter, item, named, domain.noun)[1]]
         opening, titles = domain.prompter.opening(style, domain.noun), domain.prompter.titles(history)
         while titles and len(opening) + sum(map(len, titles)) + len(ending) > length:
@@ -81,6 +82,6 @@ class Replay:
         rows = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts], device=self.device)
         seen = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=self.device)
         with torch.inference_mode():
-            out = self.model.generate(input_ids=rows, attention_mask=seen, do_sample=True, top_k=50, max_new_tokens=TEXT_TOKENS,
-                                      min_new_tokens=TEXT_TOKENS, pad_token_id=0, suppress_tokens=prompter.not_prose)
+            out = self.model.generate(input_ids=rows, attention_mask=seen, do_sample=True, top_k=50, max_new_tokens=STYLE.tokens,
+                                      min_new_tokens=STYLE.tokens, pad_token_id=0, suppress_tokens=prompter.not_prose)
         return [(prompt, row[longest:].tolist()) for prompt, row in zip(prompts, out, strict=True)]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from molorec.explaining import TEXT_TOKENS
+from molorec.explaining import STYLES
 from molorec.mixture import adapters
 from molorec.prompts import template
 from molorec.training.dataset import load_domain
@@ -28,7 +28,7 @@ def test_texts_are_begun_as_reasons_are(base, replay):
     for prompt, free in replay.texts:
         text = base.prompter.decode(prompt)
         assert "This person may like" in text and text.endswith("that are")
-        assert len(free) == TEXT_TOKENS and len(prompt) + len(free) <= LENGTH
+        assert len(free) == STYLES["short"].tokens and len(prompt) + len(free) <= LENGTH
 
 
 def test_the_same_seed_gives_the_same_texts(base, data, replay):
