@@ -1,10 +1,13 @@
 """The command line that the training scripts share."""
 
 import argparse
+import json
 import math
+import os
 import sys
+import threading
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from molorec import backbone, config, titles
@@ -30,6 +33,9 @@ def parser(description: str) -> argparse.ArgumentParser:
     options.add_argument("--validation-lists", type=int, default=VALIDATION_LISTS,
                          help="lists on which the checkpoint is chosen")
     options.add_argument("--threads", type=int, help="CPU threads (one a training is best when two run side by side)")
+    options.add_argument("--progress-json", action="store_true",
+                         help="for a program that runs this: each step as a line of JSON on stdout, at low priority; "
+                         "when stdin ends, write a checkpoint and stop")
     choices = {"template": list(TEMPLATES), "objective": list(OBJECTIVES), "negatives": list(NEGATIVE_SAMPLING)}
     for field in fields(Recipe):
         options.add_argument("--" + field.name.replace("_", "-"), type=type(field.default), default=field.default,
@@ -47,6 +53,7 @@ def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Seque
     """
     import torch
 
+    stopped = _until_stdin_ends() if arguments.progress_json else threading.Event()
     if arguments.threads is not None and arguments.threads < 1:
         raise BadInput(f"--threads is {arguments.threads}; give 1 or more")
     if not all(math.isfinite(share) and share > 0 for share in shares):
@@ -84,8 +91,16 @@ def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Seque
     training = Training(base, domains, shares, style, recipe, folder, card,
                         _validation(catalog, names, arguments.validation_lists, forms), start)
     for progress in training.run():
-        if progress.validation is not None or progress.step % 20 == 0 or progress.step == 1:
+        if arguments.progress_json:
+            try:
+                print(json.dumps(asdict(progress)), flush=True)
+            except BrokenPipeError:  # the program that runs this one is gone
+                stopped.set()
+        elif progress.validation is not None or progress.step % 20 == 0 or progress.step == 1:
             print(describe(progress), flush=True)
+        if stopped.is_set() and progress.step < progress.steps:
+            training.checkpoint()
+            raise KeyboardInterrupt
     return Path(folder) / "best"
 
 
@@ -112,6 +127,21 @@ def main(run) -> None:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
+
+
+def _until_stdin_ends() -> threading.Event:
+    """Set once stdin is at its end: the program that runs this one closed it, or is gone."""
+    ended = threading.Event()
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+        ended.set()
+
+    if hasattr(os, "nice"):
+        os.nice(10)
+    threading.Thread(target=wait, daemon=True).start()
+    return ended
 
 
 def _validation(catalog: Catalog, names: Sequence[str], n: int, forms: set[str]) -> list[RankingExample]:

@@ -165,7 +165,7 @@ class Training:
                     self.best = validation
                     self._save_adapter("best")
             if last or time.monotonic() - saved > checkpoint_every_seconds:
-                self._checkpoint()
+                self.checkpoint()
                 saved = time.monotonic()
             yield Progress(self.step, self.recipe.steps, batch_loss, self.labels, self.tokens / max(self.seconds, 1e-9),
                            self.seconds, validation, self.best)
@@ -234,7 +234,8 @@ class Training:
     def _state_file(self) -> Path:
         return self.folder / "checkpoint.safetensors"
 
-    def _checkpoint(self) -> None:
+    def checkpoint(self) -> None:
+        """Write what :meth:`run` goes on from."""
         self.folder.mkdir(parents=True, exist_ok=True)
         tensors = {f"parameter.{i}": p.detach().contiguous() for i, p in enumerate(self.stack.parameters())}
         for i, p in enumerate(self.stack.parameters()):

@@ -1,0 +1,193 @@
+"""The domains that visitors bring: names that nobody can guess, quotas, and an end with all that belongs to them."""
+
+import os
+import re
+import secrets
+import shutil
+import threading
+import time
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+
+from molorec import config, titles
+from molorec.catalog import Catalog, DomainInfo, csv_source, prepare
+from molorec.catalog.csv_source import Bounds
+from molorec.config import LIMITS
+from molorec.engine import Engine
+from molorec.errors import BadFile, BadInput, MolorecError
+from molorec.mixture import adapters
+from molorec.training.background import Trainings
+
+UPLOAD = Bounds(LIMITS.upload_bytes, LIMITS.upload_rows)
+_SUFFIX_BYTES = 8
+_VISITOR = re.compile(r"[\w-]{6,128}", re.ASCII)
+_adding = threading.Lock()  # one import at a time: it bounds the memory, and makes the quota exact
+
+
+def check_visitor(visitor: object) -> str:
+    """The visitor's id. Raises BadInput if the browser keeps none: "" would be the owner of what is everyone's."""
+    if not isinstance(visitor, str) or not _VISITOR.fullmatch(visitor):
+        raise BadInput("your browser keeps no id for this page, so nothing can be kept as yours; allow local storage and reload")
+    return visitor
+
+
+def slug(name: str) -> str:
+    """A name that a person typed as a domain's name. Raises BadInput if nothing of it is left.
+
+    >>> slug(" Märchen & Films! ")
+    'marchen-films'
+    """
+    plain = unicodedata.normalize("NFKD", str(name or "")).encode("ascii", "ignore").decode().lower()
+    made = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-")
+    if not made:
+        raise BadInput(f"'{str(name or '')[:40]}' holds no letter from a to z and no digit; type a name with some")
+    return made
+
+
+def label(info: DomainInfo) -> str:
+    """How a domain is called on screen: a private one without what makes its name hard to guess."""
+    return f"{_chosen(info.name)} (only you)" if info.owner else info.name
+
+
+def of(catalog: Catalog, visitor: object) -> list[DomainInfo]:
+    """The visitor's private domains; none for a browser without an id."""
+    try:
+        visitor = check_visitor(visitor)
+    except BadInput:
+        return []
+    return [info for info in catalog.domains(visitor) if info.owner]
+
+
+def one_of(catalog: Catalog, visitor: object, domain: object) -> DomainInfo:
+    """One of the visitor's private domains. Raises BadInput for any other, in the same words whether or not it is there."""
+    found = next((info for info in of(catalog, visitor) if info.name == domain), None)
+    if found is None:
+        raise BadInput("that is none of your domains, or it has been removed; reload the page")
+    return found
+
+
+def bring(catalog: Catalog, visitor: object, name: str, noun: str, items: Path | str, interactions: Path | str, *,
+          item_columns: Mapping[str, str], event_columns: Mapping[str, str], core: int) -> DomainInfo:
+    """Add two CSV files as a domain that only this visitor sees.
+
+    Parameters
+    ----------
+    item_columns, event_columns : as for :func:`molorec.catalog.csv_source.read`.
+    core : least events of a user and of an item, from 1.
+
+    Raises
+    ------
+    BadFile : with the file's name, not its path, line and column.
+    BadInput : the name or the noun is not usable, the visitor holds too many domains, or too little data is left.
+    """
+    visitor = check_visitor(visitor)
+    noun = clean_noun(noun)
+    full_name = f"{slug(name)}-{secrets.token_hex(_SUFFIX_BYTES)}"
+    if core < 1:
+        raise BadInput(f"the least number of choices is {core}; give 1 or more")
+    with _adding:
+        held = len(of(catalog, visitor))
+        if held >= LIMITS.owned_domains:
+            raise BadInput(f"you hold {held} domains already, which is as many as a visitor may; delete one, or save one "
+                           "for everyone")
+        try:
+            source = csv_source.read(items, interactions, item_columns=item_columns, event_columns=event_columns, bounds=UPLOAD)
+        except BadFile as error:
+            raise named(error) from error
+        try:
+            prepared = prepare(full_name, source, core)
+        except BadInput as error:
+            raise BadInput(f"no person is left who chose at least {core} things that at least {core} people chose; give more "
+                           "choices, or lower 'Fewest choices'") from error
+        people = len({user for user, _, _ in source.events}) - len(prepared.users)
+        things = len(source.titles) - len(prepared.item_ids)
+        if people or things:
+            prepared.notes.append(f"left out in all: {people:,} of the people, {things:,} of the {noun}; those that stay have at "
+                                  f"least {core} choices each")
+        return catalog.add_domain(prepared, noun=noun, source=f"{Path(items).name}, {Path(interactions).name}",
+                                  terms="brought by a visitor", owner=visitor)
+
+
+def named(error: BadFile) -> BadFile:
+    """The same error with the file's name alone: where an upload lies is nobody's business."""
+    return BadFile(Path(error.file).name, error.reason, error.line, error.column)
+
+
+def clean_noun(noun: str) -> str:
+    """What the items are called, for prompts. Raises BadInput if it is too long; "items" if it is empty."""
+    noun = titles.clean(str(noun or "")) or "items"
+    if len(noun) > LIMITS.noun_characters:
+        raise BadInput(f"'{noun[:40]}…' is too long for what the things are called; use {LIMITS.noun_characters} characters "
+                       "at most")
+    return noun
+
+
+def train(engine: Engine, trainings: Trainings, visitor: object, domain: object) -> None:
+    """Train the domain's own adapter in the background, or go on with it. Raises MolorecError if it cannot be started."""
+    name = one_of(engine.catalog, visitor, domain).name
+    trainings.start(name, _adapters(engine) / name, lambda: engine.forget(name))
+
+
+def delete(engine: Engine, trainings: Trainings, visitor: object, domain: object) -> None:
+    """Remove one of the visitor's domains with its training and its adapter. Raises BadInput if it is not theirs."""
+    _remove(engine, trainings, one_of(engine.catalog, visitor, domain).name)
+
+
+def share(engine: Engine, trainings: Trainings, visitor: object, domain: object) -> DomainInfo:
+    """Make one of the visitor's domains everyone's on this machine, under the name that they chose, with its adapter.
+
+    Raises
+    ------
+    BadInput : it is not theirs, its name is taken, or it is being trained.
+    """
+    info = one_of(engine.catalog, visitor, domain)
+    state = trainings.state(info.name)
+    if state and state.is_running:
+        raise BadInput("its adapter is being trained; stop that first, or wait until it is done")
+    name = _chosen(info.name)
+    if any((folder / name).exists() for folder in engine.adapter_folders):
+        raise BadInput(f"there is an adapter called '{name}' already; bring the domain under another name")
+    shared = engine.catalog.share_domain(info.name, name)
+    folder = _adapters(engine)
+    if (folder / info.name).is_dir():
+        os.replace(folder / info.name, folder / name)
+        adapters.update_card(folder / name, domain=name)
+    trainings.forget(info.name)
+    engine.forget(info.name)
+    engine.forget(name)
+    return shared
+
+
+def remove_old(engine: Engine, trainings: Trainings, now: float | None = None) -> list[str]:
+    """Remove private domains older than a day, but none whose adapter is being trained; their names."""
+    now = time.time() if now is None else now
+    removed = []
+    for info in engine.catalog.owned_domains():
+        state = trainings.state(info.name)
+        if now - info.added > LIMITS.owned_seconds and not (state and state.is_running):
+            _remove(engine, trainings, info.name)
+            removed.append(info.name)
+    return removed
+
+
+def _remove(engine: Engine, trainings: Trainings, name: str) -> None:
+    trainings.forget(name)
+    engine.catalog.remove_domain(name)
+    engine.forget(name)
+    folder = config.home() / "adapters"
+    for root in engine.adapter_folders:
+        if root.is_relative_to(folder):  # never one that ships
+            shutil.rmtree(root / name, ignore_errors=True)
+
+
+def _adapters(engine: Engine) -> Path:
+    """Where adapters that are trained here go."""
+    found = next((root for root in engine.adapter_folders if root.is_relative_to(config.home() / "adapters")), None)
+    if found is None:
+        raise MolorecError("this app looks for adapters outside MOLOREC_HOME only, so one trained here would not be found")
+    return found
+
+
+def _chosen(name: str) -> str:
+    return name[: -2 * _SUFFIX_BYTES - 1]

@@ -1,0 +1,209 @@
+"""Domains that visitors bring: theirs alone, bounded, and gone without a trace."""
+
+import time
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from molorec import config, owned
+from molorec.engine import Engine
+from molorec.errors import BadFile, BadInput, MolorecError
+from molorec.mixture import adapters
+from molorec.training import background
+from molorec.training.background import State, Trainings
+from tests.conftest import card_for, random_adapter, source_data
+
+VISITOR, OTHER = "visitor-1", "visitor-2"
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The two CSV files of a domain, with columns of other names."""
+    source = source_data(seed=3)
+    items, events = tmp_path / "things.csv", tmp_path / "choices.csv"
+    items.write_text("asin,name\n" + "".join(f"{item},{title}\n" for item, title in source.titles.items()))
+    events.write_text("who,asin,when\n" + "".join(f"{user},{item},{at}\n" for user, item, at in source.events))
+    return items, events
+
+
+@pytest.fixture
+def engine(base, catalog, adapter_folder):
+    return Engine(base, catalog, [config.home() / "adapters" / "embedded", adapter_folder])
+
+
+@pytest.fixture
+def trainings():
+    made = Trainings(lambda domain, out: [])
+    yield made
+    made.kill()
+
+
+def bring(engine, files, visitor=VISITOR, name="My Films!", noun="films", core=5, **columns):
+    mapped = {"item_columns": {"item_id": "asin", "title": "name", "categories": ""},
+              "event_columns": {"user_id": "who", "item_id": "asin", "time": "when"}, **columns}
+    return owned.bring(engine.catalog, visitor, name, noun, *files, core=core, **mapped)
+
+
+def give_adapter(engine, name):
+    """What a training leaves."""
+    folder = config.home() / "adapters" / "embedded" / name
+    adapter = random_adapter(engine.base.shapes, seed=9, card=card_for(engine.base, "specific", name))
+    adapters.save(adapter, folder, engine.base.name, torch.float32)
+    engine.forget(name)
+    return folder
+
+
+def test_what_is_brought_is_ranked_at_once_and_seen_by_nobody_else(engine, files):
+    info = bring(engine, files)
+    assert info.name.startswith("my-films-") and len(info.name) == len("my-films-") + 16
+    assert (info.owner, info.noun, info.users, owned.label(info)) == (VISITOR, "films", 130, "my-films (only you)")
+    example = engine.catalog.example(info.name, engine.catalog.users(info.name, "quick", limit=1)[0])
+    assert len(engine.rank(example).items) == 30
+    assert not engine.mixture(info.name).is_pair
+    assert [found.name for found in owned.of(engine.catalog, VISITOR)] == [info.name]
+    assert owned.of(engine.catalog, OTHER) == []
+    assert bring(engine, files).name != info.name
+    with pytest.raises(BadInput) as unknown:
+        engine.catalog.domain("nothing")
+    assert info.name not in str(unknown.value)
+
+
+@pytest.mark.parametrize("visitor", ["", None, 3, "a b", "x" * 200, "../../x", []])
+def test_without_an_id_nothing_can_be_brought(engine, files, visitor):
+    with pytest.raises(BadInput, match="no id"):
+        bring(engine, files, visitor)
+    assert owned.of(engine.catalog, visitor) == []
+
+
+def test_a_visitor_holds_so_many_at_most(engine, files, trainings):
+    held = [bring(engine, files) for _ in range(config.LIMITS.owned_domains)]
+    with pytest.raises(BadInput, match="you hold 3 domains"):
+        bring(engine, files)
+    bring(engine, files, OTHER)
+    owned.delete(engine, trainings, VISITOR, held[0].name)
+    bring(engine, files)
+
+
+def test_what_was_left_out_is_told(engine, files):
+    with files[1].open("a") as events:
+        events.write("lonely,i1,5\n")
+    assert any("left out in all: 1 of the people, 0 of the films" in note for note in bring(engine, files).notes)
+
+
+def test_problems_name_the_file_without_its_place(engine, files, tmp_path):
+    with files[1].open("a") as events:
+        events.write("u,none,5\n")
+    with pytest.raises(BadFile) as caught:
+        bring(engine, files)
+    assert str(caught.value).startswith("choices.csv, line 2082, column 'asin': item 'none' is not in things.csv")
+    assert str(tmp_path) not in str(caught.value)
+    assert owned.of(engine.catalog, VISITOR) == []
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"name": "!!!"}, "no letter"), ({"noun": "x" * 31}, "too long"), ({"core": 0}, "give 1 or more"),
+    ({"core": 10_000}, "Fewest choices"), ({"item_columns": {"item_id": "asin", "title": "label"}}, "label"),
+])
+def test_nonsense_is_refused(engine, files, changes, words):
+    with pytest.raises(BadInput, match=words):
+        bring(engine, files, **changes)
+
+
+@pytest.mark.parametrize(("bound", "words"), [(owned.Bounds(100, 10**6), "larger than"),
+                                              (owned.Bounds(10**6, 10), "more than 10 rows")])
+def test_uploads_are_bounded(engine, files, monkeypatch, bound, words):
+    monkeypatch.setattr(owned, "UPLOAD", bound)
+    with pytest.raises(BadFile, match=words):
+        bring(engine, files)
+
+
+@given(st.text(max_size=80))
+def test_any_name_is_made_usable_or_refused(name):
+    try:
+        made = owned.slug(name)
+    except BadInput:
+        return
+    assert 0 < len(made) <= 40 and set(made) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+def test_deleting_takes_adapter_and_checkpoint_along(engine, files, trainings):
+    name = bring(engine, files).name
+    folder, checkpoint = give_adapter(engine, name), background.folder_of(name) / "checkpoint.safetensors"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_text("x")
+    assert engine.mixture(name).is_pair
+    for visitor in (OTHER, "", None):
+        with pytest.raises(BadInput, match="none of your domains"):
+            owned.delete(engine, trainings, visitor, name)
+    owned.delete(engine, trainings, VISITOR, name)
+    assert not folder.exists() and not checkpoint.parent.exists()
+    assert owned.of(engine.catalog, VISITOR) == []
+    with pytest.raises(BadInput, match="no domain"):
+        engine.mixture(name)
+
+
+@pytest.mark.parametrize("domain", ["toybox", "general", "../toybox", "", None, 5])
+def test_what_is_everyones_cannot_be_deleted_or_trained(engine, trainings, adapter_folder, domain):
+    for act in (owned.delete, owned.share, owned.train):
+        with pytest.raises(BadInput, match="none of your domains"):
+            act(engine, trainings, VISITOR, domain)
+    assert engine.catalog.domain("toybox") and (adapter_folder / "toybox").is_dir() and (adapter_folder / "general").is_dir()
+
+
+def test_a_removed_domain_leaves_shipped_adapters_alone(engine, files, trainings, adapter_folder):
+    name = bring(engine, files).name
+    (adapter_folder / name).mkdir()
+    owned.delete(engine, trainings, VISITOR, name)
+    assert (adapter_folder / name).is_dir()
+
+
+def test_saved_for_everyone_under_the_chosen_name_with_its_adapter(engine, files, trainings):
+    name = bring(engine, files).name
+    lists = list(engine.catalog.export_lists(name))
+    folder = give_adapter(engine, name)
+    shared = owned.share(engine, trainings, VISITOR, name)
+    assert (shared.name, shared.owner, owned.label(shared)) == ("my-films", "", "my-films")
+    assert not folder.exists() and list(engine.catalog.export_lists("my-films")) == lists
+    mixture = engine.mixture("my-films")
+    assert mixture.is_pair and mixture.adapters[1].card.domain == "my-films"
+    assert owned.of(engine.catalog, VISITOR) == []
+    assert "my-films" in {info.name for info in engine.catalog.domains(OTHER)}
+
+
+@pytest.mark.parametrize("name", ["toybox", "general"])
+def test_a_taken_name_is_not_shared(engine, files, trainings, name):
+    brought = bring(engine, files, name=name).name
+    with pytest.raises(BadInput, match="another name"):
+        owned.share(engine, trainings, VISITOR, brought)
+    assert [info.name for info in owned.of(engine.catalog, VISITOR)] == [brought]
+
+
+def test_what_is_being_trained_is_not_shared(engine, files, trainings, monkeypatch):
+    name = bring(engine, files).name
+    monkeypatch.setattr(trainings, "state", lambda domain: State("training"))
+    with pytest.raises(BadInput, match="being trained"):
+        owned.share(engine, trainings, VISITOR, name)
+
+
+def test_after_a_day_what_is_private_is_removed(engine, files, trainings, monkeypatch):
+    name, trained = bring(engine, files).name, bring(engine, files).name
+    owned.share(engine, trainings, VISITOR, bring(engine, files, name="kept").name)
+    give_adapter(engine, name)
+    assert owned.remove_old(engine, trainings) == []
+    later = time.time() + config.LIMITS.owned_seconds + 60
+    monkeypatch.setattr(trainings, "state", lambda domain: State("training") if domain == trained else None)
+    assert owned.remove_old(engine, trainings, later) == [name]
+    assert {info.name for info in engine.catalog.domains(VISITOR)} == {"toybox", "kept", trained}
+    assert not (config.home() / "adapters" / "embedded" / name).exists()
+
+
+def test_an_app_with_adapters_elsewhere_says_that_it_cannot_train(engine, files, trainings, adapter_folder):
+    name = bring(engine, files).name
+    with pytest.raises(MolorecError, match="outside MOLOREC_HOME"):
+        owned.train(Engine(engine.base, engine.catalog, [adapter_folder]), trainings, VISITOR, name)
+
+
+def test_limits_of_the_screen_are_below_those_of_the_command_line():
+    assert owned.UPLOAD.bytes == 50 * 2**20 < config.LIMITS.csv_bytes and owned.UPLOAD.rows < config.LIMITS.csv_rows

@@ -1,0 +1,236 @@
+"""Training beside the app: a process that reports, stops with a checkpoint, goes on, and leaves a usable adapter."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from molorec import backbone, config
+from molorec.catalog import Catalog, prepare
+from molorec.engine import Engine
+from molorec.errors import BadInput, MolorecError
+from molorec.mixture import adapters
+from molorec.training import background
+from molorec.training import command as training_command
+from molorec.training.background import BackgroundTraining, State, Trainings
+from tests.conftest import card_for, pico_model, pico_tokenizer, random_adapter, source_data
+
+PATIENCE = 60
+# Counts steps with a checkpoint like a training, and stops when stdin ends.
+FAKE = """
+    import json, os, pathlib, sys, threading, time
+    out, steps, pause, best = pathlib.Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
+    state, ended = out / "checkpoint.safetensors", threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    step = int(state.read_text()) if state.exists() else 0
+    print("toybox: what a training says besides")
+    while step < steps:
+        time.sleep(pause)
+        step += 1
+        report = {"step": step, "steps": steps, "loss": 5 / step, "seconds": step * 2.0, "validation": None, "best": 4.0}
+        if step == steps:
+            report.update(validation=best, best=min(4.0, best))
+        print(json.dumps(report), flush=True)
+        if ended.is_set() and step < steps:
+            state.write_text(str(step))
+            sys.exit(130)
+    state.write_text(str(step))
+    (out / "best").mkdir(exist_ok=True)
+    (out / "best" / "adapter.txt").write_text("trained")
+"""
+
+
+@pytest.fixture
+def fake(tmp_path):
+    """Makes a training of the fake script."""
+    script = tmp_path / "fake.py"
+    script.write_text(textwrap.dedent(FAKE))
+    made = []
+
+    def make(steps=3, pause=0.0, best=3.0, **options) -> BackgroundTraining:
+        out = tmp_path / "out"
+        command = [sys.executable, str(script), str(out), str(steps), str(pause), str(best)]
+        made.append(BackgroundTraining(command, out, tmp_path / "adapters" / "toybox", **options))
+        return made[-1]
+
+    yield make
+    for training in made:
+        training.kill()
+
+
+def wait_for_step(training, step):
+    ends = time.monotonic() + PATIENCE
+    while training.state.step < step:
+        assert time.monotonic() < ends and training.state.is_running, training.state
+        time.sleep(0.02)
+
+
+def test_a_finished_training_is_put_in_use(fake, tmp_path):
+    called = []
+    training = fake(finished=lambda: called.append(True))
+    training.start()
+    state = training.wait(PATIENCE)
+    assert (state.status, state.step, state.steps) == ("done", 3, 3)
+    assert state.losses == ((1, 5.0), (2, 2.5), (3, 5 / 3))
+    assert state.validations == ((3, 3.0),)
+    assert (state.first, state.best, state.seconds_left) == (4.0, 3.0, None)
+    assert (tmp_path / "adapters" / "toybox" / "adapter.txt").read_text() == "trained"
+    assert called == [True]
+
+
+def test_an_adapter_that_is_no_better_is_not_used(fake, tmp_path):
+    training = fake(best=4.5)
+    training.start()
+    state = training.wait(PATIENCE)
+    assert state.status == "done" and not state.is_useful
+    assert not (tmp_path / "adapters").exists()
+
+
+def test_a_stopped_training_goes_on_where_it_was(fake):
+    training = fake(steps=40, pause=0.05)
+    training.start()
+    wait_for_step(training, 3)
+    training.stop()
+    state = training.wait(PATIENCE)
+    assert state.status == "stopped" and state.message == "Stopped." and 3 <= state.step < 40
+    training.start()
+    state = training.wait(PATIENCE)
+    assert state.status == "done"
+    assert [step for step, _ in state.losses] == list(range(1, 41))
+
+
+def test_another_app_knows_what_an_earlier_one_trained(fake):
+    training = fake(steps=40, pause=0.05)
+    training.start()
+    wait_for_step(training, 3)
+    training.stop()
+    before = training.wait(PATIENCE)
+    again = fake(steps=40, pause=0.05)
+    assert (again.state.status, again.state.step, again.state.losses) == ("stopped", before.step, before.losses)
+
+
+def test_time_left_is_the_pace_under_the_limit(fake):
+    training = fake(steps=1000, pause=0.02, minutes=10)
+    training.start()
+    wait_for_step(training, 2)
+    assert 590 < training.state.seconds_left <= 600  # at 2 s a step there are 33 minutes to go
+
+
+def test_a_training_is_stopped_at_its_limit(fake):
+    training = fake(steps=1000, pause=0.02, minutes=0.02)
+    training.start()
+    state = training.wait(PATIENCE)
+    assert state.status == "stopped" and "0.02 minutes are over" in state.message
+
+
+def test_a_failure_is_told_in_the_scripts_words(tmp_path):
+    command = [sys.executable, "-c", "import sys; print('error: the disk is full', file=sys.stderr); sys.exit(1)"]
+    training = BackgroundTraining(command, tmp_path / "out", tmp_path / "adapters")
+    training.start()
+    state = training.wait(PATIENCE)
+    assert (state.status, state.message) == ("failed", "The training failed: the disk is full")
+    with pytest.raises(MolorecError, match="cannot be started"):
+        BackgroundTraining([str(tmp_path / "none")], tmp_path / "out", tmp_path / "adapters").start()
+
+
+def test_one_that_has_not_begun_is_stopped_at_once(tmp_path):
+    training = BackgroundTraining([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path / "out", tmp_path / "a")
+    training.start()
+    started = time.monotonic()
+    training.stop()
+    assert training.wait(PATIENCE).status == "stopped"
+    assert time.monotonic() - started < 10
+
+
+def test_only_so_many_train_at_once(tmp_path):
+    trainings = Trainings(lambda domain, out: [sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        trainings.start("one", tmp_path / "one")
+        trainings.start("one", tmp_path / "one")  # pressed twice
+        with pytest.raises(BadInput, match="already"):
+            trainings.start("two", tmp_path / "two")
+        trainings.forget("one")
+        assert trainings.state("one") is None
+        assert not background.folder_of("one").exists()
+        trainings.start("two", tmp_path / "two")
+    finally:
+        trainings.kill()
+
+
+def test_the_child_ends_with_the_app(tmp_path):
+    """An app that ends, with a training going on, leaves no process behind."""
+    app = textwrap.dedent(f"""
+        import sys, time
+        from pathlib import Path
+        from molorec.training.background import Trainings
+        trainings = Trainings(lambda domain, out: [sys.executable, "-c", "import time; time.sleep(60)"])
+        trainings.start("one", Path({str(tmp_path)!r}) / "one")
+        print(trainings._known["one"]._process.pid, flush=True)
+    """)
+    done = subprocess.run([sys.executable, "-c", app], capture_output=True, text=True, timeout=PATIENCE,
+                          env={**os.environ, "PYTHONPATH": str(config.PACKAGE.parent)})
+    assert done.returncode == 0, done.stderr
+    with pytest.raises(OSError):
+        os.kill(int(done.stdout), 0)
+
+
+@pytest.mark.parametrize("line", ["", "step 3/4", "[]", "{}", "null", "3", '{"step": 1, "steps"',
+                                  '{"step": 2, "steps": 1, "loss": 1}'])
+def test_other_lines_are_no_reports(line):
+    assert background._report(line) is None
+
+
+def test_steps_that_are_repeated_count_once():
+    state = State()
+    for step in (1, 2, 3, 2, 3, 4):
+        state = background._after(state, {"step": step, "steps": 9, "loss": float(step), "seconds": step, "best": None}, 100.0)
+    assert state.losses == ((1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0))
+
+
+def test_the_command_is_one_that_the_script_takes():
+    command = background.command_for("toybox", config.home() / "out")
+    options = training_command.parser("test")
+    options.add_argument("--domain")
+    arguments = options.parse_args(command[2:])
+    assert arguments.progress_json and arguments.threads == 1 and arguments.domain == "toybox"
+
+
+def test_the_real_script_trains_stops_and_makes_a_pair(tmp_path):
+    """The whole way on a pico model: checkpoint at Stop, Resume, and an adapter that the engine mixes."""
+    folder = tmp_path / "pico"
+    tokenizer = pico_tokenizer()
+    pico_model("llama", len(tokenizer)).float().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    catalog = Catalog()
+    catalog.add_domain(prepare("toybox", source_data()), owner="visitor-1")
+    out, target = tmp_path / "out", config.home() / "adapters" / "embedded" / "toybox"
+    command = [sys.executable, str(background.SCRIPT), "--domain", "toybox", "--out", str(out), "--threads", "1",
+               "--progress-json", "--base", str(folder), "--steps", "400", "--rows", "2", "--length", "64", "--replay", "0",
+               "--validation-lists", "4", "--validate-every", "200"]
+    training = BackgroundTraining(command, out, target)
+    training.start()
+    try:
+        wait_for_step(training, 2)
+        training.stop()
+        state = training.wait(PATIENCE)
+        assert state.status == "stopped", state.message
+        assert (out / "checkpoint.safetensors").is_file()
+        stopped_at = state.step
+        training.start()
+        state = training.wait(2 * PATIENCE)
+    finally:
+        training.kill()
+    assert state.status == "done", state.message
+    assert [step for step, _ in state.losses] == list(range(1, 401)) and stopped_at < 400
+    assert json.loads((out / "best" / "molorec.json").read_text())["role"] == "specific"
+    if not state.is_useful:
+        pytest.skip("the pico model learned nothing that its four validation lists show")
+    base = backbone.load(folder, dtype="float32")
+    general = random_adapter(base.shapes, card=card_for(base, "general", "general"))
+    adapters.save(general, tmp_path / "shipped" / "general", base.name)
+    engine = Engine(base, catalog, [config.home() / "adapters" / "embedded", tmp_path / "shipped"])
+    assert engine.mixture("toybox").is_pair
