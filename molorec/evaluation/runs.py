@@ -1,0 +1,242 @@
+"""Evaluations that were run: what each of them measured, one JSON file a run."""
+
+import json
+import math
+import os
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from molorec import config
+from molorec.engine import Engine
+from molorec.errors import BadFile, MolorecError
+from molorec.evaluation.metrics import bootstrap_interval, hit_rate, ndcg
+from molorec.evaluation.protocol import Evaluation
+
+SCHEMA = 1
+SHIPPED = config.PACKAGE.parent / "assets" / "results"
+# of the ranks of the true items, user by user
+METRICS = {"ndcg@1": lambda ranks: ndcg(ranks, 1), "ndcg@3": lambda ranks: ndcg(ranks, 3),
+           "hr@3": lambda ranks: hit_rate(ranks, 3)}
+REFERENCE = "popularity"
+_MOST_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over users with its 95% bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class System:
+    """One system's scores.
+
+    Attributes
+    ----------
+    lam : the weight of the general adapter; None where no adapter takes part.
+    scores : metric → mean over users, in [0, 1].
+    against_popularity : metric → difference from popularity, paired by user; empty for popularity itself, and where it
+        was not measured.
+    """
+
+    name: str
+    lam: float | None
+    scores: dict[str, Interval]
+    against_popularity: dict[str, Interval]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One evaluation as it is kept: scores over all users, and what they were measured with; no user, no title.
+
+    Attributes
+    ----------
+    n : users; limit : the most that were asked for, None for a whole split.
+    base : the base model's name; base_sha256 : the hash of its weights.
+    adapters : adapter's name → hash of its weights.
+    date : when it ended, ISO 8601 with a time zone.
+    moves : share of users whose first title differs between λ = 0, ½ and 1; None with one adapter.
+    verdict : whether mixing helps, in words; of NDCG@1.
+    """
+
+    domain: str
+    split: str
+    setting: str
+    n: int
+    limit: int | None
+    lists_sha256: str
+    base: str
+    base_sha256: str
+    adapters: dict[str, str]
+    rule: str
+    date: str
+    moves: float | None
+    verdict: str
+    systems: tuple[System, ...]
+
+    def system(self, name: str) -> System | None:
+        """The system called ``name``, if it was measured."""
+        return next((system for system in self.systems if system.name == name), None)
+
+
+def folder() -> Path:
+    """Where the runs of this machine are kept."""
+    return config.home() / "evaluations"
+
+
+def record(evaluation: Evaluation, engine: Engine, rule: str, limit: int | None = None, date: datetime | None = None) -> Run:
+    """An evaluation that ``engine`` has just made, as it is kept."""
+    gains = {result.name: {metric: values(result.ranks) for metric, values in METRICS.items()} for result in evaluation.systems}
+    reference = gains.get(REFERENCE)
+    systems = []
+    for result in evaluation.systems:
+        own = gains[result.name]
+        against = {metric: _interval(own[metric] - reference[metric]) for metric in METRICS} if reference else {}
+        systems.append(System(result.name, result.lam, {metric: _interval(own[metric]) for metric in METRICS},
+                              {} if result.name == REFERENCE else against))
+    return Run(
+        domain=evaluation.domain, split=evaluation.split, setting=evaluation.setting, n=len(evaluation.systems[0].rows),
+        limit=limit, lists_sha256=evaluation.lists_sha256, base=engine.base.name, base_sha256=engine.base.sha256,
+        adapters={adapter.name: adapter.sha256 for adapter in engine.mixture(evaluation.domain).adapters}, rule=rule,
+        date=(date or datetime.now(UTC)).isoformat(timespec="seconds"), moves=evaluation.moves, verdict=evaluation.verdict,
+        systems=tuple(systems))
+
+
+def save(run: Run, to: Path | None = None) -> Path:
+    """Write a run into ``to`` (by default :func:`folder`), all of it or nothing, beside those that are there.
+
+    Raises
+    ------
+    MolorecError : it cannot be written.
+    """
+    to = to or folder()
+    moment = datetime.fromisoformat(run.date).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    partial = None
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=to, prefix=".", suffix=".part", delete=False) as stream:
+            partial = Path(stream.name)
+            json.dump(_content(run), stream, indent=1, ensure_ascii=False)
+            stream.write("\n")
+        for count in range(1, 1_000):
+            tail = "" if count == 1 else f"-{count}"
+            path = to / f"{moment}-{run.domain}-{run.setting}-{run.split}{tail}.json"
+            if not path.exists():
+                os.replace(partial, path)
+                return path
+        raise OSError(f"{to} is full of runs of {moment}")
+    except OSError as error:
+        raise MolorecError(f"the results could not be kept in {to} ({error}); make room there, or set MOLOREC_HOME to a folder "
+                           "that can be written") from error
+    finally:
+        if partial:
+            partial.unlink(missing_ok=True)
+
+
+def load() -> tuple[list[Run], list[str]]:
+    """All runs that can be read, the latest first: those of this machine and the one that ships.
+
+    Returns
+    -------
+    runs, problems : a file that cannot be used is left out, and ``problems`` says which and why.
+    """
+    found, problems = [], []
+    for place in (folder(), SHIPPED):
+        try:
+            files = sorted(place.glob("*.json"))
+        except OSError as error:
+            problems.append(f"{place} cannot be read ({error})")
+            continue
+        for file in files:
+            try:
+                found.append(read(file))
+            except BadFile as error:
+                problems.append(str(error))
+    return sorted(found, key=lambda run: datetime.fromisoformat(run.date), reverse=True), problems
+
+
+def read(file: Path) -> Run:
+    """One run's file. Raises BadFile, with the reason, if it cannot be used."""
+    try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise BadFile(file.name, f"it is larger than {_MOST_BYTES // 2**20} MB, so it is no evaluation; delete it")
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadFile(file.name, f"it cannot be read ({error}); delete it and run the evaluation again") from error
+    if not isinstance(content, dict):
+        raise BadFile(file.name, "it does not hold an object; delete it")
+    if content.get("schema") != SCHEMA:
+        raise BadFile(file.name, f"it has schema {content.get('schema')!r}, this MoLoRec reads {SCHEMA}; run the evaluation "
+                                 "again")
+    try:
+        return _run(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        detail = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise BadFile(file.name, f"it is not as it should be ({detail}); delete it and run the evaluation again") from error
+
+
+# -- inside ------------------------------------------------------------------------------------------------------
+
+
+def _interval(values) -> Interval:
+    return Interval(float(values.mean()), *bootstrap_interval(values))
+
+
+def _content(run: Run) -> dict:
+    def numbers(intervals: dict[str, Interval]) -> dict:
+        return {metric: [i.mean, i.low, i.high] for metric, i in intervals.items()}
+
+    systems = [{"name": system.name, "lam": system.lam, "scores": numbers(system.scores),
+                "against_popularity": numbers(system.against_popularity)} for system in run.systems]
+    return {"schema": SCHEMA, **vars(run), "systems": systems}
+
+
+def _run(content: dict) -> Run:
+    texts = {name: _text(content[name], name) for name in
+             ("domain", "split", "setting", "lists_sha256", "base", "base_sha256", "rule", "date", "verdict")}
+    if datetime.fromisoformat(texts["date"]).tzinfo is None:
+        raise ValueError(f"date {texts['date']} has no time zone")
+    adapters = {_text(name, "adapters"): _text(sha256, "adapters") for name, sha256 in content["adapters"].items()}
+    systems = tuple(_system(entry) for entry in content["systems"])
+    names = [system.name for system in systems]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"systems are {names}")
+    return Run(**texts, n=_count(content["n"], "n"),
+               limit=None if content["limit"] is None else _count(content["limit"], "limit"), adapters=adapters,
+               moves=None if content["moves"] is None else _number(content["moves"], 0), systems=systems)
+
+
+def _system(entry: dict) -> System:
+    against = entry["against_popularity"]
+    return System(_text(entry["name"], "name"), None if entry["lam"] is None else _number(entry["lam"], 0),
+                  {metric: _read_interval(entry["scores"][metric], 0) for metric in METRICS},
+                  {metric: _read_interval(against[metric], -1) for metric in METRICS} if against else {})
+
+
+def _read_interval(values: object, least: float) -> Interval:
+    if not isinstance(values, list) or len(values) != 3:
+        raise ValueError(f"{values!r} is no mean with its interval")
+    return Interval(*(_number(value, least) for value in values))
+
+
+def _number(value: object, least: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not least <= value <= 1:
+        raise ValueError(f"{value!r} is no number from {least} to 1")
+    return float(value)
+
+
+def _count(value: object, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} is {value!r}")
+    return value
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} is {value!r}")
+    return value
