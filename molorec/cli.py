@@ -135,25 +135,22 @@ def domains_lists(arguments: argparse.Namespace) -> None:
 
 def rank(arguments: argparse.Namespace) -> None:
     """Rank a user's candidates at λ."""
+    from molorec import documents
     from molorec.prompts import HISTORY_TITLES
 
     engine = _engine(arguments)
     ranking = engine.rank(_example(engine, arguments), arguments.lam, arguments.rule)
-    document = {
-        "schema": SCHEMA, "domain": arguments.domain, "user": ranking.example.user, "lam": ranking.lam,
-        "rule": ranking.rule, "entropy": ranking.entropy,
-        "ranking": [{"rank": r.rank, "item_id": r.item.item_id, "title": r.item.title, "probability": r.probability}
-                    for r in ranking.items]}
     history = [f"  {item.title}" for item in ranking.example.history[-HISTORY_TITLES:]]
-    lines = [f"user {ranking.example.user} of {arguments.domain}, the last of {len(ranking.example.history)} choices:", *history,
+    who = f"user {ranking.example.user}" if ranking.example.user else "a history"
+    lines = [f"{who} of {arguments.domain}, the last of {len(ranking.example.history)} choices:", *history,
              f"ranking at λ = {ranking.lam:g} (rule {ranking.rule}), entropy {ranking.entropy:.3f} nat:"]
     lines += [f"{r.rank:3}  {r.probability:6.1%}  {r.item.title}" for r in ranking.items[: arguments.top]]
-    _emit(arguments, document, lines)
+    _emit(arguments, documents.ranking(ranking), lines)
 
 
 def tune(arguments: argparse.Namespace) -> None:
     """Choose λ by entropy on unlabelled prompts."""
-    from molorec import tuning
+    from molorec import documents, tuning
 
     engine = _engine(arguments)
     step, shown = None, 0
@@ -162,17 +159,14 @@ def tune(arguments: argparse.Namespace) -> None:
             shown = step.prompts
             print(f"{step.prompts:3} prompts  λ {step.lam:.3f} ({step.lam_low:.2f} to {step.lam_high:.2f})  entropy "
                   f"{step.entropy:.4f} nat  {step.seconds:.1f} s", flush=True)
-    document = {
-        "schema": SCHEMA, "domain": arguments.domain, "objective": tuning.OBJECTIVE, "granularity": "global", "lam": step.lam,
-        "entropy_start": step.entropy_start, "entropy_end": step.entropy, "curve": [list(point) for point in step.curve],
-        "prompts": step.prompts, "seconds": step.seconds}
-    _emit(arguments, document, [f"λ = {step.lam:.3f}: {step.verdict}; {step.entropy:.4f} nat, against "
-                                f"{step.entropy_start:.4f} at λ = ½"])
+    _emit(arguments, documents.tuned(arguments.domain, step),
+          [f"λ = {step.lam:.3f}: {step.verdict}; {step.entropy:.4f} nat, against "
+           f"{step.entropy_start:.4f} at λ = ½"])
 
 
 def explain(arguments: argparse.Namespace) -> None:
     """Why the first title is first: evidence, and a checked text."""
-    from molorec import explaining
+    from molorec import documents, explaining
 
     engine = _engine(arguments)
     example = _example(engine, arguments)
@@ -185,19 +179,14 @@ def explain(arguments: argparse.Namespace) -> None:
     text = None
     for text in explaining.explain(engine, example, top, arguments.lam, arguments.rule):
         pass
-    document = {
-        "schema": SCHEMA, "domain": arguments.domain, "user": example.user, "lam": arguments.lam, "item_id": top.item_id,
-        "title": top.title, "text": text.text if text.is_grounded else None, "grounded": text.is_grounded,
-        "problem": text.problem,
-        "evidence": [{"item_id": e.item.item_id, "title": e.item.title, "effect": e.effect} for e in evidence]}
     lines = [f"why {top.title}:", text.text if text.is_grounded else f"(the model's text is not shown: {text.problem})"]
     lines += [f"  {e.effect:+7.2%}  {e.item.title}" for e in sorted(evidence, key=lambda e: -e.effect)]
-    _emit(arguments, document, lines)
+    _emit(arguments, documents.explanation(arguments.domain, example.user, arguments.lam, top, text, evidence), lines)
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Every system on the same lists."""
-    from molorec.evaluation import protocol
+    from molorec.evaluation import protocol, runs
 
     _check_evaluation(arguments)
     if arguments.rows and not arguments.rows.parent.is_dir():
@@ -230,9 +219,15 @@ def evaluate(arguments: argparse.Namespace) -> None:
                 stream.writelines(json.dumps(vars(row)) + "\n" for row in system.rows)
     if arguments.update_cards:
         protocol.write_scores(result, engine.mixture(arguments.domain).adapters)
+    try:
+        kept = str(runs.save(runs.record(result, engine, arguments.rule, arguments.limit)))
+    except MolorecError as error:  # what was measured is worth printing all the same
+        kept = None
+        print(f"note: {error}", file=sys.stderr)
     document = {
         "schema": SCHEMA, "domain": result.domain, "split": result.split, "setting": result.setting,
         "lists_sha256": result.lists_sha256, "moves": result.moves, "weak": result.shortcomings, "verdict": result.verdict,
+        "kept": kept,
         "systems": [{"name": s.name, "n": len(s.rows), "ndcg@1": s.ndcg(1), "ndcg@3": s.ndcg(3), "ndcg@5": s.ndcg(5),
                      "ndcg@10": s.ndcg(10), "hr@3": s.hit_rate(3), "hr@10": s.hit_rate(10), "lo": s.low, "hi": s.high,
                      "lam": s.lam, "against": {name: list(values) for name, values in s.against.items()}}
@@ -248,6 +243,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     lines.append(result.verdict)
     if result.moves is not None:
         lines.append(f"the first title differs between λ = 0, ½ and 1 for {result.moves:.0%} of users")
+    if kept:
+        lines.append(f"kept for the tab Results: {kept}")
     _emit(arguments, document, lines)
 
 
@@ -284,6 +281,9 @@ def _parser() -> argparse.ArgumentParser:
     who = argparse.ArgumentParser(add_help=False)
     who.add_argument("--user", help="user id (default: the first of the evaluated users)")
     who.add_argument("--setting", default="warm", help="warm, validation or new-item (default: %(default)s)")
+    who.add_argument("--history-ids", metavar="IDS", help="in place of a user: item ids, oldest first, joined by | "
+                                                            "(an id's own | and \\ are written \\| and \\\\)")
+    who.add_argument("--candidate-ids", metavar="IDS", help="with --history-ids: the items to rank")
     who.add_argument("--lam", type=float, default=0.5, help="λ: 0 specific alone, 1 general alone (default: %(default)s)")
 
     def add(to, name, run, parents):
@@ -372,10 +372,26 @@ def _check_replaceable(folder: Path, force: bool) -> None:
 
 
 def _example(engine, arguments: argparse.Namespace):
+    if arguments.history_ids is not None or arguments.candidate_ids is not None:
+        return _built_example(engine, arguments)
     user = arguments.user or next(iter(engine.catalog.users(arguments.domain, "quick", arguments.setting, limit=1)), None)
     if user is None:
         user = engine.catalog.random_user(arguments.domain, arguments.setting)
     return engine.catalog.example(arguments.domain, user, arguments.setting)
+
+
+def _built_example(engine, arguments: argparse.Namespace):
+    from molorec import id_list
+    from molorec.catalog import RankingExample
+
+    if arguments.user:
+        raise BadInput("--user has a history and candidates already; give either --user, or --history-ids and --candidate-ids")
+    history, candidates = (
+        tuple(engine.catalog.item(arguments.domain, item_id) for item_id in id_list.split(text or ""))
+        for text in (arguments.history_ids, arguments.candidate_ids))
+    if not history or len(candidates) < 2:
+        raise BadInput("give at least one id as --history-ids and two as --candidate-ids")
+    return RankingExample(arguments.domain, history, candidates)
 
 
 def _emit(arguments: argparse.Namespace, document: dict, lines: Sequence[str]) -> None:

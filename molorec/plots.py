@@ -1,15 +1,22 @@
 """Every Plotly figure, as pure functions of data."""
 
 import html
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import plotly.graph_objects as go
 
 from molorec.explaining import Evidence
+from molorec.landscape import Landscape
 from molorec.tuning import TuningStep
 
 ACCENT, MUTED, NEGATIVE = "#0f766e", "#8a8f98", "#b45309"
 _SHORT = 34
+_AXIS = {"gridcolor": "rgba(138,143,152,0.25)", "zerolinecolor": "rgba(138,143,152,0.5)", "automargin": True}
+# eight lines that stand out from white and from near black alike, each with a marker of its own for who sees no hue
+LINES = ("#0d9488", "#d97706", "#3b82f6", "#db2777", "#8b5cf6", "#5f9a10", "#e5484d", "#7c8797")
+_MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "star")
 
 
 def entropy_curve(step: TuningStep | None) -> go.Figure:
@@ -38,11 +45,223 @@ def evidence_bars(evidence: Sequence[Evidence]) -> go.Figure:
     effects = [100 * piece.effect for piece in evidence]
     figure.add_bar(y=[_label(piece.item.title, i) for i, piece in enumerate(evidence)], x=effects, orientation="h",
                    marker_color=[ACCENT if effect >= 0 else NEGATIVE for effect in effects],
-                   customdata=[html.escape(piece.item.title) for piece in evidence],
+                   customdata=[_escaped(piece.item.title) for piece in evidence],
                    hovertemplate="%{customdata}: %{x:+.2f} points<extra></extra>")
     figure.update_layout(height=max(180, 60 + 30 * len(evidence)), xaxis_nticks=5)
     figure.update_yaxes(autorange="reversed", automargin=True, ticktext=[_short(piece.item.title) for piece in evidence],
                         tickvals=[_label(piece.item.title, i) for i, piece in enumerate(evidence)])
+    return figure
+
+
+def landscape(found: Landscape, lam: float, tuned: float | None = None, truth: bool = False, titles: int = 8) -> go.Figure:
+    """A sweep over λ: the top titles' probabilities, the entropy, and where the title really chosen stands.
+
+    Parameters
+    ----------
+    lam : the λ on screen, marked by a line; tuned : the tuned one, marked too, or None.
+    truth : draw the rank of the held-out item, if there is one.
+    titles : how many titles get a line; they are those of :meth:`Landscape.top`.
+    """
+    shown = found.top(titles)
+    ranks = found.target_ranks if truth else None
+    heights = [250, 110] if ranks is None else [250, 110, 110]
+    figure = _figure("", "")
+    figure.set_subplots(rows=len(heights), cols=1, shared_xaxes=True, vertical_spacing=0.05, row_heights=heights)
+    for i, item in enumerate(shown):
+        colour = LINES[i % len(LINES)]
+        figure.add_scatter(
+            row=1, col=1, x=found.lams, y=found.of(item), mode="lines+markers", name=_short(item.title),
+            line={"color": colour, "width": 2}, marker={"color": colour, "size": 7, "symbol": _MARKERS[i % len(_MARKERS)]},
+            meta=_folded(item.title), hovertemplate="%{meta}<br>λ %{x:.2f}: %{y:.1%}<extra></extra>")
+    figure.add_scatter(row=2, col=1, x=found.lams, y=found.entropies, mode="lines+markers", name="entropy", showlegend=False,
+                       line={"color": LINES[0], "width": 2}, marker={"color": LINES[0], "size": 6},
+                       hovertemplate="λ %{x:.2f}: %{y:.4f} nat<extra></extra>")
+    figure.update_yaxes(row=1, col=1, title="probability", tickformat=".0%", rangemode="tozero")
+    figure.update_yaxes(row=2, col=1, title="entropy (nat)", nticks=4)
+    if ranks is not None:
+        count = len(found.example.candidates)
+        figure.add_scatter(row=3, col=1, x=found.lams, y=ranks, mode="lines+markers", name="rank", showlegend=False,
+                           line={"color": LINES[1], "width": 2}, marker={"color": LINES[1], "size": 6},
+                           meta=_folded(found.example.target.title),
+                           hovertemplate=f"%{{meta}}<br>λ %{{x:.2f}}: rank %{{y}} of {count}<extra></extra>")
+        margin = 0.08 * count
+        figure.update_yaxes(row=3, col=1, title="rank", range=[count + margin, 1 - margin], zeroline=False,
+                            tickvals=[1, (count + 1) // 2, count])
+    figure.update_xaxes(range=[-0.03, 1.03], **_AXIS)
+    figure.update_yaxes(**_AXIS)
+    figure.update_xaxes(row=len(heights), col=1, title="λ (0 specific, 1 general)")
+    # no zoom: a finger that drags over the plot is to scroll the page, and a click is to choose a λ
+    figure.update_xaxes(fixedrange=True)
+    figure.update_yaxes(fixedrange=True)
+    figure.update_layout(
+        dragmode=False, hovermode="closest", showlegend=True, height=130 + sum(heights) + 20 * len(shown),
+        hoverlabel={"align": "left", "namelength": -1}, margin_t=44,
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "itemclick": False,
+                "itemdoubleclick": False})
+    _mark(figure, "lam", f"λ now {lam:.2f}", lam, MUTED, "solid", 2)
+    if tuned is not None:
+        _mark(figure, "tuned", f"tuned {tuned:.2f}", tuned, LINES[1], "dash", 18)
+    return figure
+
+
+def _mark(figure: go.Figure, name: str, text: str, lam: float, colour: str, dash: str, shift: int) -> None:
+    """A vertical line through all subplots with its label above them; ``name`` is how the browser finds it to move it."""
+    figure.add_shape(name=name, type="line", xref="x", yref="paper", x0=lam, x1=lam, y0=0, y1=1,
+                     line={"color": colour, "width": 2, "dash": dash})
+    figure.add_annotation(name=name, text=text, xref="x", yref="paper", x=lam, y=1, yanchor="bottom", yshift=shift,
+                          xanchor="left" if lam < 0.15 else "right" if lam > 0.85 else "center", showarrow=False)
+
+
+def results(measured: Sequence[tuple[str, float, float, float]], published: Sequence[tuple[str, float]], metric: str,
+            chance: float | None = None) -> go.Figure:
+    """What was measured here and, in a panel and on a scale of its own, what the paper reports.
+
+    Parameters
+    ----------
+    measured : (system, mean, low, high), low and high being the ends of the 95% interval.
+    published : (system, score); the paper gives no intervals, so these are hollow.
+    chance : the score of a guess among the candidates, drawn as a dotted line in both panels.
+    """
+    panels = [("Measured here", measured)] * bool(measured) + [("Reported by the paper", published)] * bool(published)
+    figure = _figure("", "")
+    if not panels:
+        return figure
+    lines = [max(2, len(rows)) for _, rows in panels]
+    height = 26 * sum(lines) + 90 * len(panels)
+    figure.set_subplots(rows=len(panels), cols=1, row_heights=lines, vertical_spacing=100 / height if len(panels) > 1 else 0,
+                        subplot_titles=[f"<b>{title}</b>" for title, _ in panels])
+    for row, (title, systems) in enumerate(panels, start=1):
+        names = [html.escape(system[0]) for system in systems]
+        if title == "Measured here":
+            _, means, lows, highs = zip(*systems, strict=True)
+            figure.add_scatter(
+                row=row, col=1, x=means, y=names, mode="markers", marker={"color": ACCENT, "size": 11}, name=title,
+                error_x={"type": "data", "symmetric": False, "color": ACCENT, "thickness": 2, "width": 5,
+                         "array": [high - mean for mean, high in zip(means, highs, strict=True)],
+                         "arrayminus": [mean - low for mean, low in zip(means, lows, strict=True)]},
+                customdata=list(zip(lows, highs, strict=True)),
+                hovertemplate="%{y}: %{x:.3f}, 95% interval %{customdata[0]:.3f} to %{customdata[1]:.3f}<extra></extra>")
+        else:
+            figure.add_scatter(row=row, col=1, x=[score for _, score in systems], y=names, mode="markers", name=title,
+                               marker={"color": MUTED, "size": 10, "symbol": "circle-open", "line_width": 2},
+                               hovertemplate="%{y}: %{x:.4f} in the paper<extra></extra>")
+        if chance is not None:
+            figure.add_vline(x=chance, row=row, col=1, line={"color": MUTED, "dash": "dot", "width": 1.5})
+        figure.update_xaxes(row=row, col=1, title_text=html.escape(metric), rangemode="tozero", nticks=6)
+        figure.update_yaxes(row=row, col=1, range=[len(systems) - 0.4, -0.6], ticksuffix=" ", categoryarray=names,
+                            categoryorder="array")
+    return _on_the_grid(figure, height)
+
+
+def weight_changes(maps: Sequence[tuple[str, np.ndarray]]) -> go.Figure:
+    """How much each adapter changes the weights of one layer: a heat map an adapter, on one colour scale.
+
+    Parameters
+    ----------
+    maps : (adapter, mean |ΔW| by block), the blocks in the order of the layer's rows and columns.
+    """
+    figure = _figure("", "")
+    if not maps:
+        return figure
+    figure.set_subplots(rows=1, cols=len(maps), horizontal_spacing=0.04, subplot_titles=[html.escape(name) for name, _ in maps])
+    for column, (name, values) in enumerate(maps, start=1):
+        figure.add_heatmap(row=1, col=column, z=values, coloraxis="coloraxis", name=html.escape(name),
+                           hovertemplate="%{z:.2e}<extra>%{fullData.name}</extra>")
+    # from nearly transparent to the accent: on white and on near black alike, the stronger colour is the larger change
+    colours = [[0, "rgba(20,184,166,0.06)"], [1, "rgb(20,184,166)"]]
+    figure.update_layout(coloraxis={"colorscale": colours, "cmin": 0, "colorbar": {
+        "orientation": "h", "thickness": 10, "y": -0.08, "yanchor": "top", "nticks": 4, "exponentformat": "power",
+        "title": {"text": "mean change of a weight", "side": "bottom"}}})
+    _on_the_grid(figure, 330)
+    figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=False)
+    figure.update_yaxes(showticklabels=False, showgrid=False, zeroline=False, autorange="reversed")
+    return figure
+
+
+def mixing(titles: Sequence[str], probabilities: Mapping[float, Sequence[float]]) -> go.Figure:
+    """Each title's probability at several λ, a mark a λ, joined by a line.
+
+    Parameters
+    ----------
+    probabilities : λ → the titles' probabilities in [0, 1], in the order of ``titles``.
+    """
+    figure = _figure("probability (%)", "")
+    places = [_label(title, i) for i, title in enumerate(titles)]
+    for i, place in enumerate(places):
+        across = [100 * values[i] for values in probabilities.values()]
+        figure.add_scatter(x=[min(across), max(across)], y=[place, place], mode="lines", hoverinfo="skip", showlegend=False,
+                           line={"color": MUTED, "width": 2})
+    marks = zip((NEGATIVE, MUTED, ACCENT), ("diamond", "square", "circle"), probabilities.items(), strict=False)
+    for color, symbol, (lam, values) in marks:
+        figure.add_scatter(
+            x=[100 * value for value in values], y=places, mode="markers", name=f"λ = {lam:g}", cliponaxis=False,
+            marker={"color": color, "symbol": symbol, "size": 11}, customdata=[html.escape(title) for title in titles],
+            hovertemplate="%{customdata}: %{x:.1f}%<extra>%{fullData.name}</extra>")
+    figure.update_layout(height=90 + 46 * max(2, len(titles)), showlegend=True, margin_t=34,
+                         legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0})
+    figure.update_xaxes(rangemode="tozero", nticks=6)
+    # the titles stand above their lines: beside them, a telephone would have no room left for the marks
+    figure.update_yaxes(range=[len(titles) - 0.6, -0.75], categoryarray=places, showgrid=False, showticklabels=False)
+    for title, place in zip(titles, places, strict=True):
+        figure.add_annotation(text=_short(title), x=0, xref="paper", xanchor="left", y=place, yshift=16, showarrow=False)
+    return figure
+
+
+def certainty(lists: Sequence[tuple[str, Sequence[float]]]) -> go.Figure:
+    """The candidates' probabilities of a few prompts side by side, each from its likeliest title down, on one scale.
+
+    Parameters
+    ----------
+    lists : (name of the prompt, probabilities in [0, 1]).
+    """
+    figure = _figure("", "")
+    if not lists:
+        return figure
+    figure.set_subplots(rows=1, cols=len(lists), shared_yaxes=True, horizontal_spacing=0.06,
+                        subplot_titles=[html.escape(name) for name, _ in lists])
+    for column, (name, values) in enumerate(lists, start=1):
+        figure.add_bar(row=1, col=column, x=list(range(1, len(values) + 1)), y=[100 * p for p in sorted(values, reverse=True)],
+                       marker_color=ACCENT, name=html.escape(name),
+                       hovertemplate="place %{x}: %{y:.1f}%<extra></extra>")
+        figure.update_xaxes(row=1, col=column, title_text="place", nticks=4, showgrid=False)
+    figure.update_yaxes(row=1, col=1, title_text="probability (%)", rangemode="tozero")
+    return _on_the_grid(figure, 280)
+
+
+def _on_the_grid(figure: go.Figure, height: int) -> go.Figure:
+    """Subplots with the looks of a single figure's axes."""
+    figure.update_layout(height=height, margin_t=30)
+    figure.update_annotations(font_size=13)  # the subplots' titles: two side by side must fit a telephone
+    for axes in (figure.update_xaxes, figure.update_yaxes):
+        axes(gridcolor="rgba(138,143,152,0.25)", zerolinecolor="rgba(138,143,152,0.5)", automargin=True)
+    return figure
+
+
+def loss_curve(losses: Sequence[tuple[int, float]], validations: Sequence[tuple[int, float]], steps: int) -> go.Figure:
+    """A training's loss by step, as points and as a running mean over an eighth of them, and what held-out lists say.
+
+    Parameters
+    ----------
+    losses, validations : (step, nats). steps : where the training ends.
+    """
+    figure = _figure("step", "loss (nat)")
+    figure.update_xaxes(range=[0, max(1, steps)])
+    if not losses:
+        return figure
+    at, values = zip(*losses, strict=True)
+    window = max(1, len(values) // 8)
+    recent = [values[max(0, i - window + 1) : i + 1] for i in range(len(values))]
+    smooth = [sum(few) / len(few) for few in recent]
+    figure.add_scatter(x=at, y=values, mode="markers", marker={"color": ACCENT, "size": 4, "opacity": 0.35}, name="each step",
+                       hovertemplate="step %{x}: %{y:.3f} nat<extra></extra>")
+    figure.add_scatter(x=at, y=smooth, mode="lines", line={"color": ACCENT, "width": 3}, name="running mean",
+                       hovertemplate="mean to step %{x}: %{y:.3f} nat<extra></extra>")
+    if validations:
+        at, values = zip(*validations, strict=True)
+        figure.add_scatter(x=at, y=values, mode="lines+markers", line={"color": NEGATIVE, "width": 1, "dash": "dot"},
+                           marker={"color": NEGATIVE, "size": 10, "symbol": "diamond"}, name="held-out choices",
+                           hovertemplate="held-out choices, step %{x}: %{y:.3f} nat<extra></extra>")
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
     return figure
 
 
@@ -51,8 +270,8 @@ def _figure(x: str, y: str) -> go.Figure:
     figure.update_layout(
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font_color=MUTED, height=300,
         margin={"l": 10, "r": 10, "t": 10, "b": 10}, xaxis_title=x, yaxis_title=y, showlegend=False)
-    figure.update_xaxes(gridcolor="rgba(138,143,152,0.25)", zerolinecolor="rgba(138,143,152,0.5)", automargin=True)
-    figure.update_yaxes(gridcolor="rgba(138,143,152,0.25)", zerolinecolor="rgba(138,143,152,0.5)", automargin=True)
+    figure.update_xaxes(**_AXIS)
+    figure.update_yaxes(**_AXIS)
     return figure
 
 
@@ -61,4 +280,14 @@ def _label(title: str, i: int) -> str:
 
 
 def _short(title: str) -> str:
-    return html.escape(title if len(title) <= _SHORT else title[: _SHORT - 1] + "…")
+    return _escaped(title if len(title) <= _SHORT else title[: _SHORT - 1] + "…")
+
+
+def _folded(title: str, width: int = 40) -> str:
+    """A title for a hover label, in lines that fit a narrow screen."""
+    return "<br>".join(_escaped(line) for line in textwrap.wrap(title, width)[:3])
+
+
+def _escaped(text: str) -> str:
+    """Text that is no markup; quotes stay, because Plotly would show ``&quot;`` as it stands."""
+    return html.escape(text, quote=False)

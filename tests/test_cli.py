@@ -11,6 +11,7 @@ import pytest
 from molorec import cli
 from molorec.catalog import Catalog, prepare
 from molorec.errors import FetchError
+from molorec.evaluation import runs
 from tests.conftest import source_data
 
 README = Path(cli.__file__).parent.parent / "README.md"
@@ -220,6 +221,19 @@ def test_evaluate_gives_the_documented_shape(molorec, served, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert all("hr@10" in s for s in answer["systems"])
     assert len(rows) == 18 and set(rows[0]) == {"domain", "user", "system", "rank", "probability"}
+
+
+def test_what_was_evaluated_is_kept(molorec, served):
+    answer = document(molorec("evaluate", "--domain", "toybox", "--limit", "3", "--lam", "0.4", "--json"))
+    kept = runs.read(Path(answer["kept"]))
+    assert (kept.n, kept.limit, kept.lists_sha256) == (3, 3, answer["lists_sha256"])
+    assert [system.scores["ndcg@1"].mean for system in kept.systems] == [s["ndcg@1"] for s in answer["systems"]]
+
+
+def test_results_that_cannot_be_kept_are_printed_all_the_same(molorec, served, home):
+    (home / "evaluations").write_text("in the way")
+    code, out, err = molorec("evaluate", "--domain", "toybox", "--limit", "2", "--lam", "0.4", "--json")
+    assert code == 0 and json.loads(out)["kept"] is None and "could not be kept" in err
 
 
 def test_the_sweep_has_five_points(molorec, served):

@@ -8,6 +8,7 @@ import pytest
 from molorec import plots
 from molorec.catalog import Item, RankingExample
 from molorec.explaining import Evidence
+from molorec.landscape import Landscape
 from molorec.tuning import minimise
 
 PAYLOAD = "<img src=x onerror=window.__xss=1>"
@@ -22,6 +23,18 @@ def step():
     return last
 
 
+@pytest.fixture
+def swept():
+    """Ten candidates at five λ; the held-out one, whose title is hostile, rises from the last place to the first."""
+    items = (Item("0", PAYLOAD), *(Item(str(i), f'The "{i}"') for i in range(1, 10)))
+    lams = np.linspace(0, 1, 5)
+    scores = np.tile(np.arange(10, 0, -1.0), (5, 1))
+    scores[:, 0] = [0.5, 2.5, 4.5, 8.5, 20]
+    chances = scores / scores.sum(axis=1, keepdims=True)
+    entropies = -(chances * np.log(chances)).sum(axis=1)
+    return Landscape(RankingExample("toybox", (), items, items[0]), "sum", lams, chances, entropies, 21, 1.5)
+
+
 def strings(value):
     """Every text anywhere inside a figure."""
     if isinstance(value, str):
@@ -34,8 +47,9 @@ def strings(value):
             yield from strings(inner)
 
 
-def test_no_text_of_a_figure_holds_markup():
-    figure = plots.evidence_bars(PIECES).to_dict()
+@pytest.mark.parametrize("name", ["evidence", "landscape"])
+def test_no_text_of_a_figure_holds_markup(swept, name):
+    figure = (plots.evidence_bars(PIECES) if name == "evidence" else plots.landscape(swept, 0.5, 0.2, truth=True)).to_dict()
     figure.get("layout", {}).pop("template", None)
     texts = list(strings(figure))
     assert any("&lt;img" in text for text in texts)
@@ -67,6 +81,104 @@ def test_the_curve_follows_the_step(step):
     assert len(plots.entropy_curve(None).data) == 0
 
 
-def test_backgrounds_are_transparent_for_dark_mode(step):
-    for figure in (plots.entropy_curve(step), plots.evidence_bars(PIECES)):
+def test_a_landscape_has_a_line_for_each_top_title_and_the_entropy(swept):
+    figure = plots.landscape(swept, 0.5, titles=3)
+    *lines, entropy = figure.data
+    assert [line.name for line in lines] == ["&lt;img src=x onerror=window.__xss=1&gt;", 'The "1"', 'The "2"']
+    assert list(lines[0].y) == swept.probabilities[:, 0].tolist() and list(entropy.y) == swept.entropies.tolist()
+    assert all(list(line.x) == swept.lams.tolist() for line in figure.data)
+    assert lines[0].yaxis != entropy.yaxis and figure.layout.xaxis.matches == "x2"
+    assert len({(line.line.color, line.marker.symbol) for line in plots.landscape(swept, 0.5).data[:-1]}) == 8
+
+
+def test_the_rank_of_what_was_chosen_is_drawn_only_when_asked_for(swept):
+    assert "rank" not in [trace.name for trace in plots.landscape(swept, 0.5).data]
+    rank = plots.landscape(swept, 0.5, truth=True).data[-1]
+    assert (rank.name, list(rank.y)) == ("rank", [10, 8, 6, 2, 1])
+    low, high = plots.landscape(swept, 0.5, truth=True).layout.yaxis3.range
+    assert low > 10 and high < 1  # 1 on top
+    unlabelled = dataclasses.replace(swept, example=swept.example.unlabelled())
+    assert "rank" not in [trace.name for trace in plots.landscape(unlabelled, 0.5, truth=True).data]
+
+
+def test_lines_mark_the_lam_on_screen_and_the_tuned_one(swept):
+    figure = plots.landscape(swept, 0.25, tuned=0.75)
+    assert [(shape.name, shape.x0, shape.x1) for shape in figure.layout.shapes] == [("lam", 0.25, 0.25), ("tuned", 0.75, 0.75)]
+    assert [note.text for note in figure.layout.annotations] == ["λ now 0.25", "tuned 0.75"]
+    assert len(plots.landscape(swept, 0.25).layout.shapes) == 1
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG 2 defines it."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    return float(np.dot([0.2126, 0.7152, 0.0722], [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]))
+
+
+@pytest.mark.parametrize("background", ["#ffffff", "#0f172a", "#1e293b"])
+def test_lines_stand_out_from_light_and_dark(background):
+    there = luminance(background)
+    for colour in plots.LINES:
+        low, high = sorted((there, luminance(colour)))
+        assert (high + 0.05) / (low + 0.05) >= 3, colour
+    assert len(set(plots.LINES)) == 8
+
+
+def test_backgrounds_are_transparent_for_dark_mode(step, swept):
+    for figure in (plots.entropy_curve(step), plots.evidence_bars(PIECES), plots.landscape(swept, 0.5)):
+        assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
+
+
+def test_a_loss_curve_holds_each_step_its_running_mean_and_the_held_out_lists():
+    losses = [(step, 8.0 if step % 2 else 4.0) for step in range(1, 33)]
+    figure = plots.loss_curve(losses, [(10, 4.5), (20, 4.0)], 50)
+    by_name = {trace.name: trace for trace in figure.data}
+    assert list(by_name["each step"].y) == [loss for _, loss in losses]
+    assert list(by_name["running mean"].y)[-1] == pytest.approx(6.0)
+    assert list(by_name["running mean"].y)[0] == 8.0
+    assert (list(by_name["held-out choices"].x), list(by_name["held-out choices"].y)) == ([10, 20], [4.5, 4.0])
+    assert tuple(figure.layout.xaxis.range) == (0, 50)
+    assert figure.layout.paper_bgcolor == "rgba(0,0,0,0)"
+    assert len(plots.loss_curve([], [], 0).data) == 0
+
+
+def test_measured_and_published_results_share_no_axis():
+    measured = [("popularity", 0.2, 0.15, 0.27), (PAYLOAD, 0.3, 0.25, 0.35)]
+    figure = plots.results(measured, [("SASRec", 0.24), (PAYLOAD, 0.9)], "NDCG@1", chance=1 / 30)
+    ours, theirs = figure.data
+    assert ours.xaxis != theirs.xaxis and ours.yaxis != theirs.yaxis
+    assert figure.layout[theirs.xaxis.replace("x", "xaxis")].matches is None
+    assert (list(ours.x), list(theirs.x)) == ([0.2, 0.3], [0.24, 0.9])
+    assert list(ours.error_x.array) == pytest.approx([0.07, 0.05])
+    assert list(ours.error_x.arrayminus) == pytest.approx([0.05, 0.05])
+    assert "open" in theirs.marker.symbol and ours.marker.symbol is None
+    assert [shape.x0 for shape in figure.layout.shapes] == [1 / 30, 1 / 30]
+    assert len(plots.results(measured, [], "NDCG@1").data) == len(plots.results([], [("SASRec", 0.2)], "NDCG@1").data) == 1
+    assert len(plots.results([], [], "NDCG@1").data) == 0
+
+
+def test_mixing_has_a_mark_a_lam_and_a_title_of_its_own():
+    figure = plots.mixing([PAYLOAD, PAYLOAD], {0.0: [0.1, 0.2], 0.5: [0.3, 0.1], 1.0: [0.2, 0.6]})
+    marks = [trace for trace in figure.data if trace.mode == "markers"]
+    assert [trace.name for trace in marks] == ["λ = 0", "λ = 0.5", "λ = 1"]
+    assert list(marks[2].x) == pytest.approx([20, 60]) and len(set(marks[0].y)) == 2
+    assert [(min(line.x), max(line.x)) for line in figure.data if line.mode == "lines"] == [
+        pytest.approx((10, 30)), pytest.approx((10, 60))]
+    assert len({trace.marker.symbol for trace in marks}) == 3  # told apart without colour too
+
+
+def test_weight_changes_share_one_scale_and_certainty_one_axis():
+    maps = plots.weight_changes([("general", np.ones((2, 3))), (PAYLOAD, np.zeros((2, 3)))])
+    assert {trace.coloraxis for trace in maps.data} == {"coloraxis"} and maps.layout.coloraxis.cmin == 0
+    bars = plots.certainty([("sure", [0.1, 0.9]), (PAYLOAD, [0.5, 0.5])])
+    assert list(bars.data[0].y) == [90, 10] and bars.layout.yaxis2.matches == "y"
+    assert len(plots.weight_changes([]).data) == len(plots.certainty([]).data) == 0
+
+
+def test_the_figures_of_results_and_story_hold_no_markup_and_no_background():
+    figures = (plots.results([(PAYLOAD, 0.2, 0.1, 0.3)], [(PAYLOAD, 0.2)], PAYLOAD), plots.mixing([PAYLOAD], {0.5: [1.0]}),
+               plots.weight_changes([(PAYLOAD, np.ones((1, 1)))]), plots.certainty([(PAYLOAD, [1.0])]))
+    for figure in figures:
+        document = figure.to_dict()
+        document["layout"].pop("template", None)
+        assert not any("<img" in text for text in strings(document))
         assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"

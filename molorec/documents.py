@@ -1,0 +1,97 @@
+"""Results as plain documents: what the command line prints, the API answers and the screen saves, field by field the same."""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from molorec import tuning
+from molorec.catalog import Item
+from molorec.engine import Ranking
+from molorec.explaining import Evidence, Explanation
+from molorec.tuning import TuningStep
+
+SCHEMA = 1
+
+
+class RankedTitle(TypedDict):
+    """One line of a ranking; ``rank`` counts from 1, ``probability`` is among the candidates."""
+
+    rank: int
+    item_id: str
+    title: str
+    probability: float
+
+
+class RankingDocument(TypedDict):
+    """``lam``: the weight of the general adapter; ``entropy``: of the candidates' probabilities, in nats."""
+
+    schema: int
+    domain: str
+    user: str
+    lam: float
+    rule: str
+    entropy: float
+    ranking: list[RankedTitle]
+
+
+class TuningDocument(TypedDict):
+    """``curve``: (λ, mean entropy in nats) where it was measured; ``entropy_start``: at λ = ½."""
+
+    schema: int
+    domain: str
+    objective: str
+    granularity: str
+    lam: float
+    entropy_start: float
+    entropy_end: float
+    curve: list[list[float]]
+    prompts: int
+    seconds: float
+
+
+class EvidenceLine(TypedDict):
+    """By how much the title's probability falls without this item of the history."""
+
+    item_id: str
+    title: str
+    effect: float
+
+
+class ExplanationDocument(TypedDict):
+    """``text`` is None where it did not pass the check; ``problem`` then says why."""
+
+    schema: int
+    domain: str
+    user: str
+    lam: float
+    item_id: str
+    title: str
+    text: str | None
+    grounded: bool
+    problem: str
+    evidence: list[EvidenceLine]
+
+
+def ranking(result: Ranking) -> RankingDocument:
+    """A ranking as ``molorec rank --json`` prints it."""
+    return {
+        "schema": SCHEMA, "domain": result.example.domain, "user": result.example.user, "lam": result.lam, "rule": result.rule,
+        "entropy": result.entropy,
+        "ranking": [{"rank": r.rank, "item_id": r.item.item_id, "title": r.item.title, "probability": r.probability}
+                    for r in result.items]}
+
+
+def tuned(domain: str, step: TuningStep) -> TuningDocument:
+    """A tuning, ended or not, as ``molorec tune --json`` prints it."""
+    return {
+        "schema": SCHEMA, "domain": domain, "objective": tuning.OBJECTIVE, "granularity": "global", "lam": step.lam,
+        "entropy_start": step.entropy_start, "entropy_end": step.entropy, "curve": [list(point) for point in step.curve],
+        "prompts": step.prompts, "seconds": step.seconds}
+
+
+def explanation(domain: str, user: str, lam: float, item: Item, text: Explanation,
+                evidence: Sequence[Evidence]) -> ExplanationDocument:
+    """A finished explanation as ``molorec explain --json`` prints it."""
+    return {
+        "schema": SCHEMA, "domain": domain, "user": user, "lam": lam, "item_id": item.item_id, "title": item.title,
+        "text": text.text if text.is_grounded else None, "grounded": text.is_grounded, "problem": text.problem,
+        "evidence": [{"item_id": e.item.item_id, "title": e.item.title, "effect": e.effect} for e in evidence]}

@@ -1,0 +1,217 @@
+"""What visitors ranked and tuned, and the λ kept for a domain: one SQLite file of its own.
+
+The journal is a convenience. Whatever goes wrong with its file is a :class:`JournalError`, which a caller turns into a
+note; nothing that is on screen waits for it for longer than :data:`PATIENCE`.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from molorec import config
+from molorec.engine import Ranking
+from molorec.errors import JournalError
+from molorec.mixture.rule import as_weights
+from molorec.tuning import TuningStep
+
+SCHEMA_VERSION = 1
+ROWS = 10_000
+TITLES = 5  # of each ranking
+PATIENCE = 2.0  # seconds
+RANKING, TUNING = "ranking", "tuning"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One ranking or tuning of one visitor.
+
+    Attributes
+    ----------
+    kind : "ranking" or "tuning".
+    time : UTC, ISO 8601, to the second.
+    scenario, user, history, candidates, top : of a ranking; the lists of ids for a built one only, and ``top`` holds
+        (title, probability) of the first five.
+    adapters, base : which weights: :attr:`molorec.engine.Mixture.key`, and the base model's SHA-256.
+    entropy : in nats; of a tuning, the mean at ``lam``.
+    lam_low, lam_high, prompts, curve : of a tuning, as in :class:`molorec.tuning.TuningStep`; None and () otherwise.
+    """
+
+    number: int
+    kind: str
+    time: str
+    domain: str
+    scenario: str
+    user: str
+    lam: float | None
+    rule: str
+    adapters: str
+    base: str
+    entropy: float
+    seconds: float
+    top: tuple[tuple[str, float], ...] = ()
+    history: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ()
+    lam_low: float | None = None
+    lam_high: float | None = None
+    prompts: int | None = None
+    curve: tuple[tuple[float, float], ...] = ()
+
+
+class Journal:
+    """Read and write access to one journal file; may be shared by threads (each has its own connection).
+
+    The file is opened, and made, at the first use, so that a page can be built whatever state the file is in.
+    Every method raises JournalError if the file cannot be used: the disk is full, another program holds it, it is
+    damaged, or a newer MoLoRec wrote it.
+
+    Parameters
+    ----------
+    path : the file; ``journal.db`` in :func:`molorec.config.home` by default.
+    rows : at most so many entries are kept, of all visitors together; the oldest go.
+    """
+
+    def __init__(self, path: Path | str | None = None, rows: int = ROWS):
+        self.path, self.rows = Path(path or config.home() / "journal.db"), rows
+        self._local = threading.local()
+        self._creating = threading.Lock()
+
+    # -- a visitor's record --------------------------------------------------------------------------------------
+
+    def keep_ranking(self, visitor: str, ranking: Ranking, adapters: str, base: str) -> None:
+        """Add a ranking to a visitor's record; one of nobody (``visitor`` is empty) is not kept."""
+        example = ranking.example
+        lists = {} if example.user else {"history": [item.item_id for item in example.history],
+                                         "candidates": [item.item_id for item in example.candidates]}
+        self._keep(visitor, {
+            "kind": RANKING, "domain": example.domain, "scenario": example.setting, "user": example.user, "lam": ranking.lam,
+            "rule": ranking.rule, "adapters": adapters, "base": base, "entropy": ranking.entropy, "seconds": ranking.seconds,
+            "details": {"top": [(ranked.item.title, ranked.probability) for ranked in ranking.items[:TITLES]], **lists}})
+
+    def keep_tuning(self, visitor: str, domain: str, rule: str, step: TuningStep, adapters: str, base: str) -> None:
+        """Add a tuning, as far as it went, to a visitor's record."""
+        self._keep(visitor, {
+            "kind": TUNING, "domain": domain, "scenario": "", "user": "", "lam": step.lam, "rule": rule, "adapters": adapters,
+            "base": base, "entropy": step.entropy, "seconds": step.seconds,
+            "details": {"lam_low": step.lam_low, "lam_high": step.lam_high, "prompts": step.prompts, "curve": step.curve}})
+
+    def entries(self, visitor: str, limit: int = 100) -> list[Entry]:
+        """A visitor's own entries, newest first."""
+        return self._entries("visitor = ? order by number desc limit ?", visitor, limit)
+
+    def entry(self, visitor: str, number: int) -> Entry | None:
+        """One of a visitor's own entries; None if the visitor has none of that number."""
+        return next(iter(self._entries("visitor = ? and number = ?", visitor, number)), None)
+
+    def forget(self, visitor: str) -> int:
+        """Delete a visitor's record; gives the number of entries that are gone."""
+        with self._changing() as db:
+            return db.execute("delete from entries where visitor = ?", [visitor]).rowcount
+
+    # -- the λ kept for a domain ---------------------------------------------------------------------------------
+
+    def keep_lam(self, domain: str, rule: str, adapters: str, lam: float) -> None:
+        """Keep λ as what this machine recommends for a domain under a rule, for these weights alone.
+
+        Raises
+        ------
+        BadInput : λ is no number from 0 to 1.
+        """
+        as_weights(lam)
+        with self._changing() as db:
+            db["kept"].upsert({"domain": domain, "rule": rule, "adapters": adapters, "lam": float(lam), "time": _now()},
+                              pk=("domain", "rule", "adapters"))
+
+    def kept_lam(self, domain: str, rule: str, adapters: str) -> float | None:
+        """The λ kept for a domain, a rule and these weights; None if there is none."""
+        with self._file() as db:
+            for row in db.query("select lam from kept where domain = ? and rule = ? and adapters = ?",
+                                [domain, rule, adapters]):
+                return row["lam"]
+        return None
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _keep(self, visitor: str, row: dict) -> None:
+        if not visitor:
+            return
+        details = json.dumps(row["details"], ensure_ascii=False)
+        with self._changing() as db:
+            db["entries"].insert({**row, "details": details, "visitor": visitor, "time": _now()})
+            db.execute("delete from entries where number <= "
+                       "(select number from entries order by number desc limit 1 offset ?)", [self.rows])
+
+    def _entries(self, where: str, *arguments: object) -> list[Entry]:
+        with self._file() as db:
+            return [_entry(row) for row in db.query(f"select * from entries where {where}", arguments)]
+
+    @contextmanager
+    def _changing(self) -> Iterator[Database]:
+        """One change, all of it or nothing."""
+        with self._file() as db:
+            # at once a writer: one that has read before it writes would not wait for another, but fail
+            db.execute("begin immediate")
+            try:
+                yield db
+                db.commit()
+            except BaseException:
+                db.rollback()
+                raise
+
+    @contextmanager
+    def _file(self) -> Iterator[Database]:
+        """This thread's connection, opened if need be; every problem with the file as a JournalError."""
+        try:
+            if not hasattr(self._local, "db"):
+                self._local.db = self._open()
+            yield self._local.db
+        except (sqlite3.Error, OSError, UnicodeError) as error:
+            raise JournalError(f"the record {self.path} cannot be used ({error}); check that the disk has room and that no "
+                               "other program holds the file") from error
+
+    def _open(self) -> Database:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        db = Database(sqlite3.connect(self.path, timeout=PATIENCE))
+        try:
+            with self._creating:
+                self._create_tables(db)
+        except BaseException:
+            db.conn.close()
+            raise
+        return db
+
+    def _create_tables(self, db: Database) -> None:
+        version = db.execute("pragma user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise JournalError(f"{self.path} was written by a newer MoLoRec (schema {version}, this one knows "
+                               f"{SCHEMA_VERSION}); upgrade, or set MOLOREC_HOME to another folder")
+        if version == SCHEMA_VERSION:
+            return
+        db.enable_wal()
+        with db.atomic():
+            db["entries"].create(
+                {"number": int, "visitor": str, "kind": str, "time": str, "domain": str, "scenario": str, "user": str,
+                 "lam": float, "rule": str, "adapters": str, "base": str, "entropy": float, "seconds": float, "details": str},
+                pk="number", if_not_exists=True)
+            db["entries"].create_index(["visitor"], if_not_exists=True)
+            db["kept"].create({"domain": str, "rule": str, "adapters": str, "lam": float, "time": str},
+                              pk=("domain", "rule", "adapters"), if_not_exists=True)
+            db.execute(f"pragma user_version = {SCHEMA_VERSION}")
+
+
+def _entry(row: dict) -> Entry:
+    details = json.loads(row.pop("details"))
+    del row["visitor"]
+    pairs = {name: tuple(tuple(pair) for pair in details.pop(name, ())) for name in ("top", "curve")}
+    lists = {name: tuple(details.pop(name, ())) for name in ("history", "candidates")}
+    return Entry(**row, **details, **pairs, **lists)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,175 @@
+"""The record keeps what it is given, each visitor's apart, and a broken file is an error in words."""
+
+import sqlite3
+import threading
+from dataclasses import replace
+
+import pytest
+
+from molorec import journal as module
+from molorec import tuning
+from molorec.errors import BadInput, JournalError
+from molorec.journal import Journal
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return Journal(tmp_path / "folder" / "journal.db")
+
+
+@pytest.fixture
+def ranking(engine):
+    return engine.rank(engine.catalog.examples("toybox", "quick", limit=1)[0], 0.25)
+
+
+def keep(journal, ranking, visitor="ann", count=1):
+    for _ in range(count):
+        journal.keep_ranking(visitor, ranking, "a+b", "base")
+
+
+def test_a_ranking_is_kept_with_its_first_titles(journal, ranking):
+    keep(journal, ranking)
+    entry, = journal.entries("ann")
+    assert (entry.kind, entry.domain, entry.scenario, entry.user) == ("ranking", "toybox", "warm", ranking.example.user)
+    assert (entry.lam, entry.rule, entry.adapters, entry.base) == (0.25, "sum", "a+b", "base")
+    assert entry.top == tuple((ranked.item.title, ranked.probability) for ranked in ranking.items[:5])
+    assert entry.entropy == ranking.entropy and entry.seconds == ranking.seconds and entry.time.endswith("+00:00")
+    assert entry.history == entry.candidates == ()  # a user's lists are in the catalogue
+
+
+def test_a_built_ranking_keeps_its_lists(journal, engine, ranking):
+    built = replace(ranking, example=replace(ranking.example, user="", setting="built", target=None))
+    keep(journal, built)
+    entry, = journal.entries("ann")
+    assert entry.candidates == tuple(item.item_id for item in ranking.example.candidates)
+    assert entry.history == tuple(item.item_id for item in ranking.example.history)
+
+
+def test_a_tuning_is_kept_with_its_curve(journal, engine):
+    for step in tuning.tune(engine, "toybox", 3):
+        pass
+    journal.keep_tuning("ann", "toybox", "sum", step, "a+b", "base")
+    entry, = journal.entries("ann")
+    assert entry.kind == "tuning" and entry.lam == step.lam and entry.curve == step.curve and entry.prompts == 3
+    assert (entry.lam_low, entry.lam_high) == (step.lam_low, step.lam_high)
+
+
+def test_each_visitor_sees_and_forgets_their_own_alone(journal, ranking):
+    keep(journal, ranking, "ann", 2)
+    keep(journal, ranking, "bob")
+    keep(journal, ranking, "")
+    number = journal.entries("ann")[0].number
+    assert len(journal.entries("ann")) == 2 and len(journal.entries("bob")) == 1 and journal.entries("") == []
+    assert journal.entry("ann", number).number == number and journal.entry("bob", number) is None
+    assert journal.forget("ann") == 2
+    assert journal.entries("ann") == [] and len(journal.entries("bob")) == 1
+
+
+def test_the_newest_come_first_and_the_oldest_go(tmp_path, ranking):
+    journal = Journal(tmp_path / "journal.db", rows=5)
+    keep(journal, ranking, "bob", 2)
+    for i in range(4):
+        journal.keep_ranking("ann", replace(ranking, lam=i / 10), "a+b", "base")
+    assert [entry.lam for entry in journal.entries("ann")] == [0.3, 0.2, 0.1, 0.0]
+    assert len(journal.entries("bob")) == 1
+    assert len(journal.entries("ann", limit=2)) == 2
+
+
+def test_a_lam_is_kept_for_a_domain_a_rule_and_its_weights(journal):
+    assert journal.kept_lam("toybox", "sum", "a+b") is None
+    journal.keep_lam("toybox", "sum", "a+b", 0.3)
+    journal.keep_lam("toybox", "sum", "a+b", 0.4)
+    journal.keep_lam("toybox", "product", "a+b", 0.9)
+    assert journal.kept_lam("toybox", "sum", "a+b") == 0.4
+    assert journal.kept_lam("toybox", "product", "a+b") == 0.9
+    assert journal.kept_lam("toybox", "sum", "a+c") is None
+    with pytest.raises(BadInput, match="outside"):
+        journal.keep_lam("toybox", "sum", "a+b", 1.5)
+    assert Journal(journal.path).kept_lam("toybox", "sum", "a+b") == 0.4
+
+
+def test_a_newer_file_is_refused_and_left_alone(journal):
+    journal.entries("ann")
+    with sqlite3.connect(journal.path) as connection:
+        connection.execute(f"pragma user_version = {module.SCHEMA_VERSION + 1}")
+    with pytest.raises(JournalError, match="newer MoLoRec"):
+        Journal(journal.path).entries("ann")
+
+
+def test_a_locked_file_is_an_error_in_words_and_soon(journal, ranking, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    keep(journal, ranking)
+    other = sqlite3.connect(journal.path, isolation_level=None)
+    other.execute("begin immediate")
+    with pytest.raises(JournalError, match="locked"):
+        keep(Journal(journal.path), ranking)
+    other.execute("rollback")
+    keep(journal, ranking)
+    assert len(journal.entries("ann")) == 2
+
+
+def test_what_is_no_database_or_no_folder_is_an_error_in_words(tmp_path, ranking):
+    (tmp_path / "journal.db").write_bytes(b"not a database, but long enough to look at" * 40)
+    with pytest.raises(JournalError, match="not a database"):
+        Journal(tmp_path / "journal.db").entries("ann")
+    with pytest.raises(JournalError):
+        keep(Journal(tmp_path / "journal.db" / "journal.db"), ranking)
+
+
+@pytest.mark.parametrize("visitor", [["ann"], {"a": 1}, "\ud800"])
+def test_a_visitor_that_is_no_text_is_an_error_in_words(journal, visitor):
+    with pytest.raises(JournalError):
+        journal.entries(visitor)
+
+
+def test_a_full_disk_at_any_call_leaves_all_or_nothing(tmp_path, ranking, monkeypatch):
+    """The N-th statement fails, for every N: the call says so, an entry is there whole or not at all, and the next works."""
+    calls = {"left": 10**9}
+
+    class Failing(sqlite3.Connection):
+        def execute(self, sql, *arguments):
+            calls["left"] -= 1
+            if calls["left"] == 0:
+                raise sqlite3.OperationalError("database or disk is full")
+            return super().execute(sql, *arguments)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(module.sqlite3, "connect", lambda *a, **k: connect(*a, **{**k, "factory": Failing}))
+    failed = 0
+    for n in range(1, 200):
+        journal = Journal(tmp_path / f"{n}.db", rows=2)
+        calls["left"] = n
+        try:
+            keep(journal, ranking, count=2)
+            journal.keep_lam("toybox", "sum", "a+b", 0.3)
+            whole = True
+        except JournalError as error:
+            assert "disk is full" in str(error)
+            whole, failed = False, failed + 1
+        done = calls["left"] > 0
+        calls["left"] = 10**9
+        before = len(journal.entries("ann"))
+        assert not whole or (before == 2 and journal.kept_lam("toybox", "sum", "a+b") == 0.3)
+        keep(journal, ranking)
+        assert len(journal.entries("ann")) == min(2, before + 1)
+        if done:
+            break
+    assert done and failed > 20
+
+
+def test_threads_share_a_journal(journal, ranking):
+    problems = []
+
+    def write(visitor):
+        try:
+            keep(journal, ranking, visitor, 10)
+        except JournalError as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=write, args=(f"v{i}",)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not problems
+    assert [len(journal.entries(f"v{i}")) for i in range(6)] == [10] * 6
