@@ -24,8 +24,8 @@ def main(argv: list[str] | None = None) -> None:
         ensure_movielens(catalog)
         engine = Engine.start(config.profile(arguments.profile), catalog=catalog)
         app = page.build(engine)
-        app.launch(server_name=arguments.host, server_port=arguments.port, theme=style.THEME, css=style.CSS,
-                   show_error=False, footer_links=["api", "settings"])
+        app.launch(server_name=arguments.host, server_port=arguments.port, theme=style.THEME, css=page.CSS,
+                   show_error=False, footer_links=["api", "settings"], max_file_size=config.LIMITS.upload_bytes)
     except MolorecError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

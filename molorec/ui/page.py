@@ -1,111 +1,84 @@
-"""The page: panels, and what happens when they are touched."""
+"""The page: its panels, and what happens when they are touched."""
+
+import random
+import secrets
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import gradio as gr
 
-from molorec import plots, tuning
+from molorec import owned, plots, position, tuning
 from molorec.catalog.movielens import NAME as MOVIELENS
 from molorec.config import LIMITS
 from molorec.engine import Engine
-from molorec.errors import MolorecError
-from molorec.mixture.rule import DEFAULT_RULE, RULES
-from molorec.ui import render, session
-from molorec.ui.session import Job, Shown, View
+from molorec.errors import JournalError, MolorecError
+from molorec.journal import Journal
+from molorec.ui import api, compare, landscape, link, mix, own, ranked, render, results, session, share, story, style, who
+from molorec.ui.screen import LONG, QUICK, Screen, idle, running
+from molorec.ui.session import BUILT, PLACE, Job, Shown, View
 
-# Rankings share one queue of a few workers, and runs of many rankings another, so that two visitors who tune keep
-# nobody from moving λ; the engine takes all of them one forward at a time.
-MODEL = {"concurrency_id": "model", "concurrency_limit": 4}
-LONG = {"concurrency_id": "long", "concurrency_limit": 2}
-PRESETS = (("Specific", 0.0), ("½", 0.5), ("General", 1.0))
-ALONE = "This domain has one adapter only, so there is nothing to mix and no λ to choose."
+MODEL = {key: value for key, value in QUICK.items() if key != "show_progress"}
+# Fixed, so that what a browser keeps still opens after a restart; nothing in it is a secret.
+BROWSER_KEY = "molorec"
+CSS = "".join(panel.CSS for panel in (style, landscape, compare, results, own, story, share))
+CACHE_SECONDS = (3_600, 86_400)  # how often, and how old, downloads and uploads that were never added are deleted
+_PRESENT = "() => { document.body.classList.toggle('ml-presenter') }"
+_OPEN_PRESENTER = ("() => { if (new URLSearchParams(location.search).get('presenter') === '1') "
+                   "document.body.classList.add('ml-presenter') }")
+_DARK = "() => { document.body.classList.toggle('dark') }"
 
 
-def build(engine: Engine) -> gr.Blocks:
+def build(engine: Engine, journal: Journal | None = None) -> gr.Blocks:
     """The whole app over one engine."""
+    journal = journal or Journal()
     domains = [info.name for info in engine.catalog.domains()]
     domain = MOVIELENS if MOVIELENS in domains else domains[0]
-    with gr.Blocks(title="MoLoRec", analytics_enabled=False) as page:
-        gr.Markdown(
-            "# MoLoRec\nTwo adapters of one small language model: the **general** one has learned from many domains, the "
-            "**specific** one from this domain alone. λ mixes them. Move it, and see what the model would recommend next.")
+    with gr.Blocks(title="MoLoRec", analytics_enabled=False, delete_cache=CACHE_SECONDS) as page:
+        api.endpoints(engine)  # before the page's own events, which would take the plain names
+        endpoints = set(page.fns)
+        visitor = gr.BrowserState("", storage_key="molorec-visitor", secret=BROWSER_KEY)
+        saved = gr.BrowserState({}, storage_key="molorec-view", secret=BROWSER_KEY)
+        with gr.Row(elem_classes="ml-head"):
+            gr.Markdown(
+                "# MoLoRec\nTwo adapters of one small language model: the **general** one has learned from many domains, the "
+                "**specific** one from this domain alone. λ mixes them. Move it, and see what the model would recommend next.")
+            with gr.Column(scale=0, min_width=190):
+                gr.Button("Presenter mode", size="sm").click(None, js=_PRESENT)
+                gr.Button("Light or dark", size="sm").click(None, js=_DARK)
         badge = gr.HTML(_badge(engine, domain), padding=False)
         with gr.Row(equal_height=False):
-            with gr.Column(scale=3, min_width=280):
-                who = _who(engine, domains, domain)
-            with gr.Column(scale=3, min_width=300):
-                mix = _mix(_is_pair(engine, domain))
+            with gr.Column(scale=3, min_width=290, elem_classes="ml-who"):
+                people = who.panel(engine, domains, domain)
+            with gr.Column(scale=3, min_width=300, elem_classes="ml-mix"):
+                mixing = mix.panel(_is_pair(engine, domain))
             with gr.Column(scale=5, min_width=330):
-                result = _result()
-        _wire(engine, page, badge, who, mix, result)
+                result = ranked.panel()
+        screen = Screen(visitor, people.domain, people.scenario, people.user, people.history, people.candidates, mixing.lam,
+                        mixing.number, mixing.rule)
+        _wire(engine, journal, page, badge, saved, screen, people, mixing, result)
+        _tabs(engine, journal, screen)
+    for number, event in page.fns.items():
+        if number not in endpoints:
+            event.api_visibility = "private"  # the screen's events are no API
     page.queue(max_size=LIMITS.queue, default_concurrency_limit=4)
     return page
 
 
-# -- panels ------------------------------------------------------------------------------------------------------
-
-
-def _who(engine: Engine, domains: list[str], domain: str) -> dict:
-    gr.Markdown("### Who")
-    samples = session.sample_users(engine, domain)
-    return {
-        "domain": gr.Dropdown(domains, value=domain, label="Domain"),
-        "sample": gr.Dropdown(samples, value=samples[0][1] if samples else None, label="Sample users",
-                              info="Each with their latest choice"),
-        "user": gr.Textbox(samples[0][1] if samples else "", label="User id", info="Type one and press Enter", max_lines=1),
-        "random": gr.Button("Random user", size="sm"),
-        "history": _history(),
-        "candidates": _folded("The candidates, in the order of the list"),
-    }
-
-
-def _mix(pair: bool) -> dict:
-    gr.Markdown("### Mix")
-    parts = {"alone": gr.HTML(render.note(ALONE), padding=False, visible=not pair), "controls": gr.Column(visible=pair)}
-    with parts["controls"]:
-        parts["lam"] = gr.Slider(0, 1, 0.5, step=0.01, label="λ: weight of the general adapter", buttons=[],
-                                 elem_classes="ml-lam")
-        gr.HTML("<div class='ml-ends'><span>0 specific alone</span><span>general alone 1</span></div>", padding=False)
-        with gr.Row():
-            parts["presets"] = [(gr.Button(name, size="sm", min_width=60), lam) for name, lam in PRESETS]
-            parts["auto"] = gr.Button("Auto", size="sm", min_width=60)
-        parts["number"] = gr.Number(0.5, label="λ as a number", minimum=None, maximum=None, step=0.01)
-        parts["rule"] = gr.Dropdown(list(RULES), value=DEFAULT_RULE, label="Mixing rule",
-                                    info=_sentence(RULES[DEFAULT_RULE].note))
-        gr.Markdown("### Auto-tune\nFinds the λ at which the model is least uncertain, on people whose next choice nobody "
-                    "looks at.")
-        parts["prompts"] = gr.Slider(10, 100, 50, step=10, label="Prompts", buttons=[])
-        with gr.Row():
-            parts["tune"] = gr.Button("Auto-tune", variant="primary", min_width=80)
-            parts["stop"] = gr.Button("Stop tuning", interactive=False, min_width=80)
-        parts["tuning"] = gr.HTML(padding=False)
-        parts["curve"] = gr.Plot(show_label=False, visible=False)
-    return parts
-
-
-def _result() -> dict:
-    gr.Markdown("### Ranked titles")
-    parts = {"status": gr.HTML(padding=False), "truth": gr.Checkbox(False, label="Show what they really chose next"),
-             "ranking": gr.HTML(padding=False)}
-    gr.Markdown("### Why this title first?")
-    with gr.Row():
-        parts["explain"] = gr.Button("Explain the first title", min_width=120)
-        parts["stop_explain"] = gr.Button("Stop explaining", interactive=False, min_width=80)
-    parts["reason"] = gr.HTML(padding=False)
-    parts["evidence"] = gr.Plot(show_label=False, visible=False)
-    return parts
-
-
-def _history() -> gr.HTML:
-    gr.Markdown("**History**")
-    return gr.HTML(padding=False)
-
-
-def _folded(label: str) -> gr.HTML:
-    with gr.Accordion(label, open=False):
-        return gr.HTML(padding=False)
-
-
-def _sentence(note: str) -> str:
-    return note[:1].upper() + note[1:] + "."
+def _tabs(engine: Engine, journal: Journal, screen: Screen) -> None:
+    """What stands below: each tab a panel of its own."""
+    with gr.Tabs(elem_classes="ml-tabs"):
+        with gr.Tab("λ landscape"):
+            landscape.panel(engine, screen)
+        with gr.Tab("Side by side"):
+            compare.panel(engine, screen)
+        with gr.Tab("Results"):
+            results.panel(engine, screen)
+        with gr.Tab("Your own domain"):
+            own.panel(engine, screen)
+        with gr.Tab("How it works"):
+            story.panel(engine, screen)
+        with gr.Tab("Use it elsewhere"):
+            share.panel(engine, screen, journal)
 
 
 def _is_pair(engine: Engine, domain: str) -> bool:
@@ -113,6 +86,12 @@ def _is_pair(engine: Engine, domain: str) -> bool:
         return engine.mixture(domain).is_pair
     except MolorecError:
         return False
+
+
+def _of_domain(engine: Engine, domain: str):
+    """The badge, the word that there is nothing to mix, and the controls to mix with."""
+    pair = _is_pair(engine, domain)
+    return _badge(engine, domain), gr.HTML(visible=not pair), gr.Column(visible=pair)
 
 
 def _badge(engine: Engine, domain: str) -> str:
@@ -132,100 +111,215 @@ def _badge(engine: Engine, domain: str) -> str:
 # -- events ------------------------------------------------------------------------------------------------------
 
 
-def _wire(engine: Engine, page: gr.Blocks, badge: gr.HTML, who: dict, mix: dict, result: dict) -> None:
+def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, saved: gr.BrowserState, screen: Screen,
+          people: who.Who, mixing: mix.Mix, result: ranked.Ranked) -> None:
     shown, tuned = gr.State(Shown()), gr.State({})  # tuned: (domain, rule) → λ
     tuning_job, explaining_job = gr.State(Job()), gr.State(Job())
     # What to rank is read from the screen at every event, never from a memory that two events could both change.
-    asked = [who["domain"], who["user"], mix["lam"], mix["rule"], result["truth"], shown, explaining_job]
-    screen = [shown, who["history"], who["candidates"], result["ranking"], result["status"], result["reason"],
-              result["evidence"]]
+    asked = [*screen.asked, result.truth, shown, explaining_job, screen.visitor]
+    outputs = [shown, saved, people.shown_history, people.shown_candidates, result.ranking, result.status, result.facts,
+               result.reason, result.evidence, result.position_found]
+    person = [people.person, people.own, people.sample, people.user]
+    built = [people.history, people.candidates]
 
-    def show(domain: str, user: str, lam: float, rule: str, truth: bool, shown: Shown, explaining: Job):
+    def show(*values):
         """The history, the candidates and their ranking; a problem becomes a notice."""
-        nothing_to_explain = ("", gr.Plot(visible=False))
+        *asked, truth, shown, explaining, visitor = values
+        nothing_to_explain = ("", gr.Plot(visible=False), "")
         try:
-            view = View(domain, str(user or ""), session.valid_lam(lam), rule)
+            view = session.view_of(*asked)
             if view != shown.view:
                 explaining.stop("the view changed")
             ranking, now = session.rank(engine, view, shown)
-            status = render.ranking_status(ranking, engine.mixture(domain))
+            mixture = engine.mixture(view.domain)
         except MolorecError as error:
             explaining.stop("the view changed")
-            return Shown(), "", "", render.note(str(error)), "", *nothing_to_explain
-        return (now, render.history(ranking.example.history), render.candidates(ranking.example.candidates),
-                render.ranking(ranking, now.before, truth), status,
-                *(nothing_to_explain if view != shown.view else (gr.skip(), gr.skip())))
+            return Shown(), gr.skip(), "", "", render.note(str(error)), "", "", *nothing_to_explain
+        if view != shown.view:
+            with _whatever_the_journal_says():
+                journal.keep_ranking(visitor, ranking, mixture.key, engine.base.sha256)
+        return (now, _kept(view), render.history(ranking.example.history), render.candidates(ranking.example.candidates),
+                render.ranking(ranking, now.before, truth), render.ranking_status(ranking, mixture),
+                render.facts(engine.base, mixture, ranking),
+                *(nothing_to_explain if view != shown.view else (gr.skip(),) * 3))
 
-    def choose_sample(domain: str, user: str, sample: str, *others):
-        return sample, *show(domain, sample, *others)
+    def show_anew(*values):
+        """:func:`show`, and what depends on the domain, its adapters and the scenario alone."""
+        domain, scenario, user = values[:3]
+        *groups, sample, _ = people_of(domain, scenario, user)[1]
+        return (*_of_domain(engine, domain), *groups, sample, *show(*values))
 
-    def choose_random(domain: str, user: str, *others):
+    def show_as(values, **changes):
+        """:func:`show` with some of the asked values changed."""
+        values = list(values)
+        for name, value in changes.items():
+            values[PLACE[name]] = value
+        return show(*values)
+
+    def choose_sample(sample: str, *values):
+        return sample, *show_as(values, user=sample)
+
+    def choose_random(*values):
+        domain, scenario, user = values[:3]
         try:
-            user = engine.catalog.random_user(domain, "warm")
+            user = engine.catalog.random_user(domain, scenario)
         except MolorecError as error:
             gr.Warning(str(error))
-        return user, *show(domain, user, *others)
+        return user, *show_as(values, user=user)
 
-    def choose_domain(tuning_job: Job, domain: str, user: str, *others):
+    def people_of(domain: str, scenario: str, user: str = ""):
+        """(the two groups' visibility, sample users, user) for a scenario of a domain."""
+        samples, known = [], []
+        if scenario != BUILT:
+            try:
+                samples = who.sample_users(engine.catalog, domain, scenario)
+            except MolorecError:
+                pass  # said where the ranking would be
+            known = [found for _, found in samples]
+            user = user if user and scenario in _lists_of(engine, domain, user) else next(iter(known), "")
+        sample = gr.skip() if scenario == BUILT else gr.Dropdown(samples, value=user if user in known else None)
+        return user, (gr.Column(visible=scenario != BUILT), gr.Column(visible=scenario == BUILT), sample, user)
+
+    def choose_domain(tuning_job: Job, *values):
         tuning_job.stop("The domain changed, so tuning was stopped.")
-        try:
-            samples = session.sample_users(engine, domain)
-        except MolorecError:  # said where the ranking would be
-            samples = []
-        user = samples[0][1] if samples else ""
-        pair = _is_pair(engine, domain)
-        return (user, *show(domain, user, *others), gr.Dropdown(samples, value=user or None), _badge(engine, domain),
-                gr.HTML(visible=not pair), gr.Column(visible=pair), "", gr.Plot(visible=False))
+        domain = values[0]
+        user, parts = people_of(domain, "warm")
+        return (*parts, "warm", [], [], *show_as(values, user=user, scenario="warm", history=[], candidates=[]),
+                *_of_domain(engine, domain), "", gr.Plot(visible=False), gr.Button(visible=False))
 
-    def move_lam(domain: str, user: str, lam: float, *others):
-        return lam, *show(domain, user, lam, *others)
+    def choose_scenario(*values):
+        domain, scenario, user, history, candidates = values[:5]
+        found, parts = people_of(domain, scenario, user)
+        if scenario == BUILT and not history:
+            history, candidates = _start_from(engine, domain, user)
+        elif scenario != BUILT and not found:
+            gr.Warning(f"Nobody in {domain} has a list of new titles: too few of its titles are held out.")
+        return (gr.Radio(info=who.HINTS[scenario]), *parts, history, candidates,
+                *show_as(values, user=found, history=history, candidates=candidates))
 
-    def type_lam(number: float | None, domain: str, user: str, lam: float, *others):
+    def change_history(*values):
+        """From a person of the data to a list of one's own that starts with theirs."""
+        history, candidates = _start_from(engine, values[0], values[2], values[1])
+        parts = people_of(values[0], BUILT, values[2])[1]
+        return (gr.Radio(value=BUILT, info=who.HINTS[BUILT]), *parts, history, candidates,
+                *show_as(values, scenario=BUILT, history=history, candidates=candidates))
+
+    def search(domain: str, text: str):
         try:
-            typed = lam if number is None else session.valid_lam(number)  # None: the box was emptied, to type anew
+            return session.as_value(engine.catalog.search(domain, text[:200], limit=who.FOUND))
+        except MolorecError as error:
+            gr.Warning(str(error))
+            return []
+
+    def add(event: gr.EventData, *values):
+        """Add a found title to the list that was pressed."""
+        history, candidates = (list(values[PLACE[name]] or []) for name in ("history", "candidates"))
+        try:
+            found = engine.catalog.item(values[0], str((event.title or {}).get("id")))
+            target = {"history": history, "candidates": candidates}[event.to]
+            if found.item_id in session.item_ids(target):
+                gr.Info(f"“{found.title}” is there already.")
+            else:
+                target += session.as_value([found])
+        except (MolorecError, KeyError, AttributeError) as error:
+            gr.Warning(str(error))
+        return history, candidates, *show_as(values, history=history, candidates=candidates)
+
+    def draw(count: float, *values):
+        try:
+            history = session.item_ids(values[3])
+            candidates = session.as_value(
+                who.draw_candidates(engine.catalog, values[0], int(count or 0), history, random.Random()))
+        except MolorecError as error:
+            gr.Warning(str(error))
+            candidates = values[4]
+        return candidates, *show_as(values, candidates=candidates)
+
+    def shuffle(*values):
+        candidates = list(values[4] or [])
+        random.shuffle(candidates)
+        return candidates, *show_as(values, candidates=candidates)
+
+    def paste(text: str, name: str, *values):
+        try:
+            items, missing = who.resolve(engine.catalog, values[0], text or "")
+        except MolorecError as error:
+            gr.Warning(str(error))
+            return gr.skip(), *show(*values)
+        if missing:
+            gr.Warning(f"{len(missing)} of the lines name no title of {values[0]}: {', '.join(missing)[:200]}")
+        found = session.as_value(items) if items else values[PLACE[name]]
+        return found, *show_as(values, **{name: found})
+
+    def paste_history(text: str, *values):
+        return paste(text, "history", *values)
+
+    def paste_candidates(text: str, *values):
+        return paste(text, "candidates", *values)
+
+    def move_lam(*values):
+        return values[PLACE["lam"]], *show(*values)
+
+    def type_lam(number: float | None, *values):
+        try:  # None: the box was emptied, to type anew
+            typed = values[PLACE["lam"]] if number is None else session.valid_lam(number)
         except MolorecError as error:
             gr.Warning(str(error))
             return gr.skip()
-        return typed, *show(domain, user, typed, *others)
+        return typed, *show_as(values, lam=typed)
 
-    def choose_rule(tuning_job: Job, domain: str, user: str, lam: float, rule: str, *others):
+    def choose_rule(tuning_job: Job, *values):
         tuning_job.stop("The rule changed, so tuning was stopped.")
-        return gr.Dropdown(info=_sentence(RULES[rule].note)), *show(domain, user, lam, rule, *others)
+        return gr.Dropdown(info=mix.rule_note(values[PLACE["rule"]])), *show(*values)
 
     def press_auto(domain: str, rule: str, found: dict, lam: float):
         try:
-            lam = session.auto_lam(engine, domain, rule, found)
+            lam = session.auto_lam(engine, journal, domain, rule, found)
         except MolorecError as error:
             gr.Info(str(error))
         return lam, lam
 
-    def show_truth(*asked):
-        return show(*asked)[3]
+    def show_truth(*values):
+        return show(*values)[outputs.index(result.ranking)]
 
-    def tune(job: Job, domain: str, rule: str, found: dict, prompts: int):
-        """Yields (tuned λs, text, curve, λ twice, Auto-tune button, Stop button) as prompts arrive."""
+    def tune(job: Job, domain: str, rule: str, found: dict, prompts: int, setting: str, visitor: str):
+        """Yields (tuned λs, text, curve, λ twice, Keep button, Auto-tune button, Stop button) as prompts arrive."""
         run, stay = job.start(), (gr.skip(), gr.skip())
-        yield found, render.note("Measuring the first prompts …"), gr.Plot(visible=False), *stay, *running()
+        yield (found, render.note("Measuring the first prompts …"), gr.Plot(visible=False), *stay, gr.Button(visible=False),
+               *running())
         step = None
         try:
-            for step in tuning.tune(engine, domain, int(prompts), rule):
+            for step in tuning.tune(engine, domain, int(prompts), rule, setting):
                 if not job.wants(run):
-                    yield found, render.stopped(job.why, step), gr.skip(), *stay, *idle()
+                    yield found, render.stopped(job.why, step), gr.skip(), *stay, gr.Button(visible=True), *idle()
                     return
                 found = {**found, (domain, rule): step.lam}
                 there = (step.lam, step.lam) if step.settled else stay
                 buttons = idle() if step.settled else running()
-                yield found, render.tuning(step), gr.Plot(plots.entropy_curve(step), visible=True), *there, *buttons
+                yield (found, render.tuning(step), gr.Plot(plots.entropy_curve(step), visible=True), *there,
+                       gr.Button(visible=step.settled), *buttons)
+            with _whatever_the_journal_says():
+                journal.keep_tuning(visitor, domain, rule, step, engine.mixture(domain).key, engine.base.sha256)
         except MolorecError as error:
-            yield found, render.note(str(error)), gr.skip(), *stay, *idle()
+            yield found, render.note(str(error)), gr.skip(), *stay, gr.skip(), *idle()
 
-    def explain(job: Job, domain: str, user: str, lam: float, rule: str):
+    def keep(domain: str, rule: str, found: dict):
+        try:
+            lam = found[domain, rule]
+            journal.keep_lam(domain, rule, engine.mixture(domain).key, lam)
+            gr.Info(f"“Auto” is λ = {lam:.2f} for {domain} under the rule '{rule}' from now on.")
+        except KeyError:
+            gr.Warning("tune first: there is no λ to keep for this domain and rule")
+        except MolorecError as error:
+            gr.Warning(str(error))
+
+    def explain(job: Job, style: str, *asked):
         """Yields (text, evidence figure, Explain button, Stop button)."""
         run = job.start()
         yield render.note("Dropping one title of the history at a time …"), gr.Plot(visible=False), *running()
         try:
             drawn = 0
-            for pieces, text in session.explain(engine, View(domain, str(user or ""), session.valid_lam(lam), rule)):
+            for pieces, text in session.explain(engine, session.view_of(*asked), style):
                 if not job.wants(run):
                     yield gr.skip(), gr.skip(), *idle()
                     return
@@ -237,42 +331,114 @@ def _wire(engine: Engine, page: gr.Blocks, badge: gr.HTML, who: dict, mix: dict,
         except MolorecError as error:
             yield render.note(str(error)), gr.skip(), *idle()
 
+    def check_position(*asked):
+        try:
+            view = session.view_of(*asked)
+            for found in position.check(engine, session.example_of(engine, view), view.lam, view.rule):
+                yield render.position(found, engine.mixture(view.domain).template.listed)
+        except MolorecError as error:
+            yield render.note(str(error))
+
     def stop(job: Job):
         job.stop("Stopped.")
         return gr.Button(interactive=False)
 
-    def running():
-        """A start button that cannot be pressed and a Stop that can."""
-        return gr.Button(interactive=False), gr.Button(interactive=True)
+    def open_page(visitor: str, saved: dict, truth: bool, shown: Shown, explaining: Job, request: gr.Request):
+        """What a link asks for, else what this browser showed last, else the default."""
+        visitor = visitor or secrets.token_urlsafe(9)
+        given = dict(request.query_params) if request else {}
+        known = given if given.keys() & PLACE.keys() else saved if isinstance(saved, dict) else {}
+        view, notices = link.view_of_query(engine, known, visitor)
+        if known is given:
+            for notice in notices:
+                gr.Warning(render.escape(notice))
+        choices = [(owned.label(info), info.name) for info in engine.catalog.domains(visitor)]
+        user, parts = people_of(view.domain, view.scenario, view.user)
+        view = replace(view, user=user) if view.scenario != BUILT else view
+        lists = [[{"id": found, "title": engine.catalog.item(view.domain, found).title} for found in ids]
+                 for ids in (view.history, view.candidates)]
+        values = (view.domain, view.scenario, view.user, *lists, view.lam, view.rule, truth, shown, explaining, visitor)
+        return (visitor, gr.Dropdown(choices, value=view.domain), gr.Radio(value=view.scenario, info=who.HINTS[view.scenario]),
+                *parts, *lists, view.lam, view.lam, gr.Dropdown(value=view.rule, info=mix.rule_note(view.rule)),
+                *_of_domain(engine, view.domain), *show(*values))
 
-    def idle():
-        """A start button that can be pressed and a Stop that cannot."""
-        return gr.Button(interactive=True), gr.Button(interactive=False)
+    of_domain = [badge, mixing.alone, mixing.controls]
+    again = {"fn": show, "inputs": asked, "outputs": outputs, **QUICK}
+    screen.refresh = {"fn": show_anew, "inputs": asked, "outputs": [*of_domain, *person[:3], *outputs], **QUICK}
+    lists_and_screen = [*built, *outputs]
+    people.domain.input(choose_domain, [tuning_job, *asked],
+                        [*person, people.scenario, *lists_and_screen, *of_domain, mixing.tuning, mixing.curve,
+                         mixing.keep], **MODEL)
+    people.scenario.input(choose_scenario, asked, [people.scenario, *person, *lists_and_screen], **QUICK)
+    people.edit.click(change_history, asked, [people.scenario, *person, *lists_and_screen], **QUICK)
+    people.sample.input(choose_sample, [people.sample, *asked], [people.user, *outputs], **QUICK)
+    people.user.submit(show, asked, outputs, **QUICK)
+    people.random.click(choose_random, asked, [people.user, *outputs], **QUICK)
+    people.search.input(search, [people.domain, people.search], people.found, show_progress="hidden",
+                        trigger_mode="always_last", concurrency_limit=8)
+    people.found.select(add, asked, lists_and_screen, **QUICK)
+    for edited in built:
+        edited.input(show, asked, outputs, trigger_mode="always_last", **QUICK)
+    people.draw.click(draw, [people.count, *asked], [people.candidates, *outputs], **QUICK)
+    people.shuffle.click(shuffle, asked, [people.candidates, *outputs], **QUICK)
+    people.paste_history.click(paste_history, [people.pasted, *asked], [people.history, *outputs], **QUICK)
+    people.paste_candidates.click(paste_candidates, [people.pasted, *asked], [people.candidates, *outputs], **QUICK)
 
-    quick = {"show_progress": "hidden", **MODEL}
-    long = {"show_progress": "hidden", **LONG}
-    lam_twice = [mix["lam"], mix["number"]]
-    who["domain"].input(choose_domain, [tuning_job, *asked],
-                        [who["user"], *screen, who["sample"], badge, mix["alone"], mix["controls"], mix["tuning"], mix["curve"]],
-                        **MODEL)
-    who["sample"].input(choose_sample, [*asked[:2], who["sample"], *asked[2:]], [who["user"], *screen], **quick)
-    who["user"].submit(show, asked, screen, **quick)
-    who["random"].click(choose_random, asked, [who["user"], *screen], **quick)
-    mix["lam"].input(move_lam, asked, [mix["number"], *screen], trigger_mode="always_last", **quick)
-    mix["number"].input(type_lam, [mix["number"], *asked], [mix["lam"], *screen], trigger_mode="always_last", **quick)
-    mix["rule"].input(choose_rule, [tuning_job, *asked], [mix["rule"], *screen], **quick)
-    for button, lam in mix["presets"]:
-        button.click(lambda lam=lam: (lam, lam), None, lam_twice, show_progress="hidden").then(show, asked, screen, **quick)
-    mix["auto"].click(press_auto, [who["domain"], mix["rule"], tuned, mix["lam"]], lam_twice, **quick).then(
-        show, asked, screen, **quick)
-    result["truth"].input(show_truth, asked, result["ranking"], **quick)
+    mixing.lam.input(move_lam, asked, [mixing.number, *outputs], trigger_mode="always_last", **QUICK)
+    mixing.number.input(type_lam, [mixing.number, *asked], [mixing.lam, *outputs], trigger_mode="always_last", **QUICK)
+    mixing.rule.input(choose_rule, [tuning_job, *asked], [mixing.rule, *outputs], **QUICK)
+    for button, lam in mixing.presets:
+        button.click(lambda lam=lam: (lam, lam), None, screen.lam_twice, show_progress="hidden").then(**again)
+    mixing.auto.click(press_auto, [people.domain, mixing.rule, tuned, mixing.lam], screen.lam_twice, **QUICK).then(**again)
+    result.truth.input(show_truth, asked, result.ranking, **QUICK)
 
-    mix["tune"].click(tune, [tuning_job, who["domain"], mix["rule"], tuned, mix["prompts"]],
-                      [tuned, mix["tuning"], mix["curve"], *lam_twice, mix["tune"], mix["stop"]], **long).then(
-        show, asked, screen, **quick)
-    mix["stop"].click(stop, tuning_job, mix["stop"], queue=False)
-    result["explain"].click(explain, [explaining_job, who["domain"], who["user"], mix["lam"], mix["rule"]],
-                            [result["reason"], result["evidence"], result["explain"], result["stop_explain"]], **long)
-    result["stop_explain"].click(stop, explaining_job, result["stop_explain"], queue=False)
+    mixing.tune.click(tune, [tuning_job, people.domain, mixing.rule, tuned, mixing.prompts, mixing.setting, screen.visitor],
+                      [tuned, mixing.tuning, mixing.curve, *screen.lam_twice, mixing.keep, mixing.tune, mixing.stop],
+                      **LONG).then(**again)
+    mixing.stop.click(stop, tuning_job, mixing.stop, queue=False)
+    mixing.keep.click(keep, [people.domain, mixing.rule, tuned], None, **QUICK)
+    result.explain.click(explain, [explaining_job, result.style, *screen.asked],
+                         [result.reason, result.evidence, result.explain, result.stop], **LONG)
+    result.stop.click(stop, explaining_job, result.stop, queue=False)
+    result.position.click(check_position, screen.asked, result.position_found, **LONG)
 
-    page.load(show, asked, screen, **quick)
+    page.load(open_page, [screen.visitor, saved, result.truth, shown, explaining_job],
+              [screen.visitor, people.domain, people.scenario, *person, *built, *screen.lam_twice, mixing.rule,
+               *of_domain, *outputs], **QUICK)
+    page.load(None, js=_OPEN_PRESENTER)
+
+
+@contextmanager
+def _whatever_the_journal_says():
+    """A record that cannot be written keeps no ranking from being shown; the record's own panel says what is wrong."""
+    with suppress(JournalError):
+        yield
+
+
+def _lists_of(engine: Engine, domain: str, user: str) -> list[str]:
+    """The scenarios in which a user has a list."""
+    found = []
+    for _, scenario in session.SCENARIOS:
+        if scenario != BUILT:
+            try:
+                engine.catalog.example(domain, user, scenario)
+                found.append(scenario)
+            except MolorecError:
+                pass
+    return found
+
+
+def _start_from(engine: Engine, domain: str, user: str, scenario: str = "warm") -> tuple[list[dict], list[dict]]:
+    """A person's latest choices and candidates, as lists to change; empty ones if there is no such person."""
+    try:
+        example = engine.catalog.example(domain, (user or "").strip(), scenario if scenario != BUILT else "warm")
+    except MolorecError:
+        return [], []
+    return session.as_value(example.history[-render.HISTORY_TITLES:]), session.as_value(example.candidates)
+
+
+def _kept(view: View):
+    """What the browser keeps of a view, to open it again: the fields of a link."""
+    if view.scenario == BUILT:
+        return gr.skip()
+    return {"domain": view.domain, "user": view.user, "lam": str(view.lam), "rule": view.rule, "scenario": view.scenario}

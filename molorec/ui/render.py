@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from molorec.backbone import Backbone
 from molorec.catalog import Item
 from molorec.engine import Mixture, Ranking
 from molorec.explaining import Explanation
+from molorec.position import PositionCheck
 from molorec.prompts import HISTORY_TITLES
 from molorec.tuning import TuningStep
 
@@ -18,12 +20,13 @@ def history(items: Sequence[Item]) -> str:
     before = len(items) - len(shown)
     head = f"<p class='ml-dim'>{before} earlier choices, then:</p>" if before else ""
     rows = "".join(f"<li>{escape(item.title)}</li>" for item in shown)
-    return f"{head}<ol class='ml-list' start='{before + 1}'>{rows}</ol>"
+    return f"{head}<ol class='ml-list' tabindex='0' aria-label='History' start='{before + 1}'>{rows}</ol>"
 
 
 def candidates(items: Sequence[Item]) -> str:
     """The candidates in the order of the stored list."""
-    return "<ol class='ml-list'>" + "".join(f"<li>{escape(item.title)}</li>" for item in items) + "</ol>"
+    rows = "".join(f"<li>{escape(item.title)}</li>" for item in items)
+    return f"<ol class='ml-list' tabindex='0' aria-label='Candidates'>{rows}</ol>"
 
 
 def ranking(result: Ranking, before: Mapping[str, int], truth: bool) -> str:
@@ -40,7 +43,7 @@ def ranking(result: Ranking, before: Mapping[str, int], truth: bool) -> str:
             "<span class='ml-track' aria-hidden='true'>"
             f"<span class='ml-fill' style='width:{100 * ranked.probability / top:.1f}%'>"
             f"</span></span><span class='ml-percent'>{_percent(ranked.probability)}</span></li>")
-    return f"<ol class='ml-ranking' aria-label='Ranked titles'>{''.join(rows)}</ol>"
+    return f"<ol class='ml-ranking' tabindex='0' aria-label='Ranked titles'>{''.join(rows)}</ol>"
 
 
 def ranking_status(result: Ranking, mixture: Mixture) -> str:
@@ -50,6 +53,21 @@ def ranking_status(result: Ranking, mixture: Mixture) -> str:
     else:
         mixed = f"<b>{escape(mixture.adapters[0].name)} adapter alone</b>"
     return (f"<p class='ml-status' role='status'>{mixed} · entropy {result.entropy:.3f} nat · {result.seconds:.2f} s</p>")
+
+
+def facts(base: Backbone, mixture: Mixture, result: Ranking) -> str:
+    """What the ranking was made with, to tell it from any other."""
+    made = [f"base {base.name} {base.revision} ({base.sha256[:8]})",
+            *(f"{adapter.name} {adapter.sha256[:8]}" for adapter in mixture.adapters),
+            f"rule {result.rule}", f"λ = {result.lam:.4g}" if result.lam is not None else "no adapter", f"{result.seconds:.2f} s"]
+    return f"<p class='ml-dim ml-facts'>{escape(' · '.join(made))}</p>"
+
+
+def position(found: PositionCheck, listed: bool) -> str:
+    """How much the order of the candidates mattered."""
+    why = "" if listed else " The model does not read the list before it answers here, so its order cannot matter."
+    return (f"<p class='ml-status' role='status'>{found.shuffles} of {found.total} other orders of the list: the same first "
+            f"title in {found.same_first}; no title's probability moved by more than {100 * found.largest:.2f} points.{why}</p>")
 
 
 def tuning(step: TuningStep) -> str:

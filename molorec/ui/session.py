@@ -1,26 +1,42 @@
 """What the screen's events do: checked inputs in, plain values out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from molorec import explaining
-from molorec.catalog import RankingExample
+from molorec.catalog import Item, RankingExample
+from molorec.config import LIMITS
 from molorec.engine import Engine, Ranking
-from molorec.errors import BadInput
+from molorec.errors import BadInput, JournalError
 from molorec.explaining import Evidence, Explanation
+from molorec.journal import Journal
 from molorec.mixture.rule import DEFAULT_RULE, as_weights
 
-SAMPLE_USERS = 12
+BUILT = "built"
+# What the components of :attr:`molorec.ui.screen.Screen.asked` hold, in their order.
+ASKED = ("domain", "scenario", "user", "history", "candidates", "lam", "rule")
+PLACE = {name: place for place, name in enumerate(ASKED)}
+SCENARIOS = (("A person", "warm"), ("New titles", "new-item"), ("Build your own", BUILT))
 
 
 @dataclass(frozen=True)
 class View:
-    """What one visitor's screen asks for."""
+    """What one visitor's screen asks for.
+
+    Attributes
+    ----------
+    scenario : "warm" and "new-item" are a user's stored lists; "built" is the visitor's own history and candidates.
+    history, candidates : item ids, for "built" only.
+    """
 
     domain: str
-    user: str
+    user: str = ""
     lam: float = 0.5
     rule: str = DEFAULT_RULE
+    scenario: str = "warm"
+    history: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,22 +77,43 @@ class Job:
         return run == self._run
 
 
-def sample_users(engine: Engine, domain: str) -> list[tuple[str, str]]:
-    """(label, id) of a few users, described by their latest choice."""
-    found = []
-    for user in engine.catalog.users(domain, "quick", limit=SAMPLE_USERS) or engine.catalog.users(
-            domain, None, limit=SAMPLE_USERS):
-        latest = engine.catalog.example(domain, user).history[-1].title
-        found.append((f"{user} · {latest}", user))
-    return found
+def view_of(domain: str, scenario: str, user: str | None, history: object, candidates: object, lam: object,
+            rule: str) -> View:
+    """The view that the components of :attr:`molorec.ui.screen.Screen.asked` hold. Raises BadInput if one makes no sense."""
+    if scenario != BUILT:
+        return View(domain, (user or "").strip(), valid_lam(lam), rule, scenario)
+    return View(domain, "", valid_lam(lam), rule, scenario, item_ids(history), item_ids(candidates))
+
+
+def item_ids(value: object) -> tuple[str, ...]:
+    """The ids in a list of titles as the browser sends it. Raises BadInput if it is none."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(entry, dict) and isinstance(entry.get("id"), str) for entry in value):
+        raise BadInput("that is not a list of titles; reload the page")
+    if len(value) > LIMITS.candidates:
+        raise BadInput(f"{len(value)} titles are too many; a list holds at most {LIMITS.candidates}")
+    return tuple(entry["id"] for entry in value)
+
+
+def as_value(items: Iterable[Item]) -> list[dict[str, str]]:
+    """Items as a list of titles on the screen holds them."""
+    return [{"id": item.item_id, "title": item.title} for item in items]
 
 
 def example_of(engine: Engine, view: View) -> RankingExample:
-    """The example on screen. Raises BadInput if its user is not there."""
-    user = (view.user or "").strip()
-    if not user:
-        raise BadInput("choose a user, or type the id of one")
-    return engine.catalog.example(view.domain, user)
+    """The example on screen. Raises BadInput if its user or one of its titles is not there."""
+    if view.scenario != BUILT:
+        if not view.user:
+            raise BadInput("choose a user, or type the id of one")
+        return engine.catalog.example(view.domain, view.user, view.scenario)
+    if not view.history:
+        raise BadInput("the history is empty: search for a title and add it")
+    if len(view.candidates) < 2:
+        raise BadInput("there are fewer than two candidates to rank: draw some, or search for titles and add them")
+    history, candidates = (tuple(engine.catalog.item(view.domain, item_id) for item_id in ids)
+                           for ids in (view.history, view.candidates))
+    return RankingExample(view.domain, history, candidates)
 
 
 def valid_lam(lam: object) -> float:
@@ -103,21 +140,26 @@ def rank(engine: Engine, view: View, shown: Shown) -> tuple[Ranking, Shown]:
     return ranking, Shown(view, ranks, before)
 
 
-def auto_lam(engine: Engine, domain: str, rule: str, tuned: Mapping[tuple[str, str], float]) -> float:
-    """The λ that this visitor tuned for the domain and rule, else the one kept with its adapter.
+def auto_lam(engine: Engine, journal: Journal, domain: str, rule: str, tuned: Mapping[tuple[str, str], float]) -> float:
+    """The λ that this visitor tuned for the domain and rule, else the one kept on this machine, else the adapter's own.
 
     Raises
     ------
-    BadInput : neither is there. What is kept was tuned under the default rule, so it says nothing about another.
+    BadInput : none is there. The adapter's was tuned under the default rule, so it says nothing about another.
     """
-    kept = engine.mixture(domain).tuned_lam if rule == DEFAULT_RULE else None
-    found = tuned.get((domain, rule), kept)
+    mixture = engine.mixture(domain)
+    found = tuned.get((domain, rule))
+    if found is None:
+        with suppress(JournalError):  # a journal that cannot be read is as good as an empty one
+            found = journal.kept_lam(domain, rule, mixture.key)
+    if found is None and rule == DEFAULT_RULE:
+        found = mixture.tuned_lam
     if found is None:
         raise BadInput(f"no λ has been tuned for {domain} under the rule '{rule}' yet: press Auto-tune first")
     return found
 
 
-def explain(engine: Engine, view: View) -> Iterator[tuple[list[Evidence], Explanation | None]]:
+def explain(engine: Engine, view: View, style: str = "short") -> Iterator[tuple[list[Evidence], Explanation | None]]:
     """Evidence for the first title piece by piece, then the text as it is written."""
     example = example_of(engine, view)
     first = engine.rank(example, view.lam, view.rule).items[0].item
@@ -125,5 +167,5 @@ def explain(engine: Engine, view: View) -> Iterator[tuple[list[Evidence], Explan
     for piece in explaining.evidence(engine, example, first, view.lam, view.rule):
         pieces.append(piece)
         yield pieces, None
-    for text in explaining.explain(engine, example, first, view.lam, view.rule):
+    for text in explaining.explain(engine, example, first, view.lam, view.rule, style=style):
         yield pieces, text

@@ -5,6 +5,8 @@ import gradio as gr
 # system fonts: nothing is fetched, and the page looks the same offline
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 THEME = gr.themes.Soft(primary_hue="teal", neutral_hue="slate", font=FONTS, font_mono=["ui-monospace", "monospace"]).set(
+    # Gradio's own grey is too pale to read: these have a contrast above 4.5 to 1
+    body_text_color_subdued="#566274", body_text_color_subdued_dark="#a3b1c6",
     # labels as plain text: a dozen coloured chips would outshine the ranking
     block_title_background_fill="transparent", block_title_background_fill_dark="transparent", block_title_padding="0",
     block_title_text_color="*body_text_color", block_title_text_color_dark="*body_text_color")
@@ -18,7 +20,7 @@ CSS = """
 .ml-rank { text-align: right; color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; }
 .ml-move { text-align: center; font-size: .82em; color: var(--body-text-color-subdued); }
 .ml-up { color: #0f766e; } .dark .ml-up { color: #5eead4; }
-.ml-down { color: #b45309; } .dark .ml-down { color: #fcd34d; }
+.ml-down { color: #9a3412; } .dark .ml-down { color: #fcd34d; }
 .ml-title { overflow-wrap: anywhere; }
 .ml-track { height: .7em; border-radius: .35em; background: var(--border-color-primary); overflow: hidden; }
 .ml-fill { display: block; height: 100%; background: #14b8a6; }
@@ -32,6 +34,17 @@ CSS = """
 .ml-reason { font-size: 1.08em; line-height: 1.5; }
 .ml-lam input[type=number] { display: none; } /* "λ as a number" stands below, and takes any number of digits */
 .ml-ends { display: flex; justify-content: space-between; font-size: .9em; color: var(--body-text-color-subdued); }
+.ml-edit { margin: 0; padding-left: 2.2em; max-height: 22rem; overflow-y: auto; }
+.ml-found { padding-left: 1.2em; max-height: 14rem; }
+.ml-edit li { padding: .1em 0; }
+.ml-edit-title { overflow-wrap: anywhere; margin-right: .4em; }
+.ml-edit button { padding: .1em .5em; margin-left: .15em; border: 1px solid var(--border-color-primary); border-radius: .35em;
+  font-size: .85em; background: var(--background-fill-secondary); color: var(--body-text-color); cursor: pointer; }
+.ml-edit button:hover, .ml-edit button:focus-visible { border-color: #14b8a6; }
+.ml-facts { font-size: .8em; overflow-wrap: anywhere; }
+.ml-presenter { font-size: 1.25em; }
+.ml-presenter .ml-who, .ml-presenter .ml-facts, .ml-presenter footer, .ml-presenter .ml-tabs { display: none; }
+.ml-presenter .ml-row { font-size: 1.3em; }
 @media (max-width: 640px) {
   .ml-row { grid-template-columns: 1.6em 2.4em minmax(0, 1fr) 3.8em; }
   .ml-track { display: none; }

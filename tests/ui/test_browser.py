@@ -1,14 +1,13 @@
 """The app as a person uses it: a real browser, the real model, the shipped adapters."""
 
-import os
 import re
-import shutil
 from contextlib import contextmanager
 
 import pytest
 
 from molorec.catalog import prepare
-from molorec.ui import page, style
+from molorec.ui import link, page, style
+from molorec.ui.session import View
 from tests import embedded
 from tests.conftest import source_data
 
@@ -19,7 +18,7 @@ PATIENCE = 120_000  # ms; a shared machine can be slow
 @contextmanager
 def served(engine):
     app = page.build(engine)
-    _, url, _ = app.launch(prevent_thread_lock=True, server_name="127.0.0.1", quiet=True, theme=style.THEME, css=style.CSS)
+    _, url, _ = app.launch(prevent_thread_lock=True, server_name="127.0.0.1", quiet=True, theme=style.THEME, css=page.CSS)
     yield url
     app.close()
 
@@ -30,24 +29,9 @@ def address():
         yield url
 
 
-@pytest.fixture(scope="module")
-def browser():
-    executable = shutil.which("chromium")
-    if not executable:
-        message = "chromium is not installed"
-        pytest.fail(message) if os.environ.get("MOLOREC_REQUIRE_BROWSER") else pytest.skip(message)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=executable,
-                                          args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
-        yield chromium
-        chromium.close()
-
-
 @contextmanager
-def opened(browser, url):
-    tab = browser.new_page(viewport={"width": 1400, "height": 1000})
+def opened(browser, url, width=1400, dark=False):
+    tab = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme="dark" if dark else "light")
     tab.set_default_timeout(PATIENCE)
     errors = []
     tab.on("pageerror", lambda error: errors.append(str(error)))
@@ -173,3 +157,132 @@ def test_a_typed_lam_moves_the_slider_and_is_not_typed_over(tab):
     number.press_sequentially("0.375", delay=60)
     wait_for_lam(tab, "0.38")
     assert number.input_value() == "0.375"
+
+
+@pytest.fixture
+def pico_address(engine):
+    """The whole page on a pico model."""
+    with served(engine) as url:
+        yield url
+
+
+@pytest.fixture
+def pico_tab(browser, pico_address):
+    with opened(browser, pico_address) as tab:
+        yield tab
+
+
+def texts(tab, name: str) -> list[str]:
+    return tab.get_by_role("list", name=name).locator(".ml-edit-title").all_inner_texts()
+
+
+def test_build_your_own_search_add_reorder_remove_and_draw(pico_tab):
+    tab = pico_tab
+    tab.get_by_role("radio", name="Build your own").check()
+    tab.wait_for_selector("ol.ml-edit li")  # starts from the person who was on screen
+    before = texts(tab, "Your history, oldest first")
+    tab.get_by_label("Search titles").press_sequentially("latern chiar", delay=30)  # two typing errors
+    add = tab.get_by_role("button", name=re.compile("Add Lantern Chair .* to the history"))
+    add.click()
+    tab.wait_for_function("n => document.querySelectorAll('ol.ml-edit')[0].children.length == n", arg=len(before) + 1)
+    assert texts(tab, "Your history, oldest first")[-1].startswith("Lantern Chair")
+    up = tab.get_by_role("button", name=re.compile("Move Lantern Chair .* up"))
+    up.focus()
+    tab.keyboard.press("Enter")
+    tab.wait_for_function("() => [...document.querySelectorAll('ol.ml-edit')[0].children].at(-2).innerText.startsWith('Lantern')")
+    old = percentages(tab)
+    tab.get_by_role("button", name=re.compile("Remove Lantern Chair")).click()
+    tab.wait_for_function("old => [...document.querySelectorAll('.ml-percent')].map(e => e.innerText).join() != old",
+                          arg=",".join(old))
+    assert texts(tab, "Your history, oldest first") == before
+    tab.get_by_role("spinbutton", name=re.compile("How many to draw")).fill("12")
+    tab.get_by_role("spinbutton", name=re.compile("How many to draw")).press("Enter")
+    tab.get_by_role("button", name="Draw at random").click()
+    tab.wait_for_function("() => document.querySelectorAll('.ml-ranking .ml-row').length == 12")
+    tab.get_by_role("button", name="Paste a list").click()
+    tab.get_by_label("Titles, one a line").fill("River Lamp\nno such thing at all\nTimber Song\n")
+    tab.get_by_role("button", name="As candidates").click()
+    tab.wait_for_function("() => document.querySelectorAll('.ml-ranking .ml-row').length == 2")
+    tab.wait_for_selector("text=/1 of the lines name no title/")
+
+
+def test_a_link_opens_its_view_and_a_wrong_one_says_so(browser, pico_address, engine):
+    user = engine.catalog.users("toybox", "quick")[3]
+    query = link.query_of(View("toybox", user, 0.3, "product"))
+    with opened(browser, pico_address + query) as tab:
+        wait_for_lam(tab, "0.30")
+        assert tab.get_by_label("User id").input_value() == user
+        assert tab.get_by_label("λ as a number").input_value() == "0.3"
+        assert tab.get_by_label("Mixing rule").input_value() == "product"
+    with opened(browser, pico_address + "?lam=nan&user=%3Cimg%20src%3Dx%20onerror%3Dwindow.__xss%3D1%3E&rule=9&domain=") as tab:
+        wait_for_lam(tab, "0.50")
+        tab.wait_for_selector("text=/no number from 0 to 1/")
+        assert tab.evaluate("window.__xss") is None
+
+
+def test_what_was_on_screen_comes_back_after_a_reload(pico_tab):
+    tab = pico_tab
+    tab.get_by_role("button", name="Specific", exact=True).click()
+    wait_for_lam(tab, "0.00")
+    tab.wait_for_timeout(500)  # the browser writes it down
+    tab.reload()
+    tab.wait_for_selector(".ml-row")
+    wait_for_lam(tab, "0.00")
+
+
+def test_two_tabs_at_two_lam_do_not_meet(browser, pico_address):
+    with opened(browser, pico_address) as one, opened(browser, pico_address) as other:
+        for tab, name, lam in ((one, "Specific", "0.00"), (other, "General", "1.00")) * 2:
+            tab.get_by_role("button", name=name, exact=True).click()
+            wait_for_lam(tab, lam)
+        assert percentages(one) != percentages(other)
+        kept = percentages(one)
+        other.get_by_role("button", name="½").click()
+        wait_for_lam(other, "0.50")
+        assert percentages(one) == kept
+
+
+def test_new_titles_and_the_order_of_the_list(pico_tab):
+    pico_tab.get_by_role("button", name="Does the order of the list matter?").click()
+    pico_tab.wait_for_selector("text=/6 of 6 other orders/")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_phone_scrolls_down_only(browser, pico_address, dark):
+    with opened(browser, pico_address, width=390, dark=dark) as tab:
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_presenter_mode_hides_what_distracts(browser, pico_address):
+    with opened(browser, pico_address) as tab:
+        tab.get_by_role("button", name="Presenter mode").click()
+        tab.get_by_label("User id").wait_for(state="hidden")
+        assert tab.locator(".ml-row").first.is_visible()
+    with opened(browser, pico_address + "?presenter=1") as tab:
+        tab.get_by_label("User id").wait_for(state="hidden")
+
+
+def test_hostile_titles_stay_text_everywhere(browser, hostile_engine):
+    with served(hostile_engine) as url, opened(browser, url) as tab:
+        tab.get_by_role("radio", name="Build your own").check()
+        tab.wait_for_selector("ol.ml-edit li")
+        tab.get_by_label("Search titles").press_sequentially("amber", delay=60)
+        tab.wait_for_selector(".ml-found li")
+        tab.get_by_role("button", name="Explain the first title").click()
+        tab.wait_for_selector("text=/Checked:|did not pass the check/")
+        for name in ("Side by side", "How it works", "Use it elsewhere"):
+            tab.get_by_role("tab", name=name).click()
+        assert tab.evaluate("window.__xss") is None
+
+
+def test_axe_finds_nothing_serious_in_our_own_markup(pico_tab):
+    """Gradio's own widgets are not ours to mend; what carries our class names is."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    pico_tab.get_by_role("tab", name="Side by side").click()
+    pico_tab.get_by_role("button", name="Compare").click()
+    pico_tab.wait_for_selector("text=/of the first 10 titles/")
+    found = Axe().run(pico_tab).response["violations"]
+    ours = [(violation["id"], node["html"][:200]) for violation in found if violation["impact"] in ("serious", "critical")
+            for node in violation["nodes"] if "ml-" in node["html"].split(">")[0]]
+    assert not ours

@@ -6,10 +6,16 @@ from dataclasses import replace
 import pytest
 
 from molorec.errors import BadInput
+from molorec.journal import Journal
 from molorec.mixture import adapters
 from molorec.mixture.rule import to_saved
 from molorec.ui import session
 from molorec.ui.session import Job, Shown, View
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return Journal(tmp_path / "journal.db")
 
 
 @pytest.fixture
@@ -68,35 +74,54 @@ def test_an_unknown_user_is_refused(engine, user):
 
 
 def test_spaces_around_a_user_id_do_not_matter(engine, view):
-    assert session.example_of(engine, View(domain="toybox", user=f" {view.user} ")).user == view.user
+    found = session.view_of("toybox", "warm", f" {view.user} ", [], [], 0.5, "sum")
+    assert session.example_of(engine, found).user == view.user
 
 
-def test_sample_users_are_described_by_their_latest_choice(engine):
-    samples = session.sample_users(engine, "toybox")
-    assert len(samples) == session.SAMPLE_USERS
-    for label, user in samples:
-        assert user in label and engine.catalog.example("toybox", user).history[-1].title in label
+def test_a_built_view_is_the_visitors_own_lists(engine):
+    items = engine.catalog.items("toybox")
+    history, candidates = session.as_value(items[:3]), session.as_value(items[5:9])
+    found = session.view_of("toybox", "built", "ignored", history, candidates, "0.25", "sum")
+    example = session.example_of(engine, found)
+    assert (example.history, example.candidates, example.target, example.user) == (items[:3], items[5:9], None, "")
+    assert len(session.rank(engine, found, Shown())[0].items) == 4
 
 
-def test_auto_prefers_what_this_visitor_tuned_to_what_is_kept(engine, adapter_folder):
+@pytest.mark.parametrize(("history", "candidates", "words"), [
+    ([], [{"id": "i1"}, {"id": "i2"}], "history is empty"), ([{"id": "i1"}], [{"id": "i2"}], "fewer than two"),
+    ([{"id": "nothing"}], [{"id": "i1"}, {"id": "i2"}], "no item 'nothing'"), ("i1", [], "not a list"),
+    ([{"id": 7}], [], "not a list"), ([["i1"]], [], "not a list"), ([{"id": "i1"}] * 301, [], "too many"),
+    ([{"id": "i1"}], [{"id": "i2"}, {"id": "i2"}], "twice"),
+])
+def test_lists_that_make_no_sense_are_refused(engine, history, candidates, words):
+    with pytest.raises(BadInput, match=words):
+        session.rank(engine, session.view_of("toybox", "built", "", history, candidates, 0.5, "sum"), Shown())
+
+
+def test_auto_prefers_what_this_visitor_tuned_to_what_is_kept(engine, journal, adapter_folder):
     with pytest.raises(BadInput, match="Auto-tune"):
-        session.auto_lam(engine, "toybox", "sum", {})
+        session.auto_lam(engine, journal, "toybox", "sum", {})
     adapters.update_card(adapter_folder / "toybox", tuned_lam=to_saved(0.7))
     engine.forget("toybox")
-    assert session.auto_lam(engine, "toybox", "sum", {}) == pytest.approx(0.7)
-    assert session.auto_lam(engine, "toybox", "sum", {("toybox", "sum"): 0.0}) == 0.0
+    assert session.auto_lam(engine, journal, "toybox", "sum", {}) == pytest.approx(0.7)
+    journal.keep_lam("toybox", "sum", engine.mixture("toybox").key, 0.25)
+    assert session.auto_lam(engine, journal, "toybox", "sum", {}) == 0.25
+    assert session.auto_lam(engine, journal, "toybox", "sum", {("toybox", "sum"): 0.0}) == 0.0
+    damaged = journal.path.with_name("damaged.db")  # as good as an empty one
+    damaged.write_bytes(b"not a database" * 100)
+    assert session.auto_lam(engine, Journal(damaged), "toybox", "sum", {}) == pytest.approx(0.7)
     shutil.rmtree(adapter_folder / "toybox")
     engine.forget("toybox")
     with pytest.raises(BadInput):
-        session.auto_lam(engine, "toybox", "sum", {})
+        session.auto_lam(engine, journal, "toybox", "sum", {})
 
 
-def test_a_lam_tuned_under_one_rule_is_not_offered_for_another(engine, adapter_folder):
+def test_a_lam_tuned_under_one_rule_is_not_offered_for_another(engine, journal, adapter_folder):
     adapters.update_card(adapter_folder / "toybox", tuned_lam=to_saved(0.7))
     engine.forget("toybox")
     with pytest.raises(BadInput, match="product"):
-        session.auto_lam(engine, "toybox", "product", {("toybox", "sum"): 0.2})
-    assert session.auto_lam(engine, "toybox", "product", {("toybox", "product"): 0.4}) == 0.4
+        session.auto_lam(engine, journal, "toybox", "product", {("toybox", "sum"): 0.2})
+    assert session.auto_lam(engine, journal, "toybox", "product", {("toybox", "product"): 0.4}) == 0.4
 
 
 def test_an_explanation_is_evidence_piece_by_piece_and_then_text(engine, view):

@@ -1,0 +1,259 @@
+"""The API: what the screen can do, as typed endpoints next to it, with the documents of ``molorec … --json`` as answers."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypedDict
+
+import gradio as gr
+
+from molorec import documents, explaining, landscape, tuning
+from molorec.catalog import DomainInfo
+from molorec.config import LIMITS
+from molorec.documents import SCHEMA, ExplanationDocument, RankingDocument, TuningDocument
+from molorec.engine import Engine
+from molorec.errors import BadInput, MolorecError
+from molorec.mixture.rule import DEFAULT_RULE
+from molorec.ui import session
+from molorec.ui.screen import LONG, QUICK
+from molorec.ui.session import BUILT, SCENARIOS, View
+
+LONGEST_TEXT = 200
+MOST = 200  # users or items in one answer
+
+
+class Domain(TypedDict):
+    """One domain: how many users, items and events it has, and what its items are called."""
+
+    name: str
+    noun: str
+    source: str
+    terms: str
+    users: int
+    items: int
+    events: int
+    held_out_items: int
+    notes: list[str]
+
+
+class Domains(TypedDict):
+    schema: int
+    domains: list[Domain]
+
+
+class User(TypedDict):
+    """``latest``: the title that the user chose last before the list was made."""
+
+    user: str
+    latest: str
+
+
+class Users(TypedDict):
+    schema: int
+    domain: str
+    scenario: str
+    users: list[User]
+
+
+class Title(TypedDict):
+    item_id: str
+    title: str
+
+
+class Titles(TypedDict):
+    schema: int
+    domain: str
+    items: list[Title]
+
+
+class SweepPoint(TypedDict):
+    """``probabilities``: of the candidates, in the order of the answer's ``candidates``; ``entropy``: in nats."""
+
+    lam: float
+    entropy: float
+    probabilities: list[float]
+
+
+class SweepDocument(TypedDict):
+    """``points``: the λ ranked so far, rising; ``total``: how many there will be."""
+
+    schema: int
+    domain: str
+    user: str
+    rule: str
+    candidates: list[Title]
+    points: list[SweepPoint]
+    total: int
+    seconds: float
+
+
+def endpoints(engine: Engine) -> None:
+    """Add the endpoints to the page that is being built; call it inside ``gr.Blocks``.
+
+    They open everyone's domains only. What cannot be answered is a ``gr.Error`` in the words of the MolorecError.
+    """
+
+    def domains() -> Domains:
+        """The domains that everyone may rank."""
+        with _in_words():
+            return {"schema": SCHEMA, "domains": [_domain(info) for info in engine.catalog.domains()]}
+
+    def users(domain: str, scenario: str = "warm", limit: int = 20) -> Users:
+        """Users of a domain that have a list in a scenario, "warm" or "new-item", at most 200."""
+        with _in_words():
+            _check_domain(engine, domain)
+            scenario = _one_of("scenario", scenario, [name for _, name in SCENARIOS if name != BUILT])
+            limit = _count("limit", limit, MOST)
+            found = (engine.catalog.users(domain, "quick", scenario, limit)
+                     or engine.catalog.users(domain, None, scenario, limit))
+            latest = [engine.catalog.example(domain, user, scenario).history[-1:] for user in found]
+            return {"schema": SCHEMA, "domain": domain, "scenario": scenario, "users": [
+                {"user": user, "latest": items[0].title if items else ""} for user, items in zip(found, latest, strict=True)]}
+
+    def search(domain: str, text: str, limit: int = 20) -> Titles:
+        """Items of a domain whose title is written like a text, best match first."""
+        with _in_words():
+            _check_domain(engine, domain)
+            text = _text("text", text)
+            items = engine.catalog.search(domain, text, _count("limit", limit, MOST))
+            return {"schema": SCHEMA, "domain": domain,
+                    "items": [{"item_id": item.item_id, "title": item.title} for item in items]}
+
+    def rank(domain: str, user: str = "", lam: float = 0.5, rule: str = DEFAULT_RULE, scenario: str = "warm",
+             history: list[str] | None = None, candidates: list[str] | None = None) -> RankingDocument:
+        """Rank at λ, the weight of the general adapter: a user's list, or, in the scenario "built", ids of your own."""
+        with _in_words():
+            view = _view(engine, domain, user, lam, rule, scenario, history, candidates)
+            return documents.ranking(engine.rank(session.example_of(engine, view), view.lam, view.rule))
+
+    def tune(domain: str, prompts: int = tuning.PROMPTS, rule: str = DEFAULT_RULE,
+             scenario: str = "warm") -> Iterator[TuningDocument]:
+        """Choose λ by entropy, without labels: an answer after every prompt, the last one is the result."""
+        with _in_words():
+            _check_domain(engine, domain)
+            scenario = _one_of("scenario", scenario, [name for _, name in SCENARIOS if name != BUILT])
+            for step in tuning.tune(engine, domain, _count("prompts", prompts, 100), _text("rule", rule), scenario):
+                yield documents.tuned(domain, step)
+
+    def sweep(domain: str, user: str = "", rule: str = DEFAULT_RULE, points: int = landscape.POINTS, scenario: str = "warm",
+              history: list[str] | None = None, candidates: list[str] | None = None) -> Iterator[SweepDocument]:
+        """Rank one list at equally spaced λ: an answer after every few, each with all λ so far."""
+        with _in_words():
+            view = _view(engine, domain, user, 0.5, rule, scenario, history, candidates)
+            points = _count("points", points, landscape.MOST_POINTS)
+            for found in landscape.sweep(engine, session.example_of(engine, view), view.rule, points):
+                yield _swept(found)
+
+    def explain(domain: str, user: str = "", lam: float = 0.5, rule: str = DEFAULT_RULE, scenario: str = "warm",
+                history: list[str] | None = None, candidates: list[str] | None = None,
+                item_id: str = "") -> ExplanationDocument:
+        """Why a candidate (the first one, unless an id is given): evidence from the history, and a checked text."""
+        with _in_words():
+            view = _view(engine, domain, user, lam, rule, scenario, history, candidates)
+            example, item_id = session.example_of(engine, view), _text("item_id", item_id)
+            item = (next((c for c in example.candidates if c.item_id == item_id), None) if item_id
+                    else engine.rank(example, view.lam, view.rule).items[0].item)
+            if item is None:
+                raise BadInput(f"'{item_id}' is not among the candidates; /rank names them")
+            evidence = list(explaining.evidence(engine, example, item, view.lam, view.rule))
+            for text in explaining.explain(engine, example, item, view.lam, view.rule):
+                pass
+            return documents.explanation(domain, example.user, view.lam, item, text, evidence)
+
+    for found in (domains, users, search, rank):
+        _add(found, QUICK)
+    for found in (_streaming(tune, TuningDocument), _streaming(sweep, SweepDocument), explain):
+        _add(found, LONG)
+
+
+def _add(function: Callable, queue: dict) -> None:
+    gr.api(function, api_name=function.__name__, **{key: value for key, value in queue.items() if key != "show_progress"})
+
+
+def _streaming(function: Callable, answer: type) -> Callable:
+    """Declare a generator by what it yields: Gradio cannot read the type of an answer from ``Iterator[…]``."""
+    function.__signature__ = inspect.signature(function).replace(return_annotation=answer)
+    return function
+
+
+# -- what came over the network, checked -------------------------------------------------------------------------
+
+
+def _view(engine: Engine, domain: object, user: object, lam: object, rule: object, scenario: object, history: object,
+          candidates: object) -> View:
+    _check_domain(engine, domain)
+    scenario = _one_of("scenario", scenario, [name for _, name in SCENARIOS])
+    lam, rule = session.valid_lam(lam), _text("rule", rule)
+    if scenario == BUILT:
+        return View(domain, "", lam, rule, scenario, _ids("history", history), _ids("candidates", candidates))
+    if history or candidates:
+        raise BadInput(f"the scenario '{scenario}' ranks a user's own list; give history and candidates with '{BUILT}'")
+    return View(domain, _text("user", user).strip(), lam, rule, scenario)
+
+
+def _check_domain(engine: Engine, domain: object) -> None:
+    there = [info.name for info in engine.catalog.domains()]
+    if domain not in there:
+        raise BadInput(f"there is no domain '{_shown(domain)}'; there are: {', '.join(there) or 'none yet'}")
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise BadInput(f"{name} is {_shown(value)}; give a text")
+    if len(value) > LONGEST_TEXT:
+        raise BadInput(f"{name} has {len(value)} characters; give at most {LONGEST_TEXT}")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise BadInput(f"{name} holds half a surrogate pair; give a text in Unicode")
+    return value
+
+
+def _one_of(name: str, value: object, known: list[str]) -> str:
+    if value not in known:
+        raise BadInput(f"there is no {name} '{_shown(value)}'; choose one of: {', '.join(known)}")
+    return value
+
+
+def _count(name: str, value: object, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise BadInput(f"{name} is {_shown(value)}; give a whole number from 1 to {most}")
+    return value
+
+
+def _ids(name: str, value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise BadInput(f"{name} is {_shown(value)}; give a list of ids")
+    if len(value) > LIMITS.candidates:
+        raise BadInput(f"{name} has {len(value)} ids; a list holds at most {LIMITS.candidates}")
+    return tuple(_text(f"an id in {name}", item_id) for item_id in value)
+
+
+def _shown(value: object) -> str:
+    text = str(value).encode(errors="replace").decode()
+    return text if len(text) <= 60 else text[:60] + "…"
+
+
+@contextmanager
+def _in_words():
+    try:
+        yield
+    except MolorecError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+# -- answers -----------------------------------------------------------------------------------------------------
+
+
+def _domain(info: DomainInfo) -> Domain:
+    return {"name": info.name, "noun": info.noun, "source": info.source, "terms": info.terms, "users": info.users,
+            "items": info.items, "events": info.events, "held_out_items": info.held_out_items, "notes": list(info.notes)}
+
+
+def _swept(found: landscape.Landscape) -> SweepDocument:
+    rows = zip(found.lams.tolist(), found.entropies.tolist(), found.probabilities.tolist(), strict=True)
+    return {
+        "schema": SCHEMA, "domain": found.example.domain, "user": found.example.user, "rule": found.rule,
+        "candidates": [{"item_id": item.item_id, "title": item.title} for item in found.example.candidates],
+        "points": [{"lam": lam, "entropy": entropy, "probabilities": row} for lam, entropy, row in rows],
+        "total": found.total, "seconds": found.seconds}

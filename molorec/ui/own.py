@@ -1,0 +1,326 @@
+"""A domain of the visitor's own: two CSV files in, recommendations out, and a small adapter trained on request."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+from gradio.context import Context
+
+from molorec import owned, plots
+from molorec.catalog import DomainInfo, csv_source
+from molorec.catalog.movielens import NAME as MOVIELENS
+from molorec.config import LIMITS
+from molorec.engine import Engine
+from molorec.errors import BadFile, BadInput, MolorecError
+from molorec.spreadsheet import cell
+from molorec.training.background import State, Trainings
+from molorec.ui import render
+from molorec.ui.screen import LONG, QUICK, Screen
+
+INTRO = (
+    "### Recommend your own things\nBring two CSV files: the **things** that can be recommended, and who **chose** what. The "
+    "general adapter ranks them at once, without any training. Only you see what you bring; it is removed after "
+    f"{LIMITS.owned_seconds // 3600} hours unless you save it.")
+TRAIN = (
+    "#### Train a plug-in\nA small adapter that learns from your data alone, on one processor core while you go on. Once it is "
+    "there, λ mixes it with the general one.")
+_NONE = ("none", "")
+_ITEM = (("item_id", "Thing id"), ("title", "Title"), ("categories", "Kinds (if any)"))
+_EVENT = (("user_id", "Person id"), ("item_id", "Chosen thing"), ("time", "Time or order"))
+_OPTIONAL = ("categories", "time")
+_COLUMNS, _CELL = 12, 60  # how much of a file a preview shows
+_CHOICES = 200
+_TICK = 2.0  # seconds between looks at a training
+_KNOWN = (
+    ("amazon14_beauty", "Amazon Beauty"), ("amazon14_toys", "Amazon Toys and Games"),
+    ("amazon14_sports", "Amazon Sports and Outdoors"))
+
+CSS = """
+.ml-own-facts { margin: .2rem 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+.ml-own-left { margin: .2rem 0 .2rem 1.2rem; padding: 0; list-style: disc; color: var(--body-text-color-subdued); }
+table.ml-known { width: 100%; border-collapse: collapse; border: none; }
+table.ml-known :is(th, td) { text-align: left; vertical-align: top; padding: .4em .6em .4em 0; border: none !important;
+  border-bottom: 1px solid var(--border-color-primary) !important; }
+.ml-known code { overflow-wrap: anywhere; white-space: pre-wrap; font-size: .9em; }
+.ml-own-preview .header-button, .ml-own-preview td { font-size: .85em; }
+"""
+
+
+def panel(engine: Engine, screen: Screen, trainings: Trainings | None = None) -> None:
+    """Lay the panel out and wire it. Private domains that are too old are removed now and whenever a tab is closed."""
+    trainings = trainings or Trainings()
+
+    def remove_old() -> None:
+        with suppress(MolorecError):  # the next one who looks finds them
+            owned.remove_old(engine, trainings)
+
+    remove_old()
+    Context.root_block.unload(remove_old)
+
+    gr.Markdown(INTRO)
+    with gr.Row(equal_height=False):
+        items, item_columns = _upload("Things (CSV)", "items", _ITEM)
+        events, event_columns = _upload("Choices (CSV)", "interactions", _EVENT)
+    with gr.Row():
+        name = gr.Textbox(label="Name", placeholder="my films", max_length=40, max_lines=1, min_width=160)
+        noun = gr.Textbox(label="What are these?", placeholder="films, products, songs …", max_length=LIMITS.noun_characters,
+                          max_lines=1, min_width=160)
+        core = gr.Slider(1, 10, 5, step=1, label="Fewest choices", info="Of a person and of a thing; rarer ones are left out",
+                         buttons=[], min_width=220)
+    add_button = gr.Button("Add and rank", variant="primary")
+    outcome = gr.HTML(padding=False)
+
+    with gr.Column(visible=False) as yours:
+        gr.Markdown("### Yours")
+        with gr.Row(equal_height=False):
+            with gr.Column(min_width=280):
+                mine = gr.Dropdown([], label="Your domain", interactive=True)
+                facts = gr.HTML(padding=False)
+                with gr.Row():
+                    share = gr.Button("Save for everyone", min_width=120)
+                    delete = gr.Button("Delete", min_width=80)
+                with gr.Row(visible=False) as really:
+                    sure = gr.Button("Delete for good", variant="stop", min_width=120)
+                    keep = gr.Button("Keep it", min_width=80)
+                gr.HTML("<p class='ml-dim'>Once saved, everyone who uses this machine can see it, and it stays.</p>",
+                        padding=False)
+            with gr.Column(min_width=300):
+                gr.Markdown(TRAIN)
+                with gr.Row():
+                    train = gr.Button("Train", variant="primary", min_width=80)
+                    stop = gr.Button("Stop training", interactive=False, min_width=80)
+                progress = gr.HTML(padding=False)
+                curve = gr.Plot(show_label=False, visible=False)
+    with gr.Accordion("Known domains whose data is not here", open=False):
+        gr.HTML(_known(engine), padding=False)
+    timer = gr.Timer(_TICK, active=False)
+    drawn, finished = gr.State(None), gr.State(0)  # drawn: what the curve shows, so that it is not sent again
+
+    columns = [*item_columns, *event_columns]
+    training = [progress, curve, train, stop, timer, drawn]
+    managed = [yours, mine, facts, really, *training]
+    on_screen = [screen.domain, screen.scenario, screen.user]
+
+    def manage(visitor: str, chosen: str | None):
+        """Everything below "Yours", with ``chosen`` if it is the visitor's, else with their latest."""
+        try:
+            held = sorted(owned.of(engine.catalog, visitor), key=lambda info: -info.added)
+        except MolorecError:  # said where the ranking would be
+            held = []
+        if not held:
+            return gr.Column(visible=False), gr.Dropdown([], value=None), "", gr.Row(visible=False), *_training(None, None, None)
+        info = next((info for info in held if info.name == chosen), held[0])
+        return (gr.Column(visible=True), gr.Dropdown([(owned.label(info), info.name) for info in held], value=info.name),
+                _facts(info), gr.Row(visible=False), *_training(info.name, trainings.state(info.name), None))
+
+    def select(visitor: str, domain: str):
+        """The three of ``on_screen`` that show a domain with its first person."""
+        choices = [(owned.label(info), info.name) for info in _visible(engine, visitor)]
+        users = engine.catalog.users(domain, "quick", limit=1) or engine.catalog.users(domain, None, limit=1)
+        return gr.Dropdown(choices=choices, value=domain), "warm", next(iter(users), "")
+
+    def add(visitor, items, events, *rest):
+        """Yields (outcome, Add button, what is on screen, the managed, the two files)."""
+        *names, name, noun, core = rest
+        stay = [gr.skip()] * (len(on_screen) + len(managed) + 2)
+        yield render.note("Reading and checking the files …"), gr.Button(interactive=False), *stay
+        try:
+            item_names, event_names = _mapping(items, _ITEM, names[: len(_ITEM)]), _mapping(events, _EVENT, names[len(_ITEM) :])
+            info = owned.bring(engine.catalog, visitor, name, noun, items, events, item_columns=item_names,
+                               event_columns=event_names, core=int(core or 0))
+            shown = select(visitor, info.name)
+            told = f"<p class='ml-status' role='status'><b>{escape(owned.label(info))}</b> is there, and on screen above.</p>"
+            if not shown[-1]:
+                told += render.note("Nobody in it has a list of 30 titles to rank: choose “Build your own” above, or bring more.")
+        except MolorecError as error:
+            yield render.note(str(error)), gr.Button(interactive=True), *stay
+            return
+        for file in (items, events):  # what is needed of them is in the catalogue
+            Path(file).unlink(missing_ok=True)
+        yield told, gr.Button(interactive=True), *shown, *manage(visitor, info.name), None, None
+
+    def remove(visitor, domain, current):
+        """Returns (outcome, what is on screen, the managed)."""
+        try:
+            called = owned.label(owned.one_of(engine.catalog, visitor, domain))
+            owned.delete(engine, trainings, visitor, domain)
+            told = f"<p class='ml-status' role='status'><b>{escape(called)}</b> is gone, with all that was made from it.</p>"
+            other = next((info.name for info in _visible(engine, visitor) if info.name == MOVIELENS), None) or next(
+                (info.name for info in _visible(engine, visitor)), None)
+            there = current != domain and current in {info.name for info in _visible(engine, visitor)}
+            if there or not other:
+                choices = [(owned.label(info), info.name) for info in _visible(engine, visitor)]
+                shown = (gr.Dropdown(choices=choices), gr.skip(), gr.skip())
+            else:
+                shown = select(visitor, other)
+        except MolorecError as error:
+            return render.note(str(error)), *[gr.skip()] * 3, *manage(visitor, domain)
+        return told, *shown, *manage(visitor, None)
+
+    def save(visitor, domain, current):
+        """Returns (outcome, the domain on screen, the managed)."""
+        try:
+            info = owned.share(engine, trainings, visitor, domain)
+        except MolorecError as error:
+            return render.note(str(error)), gr.skip(), *manage(visitor, domain)
+        told = (f"<p class='ml-status' role='status'>Everyone on this machine can choose <b>{escape(info.name)}</b> now. "
+                "Who has the page open sees it after a reload.</p>")
+        choices = [(owned.label(info), info.name) for info in _visible(engine, visitor)]
+        return told, gr.Dropdown(choices=choices, value=info.name if current == domain else current), *manage(visitor, None)
+
+    def start(visitor, domain):
+        try:
+            owned.train(engine, trainings, visitor, domain)
+        except MolorecError as error:
+            return render.note(str(error)), *[gr.skip()] * (len(training) - 1)
+        return _training(domain, trainings.state(domain), None)
+
+    def halt(visitor, domain):
+        try:
+            trainings.stop(owned.one_of(engine.catalog, visitor, domain).name)
+        except MolorecError as error:
+            return render.note(str(error)), *[gr.skip()] * (len(training) - 1)
+        return _training(domain, trainings.state(domain), None)
+
+    def look(visitor, domain, drawn, finished):
+        """Returns (the training, how many trainings have ended while the page looked on)."""
+        try:
+            state = trainings.state(owned.one_of(engine.catalog, visitor, domain).name)
+        except MolorecError as error:
+            return render.note(str(error)), *[gr.skip()] * 3, gr.Timer(active=False), None, finished
+        over = state is not None and state.status == "done"
+        return *_training(domain, state, drawn), finished + over
+
+    add_button.click(add, [screen.visitor, items, events, *columns, name, noun, core],
+                     [outcome, add_button, *on_screen, *managed, items, events], **LONG).then(**screen.refresh)
+    sure.click(remove, [screen.visitor, mine, screen.domain], [outcome, *on_screen, *managed], **QUICK).then(**screen.refresh)
+    share.click(save, [screen.visitor, mine, screen.domain], [outcome, screen.domain, *managed], **QUICK).then(**screen.refresh)
+    delete.click(lambda: gr.Row(visible=True), None, really, queue=False, show_progress="hidden")
+    keep.click(lambda: gr.Row(visible=False), None, really, queue=False, show_progress="hidden")
+    mine.input(manage, [screen.visitor, mine], managed, **QUICK)
+    train.click(start, [screen.visitor, mine], training, **QUICK)
+    stop.click(halt, [screen.visitor, mine], training, queue=False, show_progress="hidden")
+    timer.tick(look, [screen.visitor, mine, drawn, finished], [*training, finished], queue=False, show_progress="hidden")
+    finished.change(**screen.refresh)
+    gr.on([Context.root_block.load, screen.visitor.change], manage, [screen.visitor, mine], managed, **QUICK)
+
+
+def _upload(label: str, what: str, wanted: Sequence[tuple[str, str]]) -> tuple[gr.File, list[gr.Dropdown]]:
+    """A file with its preview and the columns that hold what is wanted of it."""
+    with gr.Column(min_width=300):
+        file = gr.File(label=label, file_types=[".csv", ".gz"], type="filepath", height=130)
+        with gr.Column(visible=False) as below:
+            table = gr.Dataframe(interactive=False, label=f"First rows of the {what}", datatype="str", wrap=False, max_height=230,
+                                 buttons=[], elem_classes="ml-own-preview", max_chars=_CELL)
+            with gr.Row():
+                columns = [gr.Dropdown([_NONE], value="", label=text, min_width=130, interactive=True) for _, text in wanted]
+        problem = gr.HTML(padding=False)
+
+    def look(path: str | None):
+        """Returns (preview, what is below it, the columns, a problem)."""
+        nothing = [gr.Dropdown([_NONE], value="")] * len(wanted)
+        if not path:
+            return gr.skip(), gr.Column(visible=False), *nothing, ""
+        try:
+            header, rows = csv_source.preview(path, bounds=owned.UPLOAD)
+        except BadFile as error:
+            return gr.skip(), gr.Column(visible=False), *nothing, render.note(str(owned.named(error)))
+        choices = [column for column in dict.fromkeys(header[:_CHOICES]) if column]
+        guessed = csv_source.guess(choices, [key for key, _ in wanted])
+        found = [gr.Dropdown([_NONE, *((_short(column), column) for column in choices)], value=guessed[key]) for key, _ in wanted]
+        table = gr.Dataframe({"headers": _cells(header), "data": [_cells(row) for row in rows]})
+        return table, gr.Column(visible=True), *found, ""
+
+    file.change(look, file, [table, below, *columns, problem], **QUICK)
+    return file, columns
+
+
+def _mapping(path: str | None, wanted: Sequence[tuple[str, str]], chosen: Sequence[str | None]) -> dict[str, str]:
+    """What is wanted → the file's column. Raises BadInput if there is no file, or a column is not chosen."""
+    if not path:
+        raise BadInput("choose two files: one of the things, one of who chose what")
+    for (key, label), column in zip(wanted, chosen, strict=True):
+        if not column and key not in _OPTIONAL:
+            raise BadInput(f"choose which column of {Path(path).name} holds “{label}”")
+    return {key: column or "" for (key, _), column in zip(wanted, chosen, strict=True)}
+
+
+def _visible(engine: Engine, visitor: object) -> list[DomainInfo]:
+    return engine.catalog.domains(visitor if owned.of(engine.catalog, visitor) else "")
+
+
+def _facts(info: DomainInfo) -> str:
+    left = "".join(f"<li>{escape(text)}</li>" for text in info.notes)
+    return (f"<p class='ml-own-facts'>{info.users:,} people, {info.items:,} {escape(info.noun)}, {info.events:,} choices.</p>"
+            + (f"<ul class='ml-own-left' aria-label='Left out'>{left}</ul>" if left else ""))
+
+
+def _training(domain: str | None, state: State | None, drawn: object):
+    """(text, curve, Train button, Stop button, timer, what the curve shows)."""
+    if state is None or domain is None:
+        return ("", gr.Plot(visible=False), gr.Button("Train", interactive=True), gr.Button(interactive=False),
+                gr.Timer(active=False), None)
+    running, now = state.is_running, (domain, state.step, state.status)
+    figure = gr.skip()
+    if not state.losses:
+        figure = gr.Plot(visible=False)
+    elif now != drawn:
+        figure = gr.Plot(plots.loss_curve(state.losses, state.validations, state.steps), visible=True)
+    word = "Resume" if state.step and not running else "Train"
+    return (training_status(state), figure, gr.Button(word, interactive=not running and state.status != "done"),
+            gr.Button(interactive=running and state.status != "stopping"), gr.Timer(active=running), now)
+
+
+def training_status(state: State) -> str:
+    """Where a training stands, in words, with a progress bar once there is a step."""
+    gained = ""
+    if state.first is not None and state.best is not None:
+        gained = f" Surprise at held-out choices, less is better: {state.first:.3f} nat before, {state.best:.3f} at best."
+    at = f"Step {state.step} of {state.steps}"
+    if state.status == "starting":
+        text = "Loading the model and your data …"
+    elif state.status == "training":
+        text = f"{at}, about {_duration(state.seconds_left)} left.{gained}"
+    elif state.status == "stopping":
+        text = "Finishing the step, then keeping what there is …"
+    elif state.status == "stopped":
+        text = f"{state.message} {at}.{gained} “Resume” goes on from there.".strip() if state.step else state.message
+    elif state.status == "done" and state.is_useful:
+        text = f"Done: the plug-in is in use, and λ mixes it.{gained}"
+    elif state.status == "done":
+        text = f"Done, but it foresees held-out choices no better than before, so it is not used.{gained} More data may help."
+    else:
+        return render.note(state.message)
+    share = 100 * state.step / max(1, state.steps)
+    bar = f"<div class='ml-progress'><span style='width:{share:.0f}%'></span></div>" if state.steps else ""
+    return f"<div role='status'>{bar}<p class='ml-status'>{escape(text)}</p></div>"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "some minutes"
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def _cells(values: Sequence[str]) -> list[str]:
+    return [_short(str(cell(value))) for value in values[:_COLUMNS]]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _CELL else text[: _CELL - 1] + "…"
+
+
+def _known(engine: Engine) -> str:
+    here = {info.name for info in engine.catalog.domains()}
+    rows = "".join(
+        f"<tr><td>{escape(title)}{' <b>(here)</b>' if name in here else ''}</td><td><code>molorec domains add {name} "
+        "--items items.csv --interactions interactions.csv --noun products</code></td></tr>" for name, title in _KNOWN)
+    return ("<p class='ml-dim'>These are often used in papers. Their files cannot be shipped with this app: get the 5-core "
+            "reviews and the metadata of the Amazon review data of 2014 from the McAuley lab, which offers them for research "
+            "use, and write them as two files: <code>items.csv</code> with <code>item_id,title</code>, "
+            "<code>interactions.csv</code> with <code>user_id,item_id,timestamp_or_order</code>. "
+            "Then run, and reload this page:</p>"
+            "<table class='ml-known'><thead><tr><th scope='col'>Domain</th><th scope='col'>Command</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table>")

@@ -1,0 +1,261 @@
+"""The tab Results: what was measured here, and what the paper reports. It only shows; nothing is measured for a visitor."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from html import escape
+
+import gradio as gr
+
+from molorec import plots
+from molorec.catalog.lists import NEGATIVES
+from molorec.engine import Engine
+from molorec.errors import MolorecError
+from molorec.evaluation import published, runs
+from molorec.evaluation.protocol import is_mixture
+from molorec.evaluation.published import Table
+from molorec.evaluation.runs import Interval, Run, System
+from molorec.mixture.rule import DEFAULT_RULE
+from molorec.ui import downloads, render
+from molorec.ui.screen import QUICK, Screen
+
+BOTH, HERE, THERE = "Both", "Measured here", "The paper"
+SETTINGS = (("People as they are (warm)", "warm"), ("New titles (new-item)", "new-item"))
+METRICS = {
+    "ndcg@1": ("NDCG@1", "how often the title that the person really chose next stands first"),
+    "ndcg@3": ("NDCG@3", "how often it is among the first three; second and third place count less"),
+    "hr@3": ("HR@3", "how often it is among the first three"),
+}
+HEAD = ("Source", "System", "λ", "People", "Score", "95% interval", "Minus popularity")
+CSV_HEAD = ("source", "domain", "setting", "split", "metric", "system", "lambda", "people", "score", "low", "high",
+            "minus_popularity", "minus_popularity_low", "minus_popularity_high", "base_model", "lists_sha256", "date")
+# what each system is, for the list below the figure
+WHAT = {
+    "popularity": "no model: the title that most people chose comes first",
+    "base": "the language model as it was, without an adapter",
+    "general": "the general adapter alone",
+    "specific": "the adapter of this domain alone",
+    "half": "both adapters, half and half",
+    "mixed": "both adapters, at the λ that Auto-tune found",
+    "chosen": "both adapters, at a λ that somebody gave",
+}
+
+CSS = """
+.ml-said { margin: .2rem 0; padding-left: 1.2em; line-height: 1.5; }
+.ml-said li { margin: .25rem 0; }
+.ml-results-table table { font-variant-numeric: tabular-nums; }
+"""
+
+
+def panel(engine: Engine, screen: Screen) -> None:
+    """Filters, the figure, what it says in words, the table and the download."""
+    gr.Markdown(
+        f"### How good is it?\nEvery system gets the same lists: one title that the person really chose next, hidden among "
+        f"{NEGATIVES} others. The better a system, the more often it puts that title in front. The bars say how far the score "
+        "could be off by the luck of which people were asked.")
+    with gr.Row():
+        source = gr.Radio([BOTH, HERE, THERE], value=BOTH, label="Whose numbers", min_width=230)
+        domain = gr.Dropdown(_domains(engine, [], ""), label="Domain of the results", value=None, min_width=230)
+        setting = gr.Dropdown(list(SETTINGS), value="warm", label="Setting", min_width=230)
+        metric = gr.Dropdown([(name, key) for key, (name, _) in METRICS.items()], value="ndcg@1", label="Score",
+                             min_width=230)
+    run = gr.Dropdown([], label="Evaluation", info="Which of the evaluations that are kept here", visible=False)
+    about = gr.HTML(padding=False)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=320):
+            figure = gr.Plot(label="Scores with their intervals", show_label=False, visible=False)
+        with gr.Column(scale=2, min_width=300):
+            words = gr.HTML(padding=False)
+    table = gr.Dataframe(headers=list(HEAD), datatype="str", interactive=False, wrap=True, label="The same as a table",
+                         elem_classes="ml-results-table", visible=False)
+    download = gr.DownloadButton("Download the table as CSV", size="sm", visible=False)
+
+    def show(visitor, source, domain, setting, metric, run):
+        """What the filters ask for, from the files as they are now."""
+        try:
+            return _shown(engine, visitor, source, domain, setting, metric, run)
+        except MolorecError as error:
+            nothing = [gr.skip(), gr.skip(), render.note(str(error))]
+            return *nothing, gr.Plot(visible=False), "", gr.Dataframe(visible=False), gr.DownloadButton(visible=False)
+
+    filters = [source, domain, setting, metric, run]
+    outputs = [domain, run, about, figure, words, table, download]
+    # the visitor changes when the browser has said who this is
+    changes = [each.input for each in filters] + [screen.visitor.change]
+    gr.on(changes, show, [screen.visitor, *filters], outputs, **QUICK)
+    screen.domain.change(show, [screen.visitor, source, screen.domain, setting, metric, run], outputs, **QUICK)
+    # without triggers: when the page opens
+    gr.on(None, lambda: show("", BOTH, None, "warm", "ndcg@1", None), None, outputs, **QUICK)
+
+
+def _shown(engine: Engine, visitor, source: str, domain: str | None, setting: str, metric: str, chosen: str | None) -> tuple:
+    kept, problems = runs.load()
+    private = {info.name for info in engine.catalog.owned_domains() if info.owner != visitor}
+    kept = [run for run in kept if run.domain not in private]
+    domains = _domains(engine, kept, visitor)
+    if domain not in [value for _, value in domains]:
+        domain = kept[0].domain if kept else domains[0][1]
+    fitting = _labelled([run for run in kept if run.domain == domain and run.setting == setting])
+    if chosen not in fitting:  # the one with most people, and of those the latest
+        chosen = max(fitting, key=lambda label: fitting[label].n, default=None)
+    run = fitting.get(chosen) if source != THERE else None
+    table = published.TABLES.get(setting) if source != HERE else None
+    reported = table.of(domain, metric) if table else {}
+    measured = [(_label(system), system.scores[metric]) for system in run.systems] if run else []
+    name = METRICS[metric][0]
+    figure = plots.results([(label, score.mean, score.low, score.high) for label, score in measured], list(reported.items()),
+                           name, _chance(metric))
+    about = []
+    if source != THERE:
+        about.append(_provenance(run) if run else render.note(_how_to_measure(engine, domain, setting)))
+    if source != HERE:
+        about.append(f"<p class='ml-dim'>{escape(table.source)}. {escape(published.NOT_COMPARABLE)}</p>" if reported
+                     else render.note(_not_in_the_paper(domain, metric)))
+    about += [render.note(f"Left out: {problem}") for problem in problems]
+    there = bool(measured or reported)
+    if there:
+        text = downloads.csv_text(CSV_HEAD, _csv_rows(run, table, domain, metric))
+        file = downloads.saved(f"molorec-{domain}-{setting}-{metric.replace('@', '')}.csv", text)
+        button = gr.DownloadButton(value=file, visible=True)
+    else:
+        button = gr.DownloadButton(visible=False)
+    return (gr.Dropdown(domains, value=domain),
+            gr.Dropdown(list(fitting), value=chosen, visible=bool(fitting) and source != THERE), "".join(about),
+            gr.Plot(figure, visible=there), _words(run, reported, metric),
+            gr.Dataframe(_rows(run, table, domain, metric), visible=there), button)
+
+
+def _domains(engine: Engine, kept: Sequence[Run], visitor: str) -> list[tuple[str, str]]:
+    """(label, domain): those with results, those of the catalogue, and those that only the paper has."""
+    ours = dict.fromkeys([run.domain for run in kept] + [info.name for info in engine.catalog.domains(visitor or "")])
+    return [(name, name) for name in ours] + [
+        (f"{title} (paper only)", name) for name, title in published.DOMAINS.items() if name not in ours]
+
+
+def _labelled(fitting: Sequence[Run]) -> dict[str, Run]:
+    found: dict[str, Run] = {}
+    for run in fitting:
+        lam = next((f", λ = {system.lam:g}" for system in run.systems if system.name == "chosen"), "")
+        rule = "" if run.rule == DEFAULT_RULE else f", rule {run.rule}"
+        label = f"{_day(run)}, {run.split}, {run.n:,} people{rule}{lam}"
+        while label in found:
+            label += " (earlier)"
+        found[label] = run
+    return found
+
+
+def _day(run: Run) -> str:
+    return datetime.fromisoformat(run.date).strftime("%d %b %Y")
+
+
+def _label(system: System) -> str:
+    return system.name if system.lam is None else f"{system.name}, λ={system.lam:.2f}"
+
+
+def _chance(metric: str) -> float:
+    """The score of a guess: the true title is equally likely at every place of the list."""
+    return float(runs.METRICS[metric](range(1, NEGATIVES + 2)).mean())
+
+
+# -- in words ----------------------------------------------------------------------------------------------------
+
+
+def _provenance(run: Run) -> str:
+    adapters = ", ".join(f"{name} {sha256[:12]}" for name, sha256 in run.adapters.items())
+    line = (f"Measured here on {_day(run)}: {run.domain}, split {run.split}, setting {run.setting}, {run.n:,} people, lists "
+            f"{run.lists_sha256[:12]}. Model {run.base}, adapters {adapters}, mixing rule {run.rule}.")
+    few = "" if run.limit is None else render.note(f"Only the first {run.n:,} people of the split were asked.")
+    return f"<p class='ml-dim'>{escape(line)}</p>{few}"
+
+
+def _how_to_measure(engine: Engine, domain: str, setting: str) -> str:
+    command = f"molorec evaluate --domain {domain} --split quick"
+    if setting != "warm":
+        command += f" --setting {setting}"
+    if domain in {info.name for info in engine.catalog.domains()}:
+        first = "To measure"
+    else:
+        first = f"There is no domain '{domain}' here: add it with `molorec domains add {domain} …`. Then"
+    return (f"Nothing has been measured here on {domain} in the setting {setting}. {first}, run `{command}` on the machine "
+            "that runs this app, and open this tab again. It takes some minutes.")
+
+
+def _not_in_the_paper(domain: str, metric: str) -> str:
+    if domain not in published.DOMAINS:
+        return f"The paper has no numbers for {domain}; it has {', '.join(published.DOMAINS.values())}."
+    return f"The paper does not report {METRICS[metric][0]}; choose NDCG@1 or NDCG@3."
+
+
+def _words(run: Run | None, reported: dict[str, float], metric: str) -> str:
+    name, meaning = METRICS[metric]
+    if not run and not reported:
+        return ""
+    said = [f"{name} says {meaning}. A blind guess would score {_number(_chance(metric))} (the dotted line)."]
+    if run:
+        said += [_against_popularity(system, metric) for system in run.systems if system.against_popularity]
+        said.append(_on_mixing(run))
+        if run.moves is not None:
+            said.append(f"For {run.moves:.0%} of people the first title is not the same at λ = 0, ½ and 1: λ changes what is "
+                        "recommended.")
+    lines = "".join(f"<li>{escape(text)}</li>" for text in said)
+    known = [f"{system.name}: {WHAT[system.name]}" for system in run.systems if system.name in WHAT] if run else []
+    what = f"<p class='ml-dim'>{'<br>'.join(map(escape, known))}</p>" if known else ""
+    return f"<h4>What this says</h4><ul class='ml-said'>{lines}</ul>{what}"
+
+
+def _against_popularity(system: System, metric: str) -> str:
+    difference = system.against_popularity[metric]
+    if difference.low > 0:
+        how = "is surely above popularity"
+    elif difference.high < 0:
+        how = "is surely below popularity"
+    else:
+        how = "is not shown to differ from popularity"
+    return f"{_label(system)} {how}: {_difference(difference)}."
+
+
+def _on_mixing(run: Run) -> str:
+    mixed = run.system("mixed")
+    text = f"On mixing (by NDCG@1): {run.verdict}"
+    if mixed and not is_mixture(mixed.lam):
+        text += ", so with this pair mixing is not shown to help"
+    return text + "."
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")
+
+
+def _signed(value: float) -> str:
+    return ("−" if value < 0 else "+") + _number(abs(value))
+
+
+def _difference(interval: Interval) -> str:
+    return f"{_signed(interval.mean)} [{_signed(interval.low)}, {_signed(interval.high)}]"
+
+
+def _rows(run: Run | None, table: Table | None, domain: str, metric: str) -> list[list[str]]:
+    """The table on screen; λ, people and intervals are empty where there are none."""
+    rows = []
+    for system in run.systems if run else ():
+        score, against = system.scores[metric], system.against_popularity.get(metric)
+        rows.append([HERE, system.name, "" if system.lam is None else f"{system.lam:.2f}", f"{run.n:,}", _number(score.mean),
+                     f"{_number(score.low)} to {_number(score.high)}", _difference(against) if against else ""])
+    for name, score in (table.of(domain, metric) if table else {}).items():
+        rows.append([f"Paper, Table {table.number}", name, "", "", f"{score:.4f}".removeprefix("0"), "", ""])
+    return rows
+
+
+def _csv_rows(run: Run | None, table: Table | None, domain: str, metric: str) -> list[list[object]]:
+    rows: list[list[object]] = []
+    for system in run.systems if run else ():
+        score, against = system.scores[metric], system.against_popularity.get(metric)
+        rows.append(["measured here", run.domain, run.setting, run.split, metric, system.name, system.lam, run.n, score.mean,
+                     score.low, score.high, *((against.mean, against.low, against.high) if against else (None,) * 3),
+                     run.base, run.lists_sha256, run.date])
+    for name, score in (table.of(domain, metric) if table else {}).items():
+        rows.append([f"{published.PAPER}, Table {table.number}", domain, table.setting, None, metric, name, None, None, score,
+                     *(None,) * 8])
+    return rows

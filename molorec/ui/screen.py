@@ -1,0 +1,54 @@
+"""The components that hold what a visitor asks for. Every panel reads them at its events: nothing is remembered twice."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+# Rankings share one queue of a few workers, and runs of many rankings another, so that two visitors who tune keep
+# nobody from moving λ; the engine takes all of them one forward at a time.
+QUICK = {"show_progress": "hidden", "concurrency_id": "model", "concurrency_limit": 4}
+LONG = {"show_progress": "hidden", "concurrency_id": "long", "concurrency_limit": 2}
+
+
+@dataclass
+class Screen:
+    """One page's components.
+
+    Attributes
+    ----------
+    visitor : a random id that the browser keeps; what somebody brings or keeps is theirs by it.
+    refresh : keyword arguments of an event that ranks again; ``event.then(**screen.refresh)`` after setting λ.
+    """
+
+    visitor: gr.BrowserState
+    domain: Component
+    scenario: Component
+    user: Component
+    history: Component
+    candidates: Component
+    lam: Component
+    number: Component
+    rule: Component
+    refresh: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> list[Component]:
+        """The inputs that :func:`molorec.ui.session.view_of` makes a view from."""
+        return [self.domain, self.scenario, self.user, self.history, self.candidates, self.lam, self.rule]
+
+    @property
+    def lam_twice(self) -> list[Component]:
+        """The slider and the box: whoever sets λ sets both."""
+        return [self.lam, self.number]
+
+
+def running() -> tuple[gr.Button, gr.Button]:
+    """A start button that cannot be pressed and a Stop that can."""
+    return gr.Button(interactive=False), gr.Button(interactive=True)
+
+
+def idle() -> tuple[gr.Button, gr.Button]:
+    """A start button that can be pressed and a Stop that cannot."""
+    return gr.Button(interactive=True), gr.Button(interactive=False)

@@ -1,0 +1,140 @@
+"""Who the ranking is for: a person of the data, or a history and candidates that the visitor puts together."""
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import gradio as gr
+
+from molorec import titles
+from molorec.catalog import Catalog, Item
+from molorec.catalog.lists import DISTINCT_BYTES, NEGATIVES
+from molorec.config import LIMITS
+from molorec.engine import Engine
+from molorec.errors import BadInput
+from molorec.taste import Taste
+from molorec.ui import session
+from molorec.ui.titles import edited_list, search_results
+
+SAMPLE_USERS = 12
+FOUND = 8
+HINTS = {"warm": "Somebody of the data: what they chose, and 30 titles of which one came next.",
+         "new-item": "The same, but all 30 titles are ones that no adapter was trained on.",
+         session.BUILT: "Your own history, and the titles to rank."}
+
+
+@dataclass
+class Who:
+    """The panel's components."""
+
+    domain: gr.Dropdown
+    scenario: gr.Radio
+    person: gr.Column
+    sample: gr.Dropdown
+    user: gr.Textbox
+    random: gr.Button
+    shown_history: gr.HTML
+    shown_candidates: gr.HTML
+    edit: gr.Button
+    own: gr.Column
+    search: gr.Textbox
+    found: gr.HTML
+    history: gr.HTML
+    count: gr.Slider
+    draw: gr.Button
+    shuffle: gr.Button
+    candidates: gr.HTML
+    pasted: gr.Textbox
+    paste_history: gr.Button
+    paste_candidates: gr.Button
+
+
+def panel(engine: Engine, domains: list[str], domain: str) -> Who:
+    """Lay the panel out, with the domain's first sample user."""
+    gr.Markdown("### Who")
+    samples = sample_users(engine.catalog, domain)
+    found = {
+        "domain": gr.Dropdown(domains, value=domain, label="Domain"),
+        "scenario": gr.Radio(list(session.SCENARIOS), value="warm", label="Whose history?", info=HINTS["warm"])}
+    with gr.Column() as found["person"]:
+        found["sample"] = gr.Dropdown(samples, value=samples[0][1] if samples else None, label="Sample users",
+                                      info="What they choose more than others do")
+        found["user"] = gr.Textbox(samples[0][1] if samples else "", label="User id", max_lines=1,
+                                   info="Type one and press Enter")
+        found["random"] = gr.Button("Random user", size="sm")
+        gr.Markdown("**History**")
+        found["shown_history"] = gr.HTML(padding=False)
+        with gr.Accordion("The candidates, in the order of the list", open=False):
+            found["shown_candidates"] = gr.HTML(padding=False)
+        found["edit"] = gr.Button("Change this history", size="sm")
+    with gr.Column(visible=False) as found["own"]:
+        found["search"] = gr.Textbox(label="Search titles", placeholder="alien, matirx …", max_lines=1)
+        found["found"] = search_results()
+        gr.Markdown("**Your history**, oldest first")
+        found["history"] = edited_list("Your history, oldest first", "Nothing yet: search for a title and add it.")
+        gr.Markdown("**Your candidates**")
+        with gr.Row():
+            found["count"] = gr.Slider(2, LIMITS.candidates, NEGATIVES + 1, step=1, label="How many to draw", buttons=[])
+        with gr.Row():
+            found["draw"] = gr.Button("Draw at random", size="sm", min_width=80)
+            found["shuffle"] = gr.Button("Shuffle", size="sm", min_width=80)
+        with gr.Accordion("Show and change the candidates", open=False):
+            found["candidates"] = edited_list("Your candidates", "Nothing yet: draw some, or search and add.")
+        with gr.Accordion("Paste a list", open=False):
+            found["pasted"] = gr.Textbox(label="Titles, one a line", lines=4, max_length=LIMITS.candidates * 200)
+            with gr.Row():
+                found["paste_history"] = gr.Button("As history", size="sm", min_width=80)
+                found["paste_candidates"] = gr.Button("As candidates", size="sm", min_width=80)
+    return Who(**found)
+
+
+def sample_users(catalog: Catalog, domain: str, scenario: str = "warm") -> list[tuple[str, str]]:
+    """(label, id) of a few users, described by their taste."""
+    users = catalog.users(domain, "quick", scenario, limit=SAMPLE_USERS) or catalog.users(domain, None, scenario,
+                                                                                       limit=SAMPLE_USERS)
+    taste = Taste(catalog, domain)
+    return [(f"{user} · {taste.describe(catalog.example(domain, user, scenario).history)}", user) for user in users]
+
+
+def draw_candidates(catalog: Catalog, domain: str, count: int, history: Iterable[str], rng: random.Random) -> list[Item]:
+    """Up to ``count`` items that are not in the history (ids), no two of one title, in random order.
+
+    Raises
+    ------
+    BadInput : the count is not 2 to 300, or the domain holds too few other titles.
+    """
+    if not 2 <= count <= LIMITS.candidates:
+        raise BadInput(f"{count} candidates cannot be drawn; choose 2 to {LIMITS.candidates}")
+    items, chosen = list(catalog.items(domain)), []
+    rng.shuffle(items)
+    known, used = set(history), set()
+    for item in items:
+        marks = {titles.normalise(item.title), item.title.encode()[:DISTINCT_BYTES]}
+        if item.item_id not in known and not marks & used:
+            chosen.append(item)
+            used |= marks
+        if len(chosen) == count:
+            return chosen
+    if len(chosen) < 2:
+        raise BadInput(f"'{domain}' holds too few titles that are not in the history; take some out of it")
+    return chosen
+
+
+def resolve(catalog: Catalog, domain: str, text: str) -> tuple[list[Item], list[str]]:
+    """The items that the lines of a text name, each once, and the lines for which there is none.
+
+    Raises
+    ------
+    BadInput : there are no lines, or more than a list can hold.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise BadInput("there is nothing to read; put one title on a line")
+    if len(lines) > LIMITS.candidates:
+        raise BadInput(f"{len(lines)} lines are too many; a list holds at most {LIMITS.candidates}")
+    found, missing = [], []
+    for line in lines:
+        best = catalog.search(domain, line, limit=1)
+        found += [item for item in best if item not in found]
+        missing += [] if best else [line]
+    return found, missing

@@ -1,0 +1,69 @@
+"""A browser for the tests of single panels."""
+
+import os
+import shutil
+from contextlib import contextmanager
+
+import gradio as gr
+import pytest
+
+from molorec.catalog import prepare
+from molorec.ui import style
+from tests.conftest import source_data
+from tests.ui.pages import plain_screen
+
+PAYLOAD = "<img src=x onerror=window.__xss=1>"
+PATIENCE = 60_000  # ms; a shared machine can be slow
+
+
+@pytest.fixture(scope="module")
+def browser():
+    executable = shutil.which("chromium")
+    if not executable:
+        message = "chromium is not installed"
+        pytest.fail(message) if os.environ.get("MOLOREC_REQUIRE_BROWSER") else pytest.skip(message)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=executable,
+                                          args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def panel_tab(browser):
+    """A function that opens one panel on a plain screen in a browser tab; no script may fail there."""
+    errors, open_apps = [], []
+
+    @contextmanager
+    def opened(panel, engine, css="", width=1400):
+        with gr.Blocks(analytics_enabled=False) as page:
+            screen = plain_screen(engine)
+            panel(engine, screen)
+        open_apps.append(page)
+        _, url, _ = page.launch(prevent_thread_lock=True, server_name="127.0.0.1", quiet=True, theme=style.THEME,
+                                css=style.CSS + css)
+        tab = browser.new_page(viewport={"width": width, "height": 1600})
+        tab.set_default_timeout(PATIENCE)
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.goto(url)
+        yield tab
+        tab.close()
+
+    yield opened
+    for page in open_apps:
+        page.close()
+    assert not errors
+
+
+@pytest.fixture
+def hostile_engine(engine):
+    """An engine whose titles would run as markup, as a formula, or as a template, wherever they are not kept from it."""
+    data = source_data()
+    for i, (item_id, title) in enumerate(data.titles.items()):
+        data.titles[item_id] = f"{(PAYLOAD, '=1+1', '${window.__xss=1}', '{{value}}')[i % 4]} {title}"
+    engine.catalog.remove_domain("toybox")
+    engine.catalog.add_domain(prepare("toybox", data), noun="items", source="made up")
+    engine.forget("toybox")
+    return engine

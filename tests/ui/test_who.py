@@ -1,0 +1,46 @@
+"""People described, candidates drawn, and lists read."""
+
+import random
+
+import pytest
+
+from molorec.errors import BadInput
+from molorec.ui import who
+
+
+def test_sample_users_are_described(engine):
+    samples = who.sample_users(engine.catalog, "toybox")
+    assert len(samples) == who.SAMPLE_USERS
+    assert all(label.startswith(f"{user} · ") and len(label) > len(user) + 3 for label, user in samples)
+
+
+def test_drawn_candidates_are_new_and_differ(engine):
+    history = [item.item_id for item in engine.catalog.items("toybox")[:20]]
+    drawn = who.draw_candidates(engine.catalog, "toybox", 30, history, random.Random(0))
+    assert len({item.item_id for item in drawn}) == 30 and not {item.item_id for item in drawn} & set(history)
+    assert drawn != who.draw_candidates(engine.catalog, "toybox", 30, history, random.Random(1))
+
+
+def test_more_than_there_are_gives_all_and_too_few_a_word(engine):
+    ids = [item.item_id for item in engine.catalog.items("toybox")]
+    assert len(who.draw_candidates(engine.catalog, "toybox", 300, ids[:10], random.Random(0))) == len(ids) - 10
+    with pytest.raises(BadInput, match="too few titles"):
+        who.draw_candidates(engine.catalog, "toybox", 30, ids[1:], random.Random(0))
+
+
+@pytest.mark.parametrize("count", [-1, 0, 1, 301, 10**9])
+def test_a_count_out_of_range_is_refused(engine, count):
+    with pytest.raises(BadInput, match="candidates cannot be drawn"):
+        who.draw_candidates(engine.catalog, "toybox", count, [], random.Random(0))
+
+
+def test_pasted_lines_become_titles_once_and_the_rest_is_named(engine):
+    first, second = engine.catalog.items("toybox")[:2]
+    found, missing = who.resolve(engine.catalog, "toybox", f"{first.title}\n\n  {second.title} \n{first.title}\nqqqq zzzz\n")
+    assert found == [first, second] and missing == ["qqqq zzzz"]
+
+
+@pytest.mark.parametrize(("text", "words"), [("", "nothing to read"), (" \n ", "nothing to read"), ("a\n" * 301, "too many")])
+def test_a_text_without_lines_or_with_too_many_is_refused(engine, text, words):
+    with pytest.raises(BadInput, match=words):
+        who.resolve(engine.catalog, "toybox", text)
