@@ -46,6 +46,7 @@ CSS = """
 .ml-presenter .ml-who, .ml-presenter .ml-facts, .ml-presenter footer, .ml-presenter .ml-tabs { display: none; }
 .ml-presenter .ml-row { font-size: 1.3em; }
 @media (max-width: 640px) {
+  .ml-head { flex-direction: column; }
   .ml-row { grid-template-columns: 1.6em 2.4em minmax(0, 1fr) 3.8em; }
   .ml-track { display: none; }
 }
