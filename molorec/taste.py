@@ -20,10 +20,11 @@ class Taste:
     def __init__(self, catalog: Catalog, domain: str):
         self.categories = catalog.categories(domain)
         counts: Counter[str] = Counter()
-        for item_id, popularity in catalog.popularity(domain).items():
+        popularity = catalog.popularity(domain)
+        for item_id, chosen in popularity.items():
             for kind in self.categories.get(item_id, ()):
-                counts[kind] += popularity
-        self.share = _shares(counts, sum(catalog.popularity(domain).values()))
+                counts[kind] += chosen
+        self.share = _shares(counts, sum(popularity.values()))
 
     def describe(self, history: Sequence[Item]) -> str:
         """Such as "Sci-Fi and Action, 1980s"; where nothing stands out, the latest choice."""

@@ -10,6 +10,7 @@ import gradio as gr
 from molorec.catalog import Item
 from molorec.engine import Engine, Ranking
 from molorec.errors import BadInput, MolorecError
+from molorec.spreadsheet import csv_text
 from molorec.ui import downloads, render, session
 from molorec.ui.screen import QUICK, Screen
 from molorec.ui.session import BUILT, View
@@ -174,7 +175,7 @@ def panel(engine: Engine, screen: Screen) -> None:
         buttons = [gr.Button(visible=number < len(pins)) for number in range(PINS)]
         if not found:
             return compared, pins, gr.HTML(visible=False), gr.HTML(visible=False), *buttons, *[gr.skip()] * 2
-        texts = {"csv": downloads.csv_text(*csv_rows(found)), "json": json_text(found)}
+        texts = {"csv": csv_text(*csv_rows(found)), "json": json_text(found)}
         saved = [gr.DownloadButton(value=downloads.saved(f"side-by-side-{found[0].view.domain}.{ending}", text), visible=True)
                  for ending, text in texts.items()]
         return compared, pins, gr.HTML(visible=False), gr.HTML(table(found), visible=True), *buttons, *saved
@@ -214,7 +215,7 @@ def _column(column: Column, name: str, now: Column | None) -> str:
         moved = " ml-moved" if then != ranked.rank else ""
         rows.append(f"<li class='ml-place{moved}'><span class='ml-rank'>{ranked.rank}</span>{_movement(then, ranked.rank)}"
                     f"<span class='ml-title'>{escape(ranked.item.title)}</span>"
-                    f"<span class='ml-share'>{_percent(ranked.probability)}</span></li>")
+                    f"<span class='ml-share'>{render.percent(ranked.probability)}</span></li>")
     head = f"<h4>{escape(name)}</h4><p class='ml-column-about'>{escape(column.about)}</p>"
     foot = f"<p class='ml-column-foot'>entropy {column.ranking.entropy:.3f} nat{_common(column, now)}</p>"
     return f"<section class='ml-column' aria-label='{escape(name)}'>{head}<ol>{''.join(rows)}</ol>{foot}</section>"
@@ -236,7 +237,3 @@ def _movement(then: int, here: int) -> str:
     words = f"{abs(then - here)} {'higher' if up else 'lower'} than in the mixture"
     return (f"<span class='ml-move ml-{'up' if up else 'down'}' role='img' aria-label='{words}'>{'▲' if up else '▼'}"
             f"{abs(then - here)}</span>")
-
-
-def _percent(probability: float) -> str:
-    return "&lt;0.1%" if probability < 0.001 else f"{100 * probability:.1f}%"

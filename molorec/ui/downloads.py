@@ -5,10 +5,6 @@ import re
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
-from molorec.spreadsheet import csv_text
-
-__all__ = ["csv_text", "saved"]
-
 
 def saved(name: str, text: str) -> str:
     """Write a download into Gradio's own cache, as UTF-8, and return its path.

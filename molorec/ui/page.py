@@ -2,7 +2,7 @@
 
 import random
 import secrets
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 
 import gradio as gr
@@ -136,7 +136,7 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
             explaining.stop("the view changed")
             return Shown(), gr.skip(), "", "", render.note(str(error)), "", "", *nothing_to_explain
         if view != shown.view:
-            with _whatever_the_journal_says():
+            with suppress(JournalError):  # no reason to keep a ranking from the screen; the record's panel says what is wrong
                 journal.keep_ranking(visitor, ranking, mixture.key, engine.base.sha256)
         return (now, _kept(view), render.history(ranking.example.history), render.candidates(ranking.example.candidates),
                 render.ranking(ranking, now.before, truth), render.ranking_status(ranking, mixture),
@@ -298,7 +298,7 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
                 buttons = idle() if step.settled else running()
                 yield (found, render.tuning(step), gr.Plot(plots.entropy_curve(step), visible=True), *there,
                        gr.Button(visible=step.settled), *buttons)
-            with _whatever_the_journal_says():
+            with suppress(JournalError):
                 journal.keep_tuning(visitor, domain, rule, step, engine.mixture(domain).key, engine.base.sha256)
         except MolorecError as error:
             yield found, render.note(str(error)), gr.skip(), *stay, gr.skip(), *idle()
@@ -355,7 +355,7 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
         choices = [(owned.label(info), info.name) for info in engine.catalog.domains(visitor)]
         user, parts = people_of(view.domain, view.scenario, view.user)
         view = replace(view, user=user) if view.scenario != BUILT else view
-        lists = [[{"id": found, "title": engine.catalog.item(view.domain, found).title} for found in ids]
+        lists = [session.as_value(engine.catalog.item(view.domain, found) for found in ids)
                  for ids in (view.history, view.candidates)]
         values = (view.domain, view.scenario, view.user, *lists, view.lam, view.rule, truth, shown, explaining, visitor)
         return (visitor, gr.Dropdown(choices, value=view.domain), gr.Radio(value=view.scenario, info=who.HINTS[view.scenario]),
@@ -406,13 +406,6 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
               [screen.visitor, people.domain, people.scenario, *person, *built, *screen.lam_twice, mixing.rule,
                *of_domain, *outputs], **QUICK)
     page.load(None, js=_OPEN_PRESENTER)
-
-
-@contextmanager
-def _whatever_the_journal_says():
-    """A record that cannot be written keeps no ranking from being shown; the record's own panel says what is wrong."""
-    with suppress(JournalError):
-        yield
 
 
 def _lists_of(engine: Engine, domain: str, user: str) -> list[str]:

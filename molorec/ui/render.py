@@ -42,7 +42,7 @@ def ranking(result: Ranking, before: Mapping[str, int], truth: bool) -> str:
             f"<span class='ml-title'>{escape(ranked.item.title)}{mark}</span>"
             "<span class='ml-track' aria-hidden='true'>"
             f"<span class='ml-fill' style='width:{100 * ranked.probability / top:.1f}%'>"
-            f"</span></span><span class='ml-percent'>{_percent(ranked.probability)}</span></li>")
+            f"</span></span><span class='ml-percent'>{percent(ranked.probability)}</span></li>")
     return f"<ol class='ml-ranking' tabindex='0' aria-label='Ranked titles'>{''.join(rows)}</ol>"
 
 
@@ -102,7 +102,8 @@ def note(text: str) -> str:
     return f"<p class='ml-note' role='status'>{escape(text)}</p>"
 
 
-def _percent(probability: float) -> str:
+def percent(probability: float) -> str:
+    """A probability as HTML, with one decimal."""
     return "&lt;0.1%" if probability < 0.001 else f"{100 * probability:.1f}%"
 
 

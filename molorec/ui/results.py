@@ -15,6 +15,7 @@ from molorec.evaluation.protocol import is_mixture
 from molorec.evaluation.published import Table
 from molorec.evaluation.runs import Interval, Run, System
 from molorec.mixture.rule import DEFAULT_RULE
+from molorec.spreadsheet import csv_text
 from molorec.ui import downloads, render
 from molorec.ui.screen import QUICK, Screen
 
@@ -113,7 +114,7 @@ def _shown(engine: Engine, visitor, source: str, domain: str | None, setting: st
     about += [render.note(f"Left out: {problem}") for problem in problems]
     there = bool(measured or reported)
     if there:
-        text = downloads.csv_text(CSV_HEAD, _csv_rows(run, table, domain, metric))
+        text = csv_text(CSV_HEAD, _csv_rows(run, table, domain, metric))
         file = downloads.saved(f"molorec-{domain}-{setting}-{metric.replace('@', '')}.csv", text)
         button = gr.DownloadButton(value=file, visible=True)
     else:

@@ -9,7 +9,8 @@ import pytest
 
 from molorec.catalog import prepare
 from molorec.errors import BadInput
-from molorec.ui import compare, downloads
+from molorec.spreadsheet import csv_text
+from molorec.ui import compare
 from molorec.ui.compare import PINS, TITLES
 from molorec.ui.session import View
 from tests.conftest import source_data
@@ -102,7 +103,7 @@ def test_no_title_is_markup_and_files_hold_all_of_the_columns(hostile_engine):
     found = (*compare.columns(hostile_engine, view), *compare.with_pin(hostile_engine, replace(view, lam=0.1), ()))
     assert "<img" not in compare.table(found) and "&lt;img" in compare.table(found)
     count = len(found[0].ranking.items)
-    text = downloads.csv_text(*compare.csv_rows(found)).removeprefix("\ufeff")
+    text = csv_text(*compare.csv_rows(found)).removeprefix("\ufeff")
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert len(rows) == 5 * count and rows[-1]["column"] == "Pin 1" and rows[0]["lambda"] == ""
     assert not any(cell.startswith("=") for row in rows for cell in row.values())
