@@ -1,7 +1,7 @@
 """The façade that the screen, the command line, the API and the scripts use.
 
 Thread-safe: the base model is shared and never changed; adapters are read-only once loaded, and λ is an argument of
-every call. One lock keeps forward passes from fighting for the cores.
+every call.
 """
 
 import math
@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,19 +20,16 @@ from molorec.backbone import Backbone
 from molorec.catalog import Catalog, Item, RankingExample
 from molorec.config import LIMITS, Profile
 from molorec.errors import BadInput, MolorecError
+from molorec.forwards import Forwards, Row
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
 from molorec.mixture.layer import AdapterStack
 from molorec.mixture.rule import DEFAULT_RULE, as_weights, from_saved
 from molorec.mixture.rule import rule as rule_named
 from molorec.prompts import Template, template
-from molorec.ranking.scorer import log_probabilities
 from molorec.ranking.trie import PackedTrie, pack
 
 CACHED_RANKINGS = 4_096
-# λs that share one forward pass, a row each: on two cores five rows cost two thirds of five passes, and more of them
-# would keep a waiting visitor longer.
-ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ class Engine:
         self.adapter_folders = list(adapter_folders)
         self._mixtures: dict[str, Mixture] = {}
         self._cache: OrderedDict[tuple, tuple[float, ...]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._forwards = Forwards(base.model)
         self._state = threading.Lock()
 
     @classmethod
@@ -191,7 +188,7 @@ class Engine:
         return self.rank_each(example, [lam], rule)[0]
 
     def rank_each(self, example: RankingExample, lams: Sequence[float | None], rule: str = DEFAULT_RULE) -> list[Ranking]:
-        """Rank an example's candidates at each of several λ; a few of them share one forward pass, a row each.
+        """Rank an example's candidates at each of several λ, from the cache as far as it goes.
 
         Raises
         ------
@@ -199,8 +196,17 @@ class Engine:
         """
         started = time.perf_counter()
         mixture = self.mixture(example.domain)
-        lams = [self._valid(mixture, lam, rule) for lam in lams]
-        found = self._probabilities(mixture, example, lams, rule)
+        lams = [_valid(mixture, lam, rule) for lam in lams]
+        packed = self.pack(mixture, example)
+        titles = tuple(candidate.title for candidate in example.candidates)
+        base = (self.base.sha256, mixture.key, rule, tuple(packed.tokens[: packed.prompt_length]), titles)
+        found = self._cached(base, lams)
+        missing = [lam for lam in dict.fromkeys(lams) if lam not in found]
+        if missing:
+            logs = self.log_probabilities(mixture, packed, missing, rule)
+            fresh = {lam: tuple(of.double().softmax(0).tolist()) for lam, of in zip(missing, logs, strict=True)}
+            self._remember(base, fresh)
+            found |= fresh
         seconds = (time.perf_counter() - started) / max(1, len(lams))
         return [_ranking(example, found[lam], lam, rule, seconds) for lam in lams]
 
@@ -224,63 +230,52 @@ class Engine:
 
     def log_probabilities(self, mixture: Mixture, packed: PackedTrie, lams: Sequence[float | None],
                           rule: str) -> list[torch.Tensor]:
-        """log p of packed candidates (n,) at each λ, in one forward pass, never from the cache.
-
-        The base model alone (None) cannot share a pass with a mixture.
-        """
-        with self._mixed(mixture, lams, rule):
-            return log_probabilities(self.base.model, [packed] * len(lams))
+        """log p of packed candidates (n,) at each λ (None: the base model alone), never from the cache."""
+        with _memory_errors():
+            return self._forwards.score([Row(packed, _weights(mixture, lam)) for lam in lams], mixture.stack, rule)
 
     def next_token(self, mixture: Mixture, tokens: list[int], cache, lam: float | None, rule: str):
         """Logits (vocabulary,) of the token after ``tokens``, and the cache to pass with the tokens that follow."""
-        with self._mixed(mixture, [lam], rule):
-            out = self.base.model(input_ids=torch.tensor([tokens], device=self.base.device), past_key_values=cache,
-                                  use_cache=True, logits_to_keep=1)
+        weights = _weights(mixture, lam)
+
+        def step():
+            with nullcontext() if weights is None else mixture.stack.at(weights, rule):
+                return self.base.model(input_ids=torch.tensor([tokens], device=self.base.device), past_key_values=cache,
+                                       use_cache=True, logits_to_keep=1)
+
+        with _memory_errors():
+            out = self._forwards.run(step)
         # a copy made outside inference mode, which callers may change
         return out.logits[0, -1].to(torch.float32, copy=True), out.past_key_values
 
-    @contextmanager
-    def _mixed(self, mixture: Mixture, lams: Sequence[float | None], rule: str):
-        """One forward pass at a time, row i at λ_i, without gradients."""
-        with self._lock, torch.inference_mode(), _memory_errors():
-            if None in lams:
-                yield
-            else:
-                weights = [[lam, 1 - lam] if mixture.is_pair else [1.0] for lam in lams]
-                with mixture.stack.at(weights if len(weights) > 1 else weights[0], rule):
-                    yield
-
-    def _valid(self, mixture: Mixture, lam: float | None, rule: str) -> float | None:
-        rule_named(rule)
-        if lam is None:
-            return None
-        if as_weights(lam).ndim != 1 or not isinstance(lam, int | float):
-            raise BadInput("give one λ, a number from 0 to 1")
-        return float(lam) if mixture.is_pair else 1.0
-
-    def _probabilities(self, mixture: Mixture, example: RankingExample, lams: Sequence[float | None],
-                       rule: str) -> dict[float | None, tuple[float, ...]]:
-        """λ → the candidates' probabilities, from the cache as far as it goes."""
-        packed = self.pack(mixture, example)
-        titles = tuple(candidate.title for candidate in example.candidates)
-        base = (self.base.sha256, mixture.key, rule, tuple(packed.tokens[: packed.prompt_length]), titles)
-        found = {}
+    def _cached(self, base: tuple, lams: Sequence[float | None]) -> dict[float | None, tuple[float, ...]]:
+        """λ → the candidates' probabilities, for those λ that were ranked before."""
         with self._state:
-            for lam in lams:
-                if (*base, lam) in self._cache:
-                    self._cache.move_to_end((*base, lam))
-                    found[lam] = self._cache[*base, lam]
-        missing = [lam for lam in dict.fromkeys(lams) if lam not in found]
-        mixed = [lam for lam in missing if lam is not None]
-        for together in [mixed[i : i + ROWS] for i in range(0, len(mixed), ROWS)] + [[None]] * (None in missing):
-            for lam, logs in zip(together, self.log_probabilities(mixture, packed, together, rule), strict=True):
-                found[lam] = tuple(logs.double().softmax(0).tolist())
+            found = {lam: self._cache[*base, lam] for lam in lams if (*base, lam) in self._cache}
+            for lam in found:
+                self._cache.move_to_end((*base, lam))
+        return found
+
+    def _remember(self, base: tuple, fresh: dict[float | None, tuple[float, ...]]) -> None:
         with self._state:
-            for lam in missing:
-                self._cache[*base, lam] = found[lam]
+            self._cache.update({(*base, lam): probabilities for lam, probabilities in fresh.items()})
             while len(self._cache) > CACHED_RANKINGS:
                 self._cache.popitem(last=False)
-        return found
+
+
+def _valid(mixture: Mixture, lam: float | None, rule: str) -> float | None:
+    rule_named(rule)
+    if lam is None:
+        return None
+    if as_weights(lam).ndim != 1 or not isinstance(lam, int | float):
+        raise BadInput("give one λ, a number from 0 to 1")
+    return float(lam) if mixture.is_pair else 1.0
+
+
+def _weights(mixture: Mixture, lam: float | None) -> list[float] | None:
+    if lam is None:
+        return None
+    return [lam, 1 - lam] if mixture.is_pair else [1.0]
 
 
 @contextmanager

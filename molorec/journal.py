@@ -24,6 +24,7 @@ from molorec.tuning import TuningStep
 SCHEMA_VERSION = 1
 ROWS = 10_000
 TITLES = 5  # of each ranking
+PAUSE = 3  # seconds; a λ that was left sooner was passed on the way to the next one, and is not kept
 PATIENCE = 2.0  # seconds
 RANKING, TUNING = "ranking", "tuning"
 
@@ -85,7 +86,11 @@ class Journal:
     # -- a visitor's record --------------------------------------------------------------------------------------
 
     def keep_ranking(self, visitor: str, ranking: Ranking, adapters: str, base: str) -> None:
-        """Add a ranking to a visitor's record; one of nobody (``visitor`` is empty) is not kept."""
+        """Add a ranking to a visitor's record; one of nobody (``visitor`` is empty) is not kept.
+
+        It takes the place of the entry before it if that is less than :data:`PAUSE` seconds old and of the same list
+        under the same rule: a slider on the move leaves one entry, where it comes to rest.
+        """
         example = ranking.example
         lists = {} if example.user else {"history": [item.item_id for item in example.history],
                                          "candidates": [item.item_id for item in example.candidates]}
@@ -141,9 +146,11 @@ class Journal:
     def _keep(self, visitor: str, row: dict) -> None:
         if not visitor:
             return
-        details = json.dumps(row["details"], ensure_ascii=False)
+        row = {**row, "details": json.dumps(row["details"], ensure_ascii=False), "visitor": visitor, "time": _now()}
         with self._changing() as db:
-            db["entries"].insert({**row, "details": details, "visitor": visitor, "time": _now()})
+            if row["kind"] == RANKING:
+                _drop_passed(db, row)
+            db["entries"].insert(row)
             db.execute("delete from entries where number <= "
                        "(select number from entries order by number desc limit 1 offset ?)", [self.rows])
 
@@ -203,6 +210,17 @@ class Journal:
             db["kept"].create({"domain": str, "rule": str, "adapters": str, "lam": float, "time": str},
                               pk=("domain", "rule", "adapters"), if_not_exists=True)
             db.execute(f"pragma user_version = {SCHEMA_VERSION}")
+
+
+def _drop_passed(db: Database, row: dict) -> None:
+    """Delete the visitor's last entry if the new row is the same list at the next λ of one movement."""
+    for last in db.query("select * from entries where visitor = ? order by number desc limit 1", [row["visitor"]]):
+        same = all(last[name] == row[name] for name in ("kind", "domain", "scenario", "user", "rule", "adapters", "base"))
+        then, now = _entry(last), datetime.fromisoformat(row["time"])
+        lists = json.loads(row["details"])
+        same = same and [[*then.history], [*then.candidates]] == [lists.get("history", []), lists.get("candidates", [])]
+        if same and (now - datetime.fromisoformat(then.time)).total_seconds() < PAUSE:
+            db["entries"].delete(then.number)
 
 
 def _entry(row: dict) -> Entry:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from molorec.catalog import Item, RankingExample
-from molorec.engine import ROWS, Engine
+from molorec.engine import Engine
 from molorec.errors import BadInput
 from molorec.evaluation.metrics import rank_of
+from molorec.forwards import ROWS
 from molorec.mixture.rule import DEFAULT_RULE
 
 POINTS = 21

@@ -115,7 +115,7 @@ def test_a_full_memory_is_said_in_words(engine, monkeypatch, error):
     def full(*_):
         raise error
 
-    monkeypatch.setattr("molorec.engine.log_probabilities", full)
+    monkeypatch.setattr("molorec.forwards.log_probabilities", full)
     with pytest.raises(MolorecError, match="not enough memory"):
         engine.rank(engine.catalog.examples("toybox", "quick", limit=1)[0])
 
@@ -124,6 +124,6 @@ def test_any_other_error_of_the_model_is_not_called_memory(engine, monkeypatch):
     def broken(*_):
         raise RuntimeError("shapes do not fit")
 
-    monkeypatch.setattr("molorec.engine.log_probabilities", broken)
+    monkeypatch.setattr("molorec.forwards.log_probabilities", broken)
     with pytest.raises(RuntimeError, match="shapes"):
         engine.rank(engine.catalog.examples("toybox", "quick", limit=1)[0])

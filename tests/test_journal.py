@@ -12,6 +12,12 @@ from molorec.errors import BadInput, JournalError
 from molorec.journal import Journal
 
 
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    """Every ranking is one of its own, and no movement of a slider."""
+    monkeypatch.setattr(module, "PAUSE", 0)
+
+
 @pytest.fixture
 def journal(tmp_path):
     return Journal(tmp_path / "folder" / "journal.db")
@@ -43,6 +49,33 @@ def test_a_built_ranking_keeps_its_lists(journal, engine, ranking):
     entry, = journal.entries("ann")
     assert entry.candidates == tuple(item.item_id for item in ranking.example.candidates)
     assert entry.history == tuple(item.item_id for item in ranking.example.history)
+
+
+def test_a_slider_on_the_move_leaves_one_entry_where_it_rests(tmp_path, engine, ranking, monkeypatch):
+    monkeypatch.setattr(module, "PAUSE", 3)
+    journal, clock = Journal(tmp_path / "journal.db"), iter(["10:00:00", "10:00:01", "10:00:03", "10:00:06", "10:00:07"])
+    monkeypatch.setattr(module, "_now", lambda: f"2026-01-01T{next(clock)}+00:00")
+    for lam in (0.1, 0.2, 0.3):
+        keep(journal, replace(ranking, lam=lam))
+    assert [entry.lam for entry in journal.entries("ann")] == [0.3]
+    keep(journal, replace(ranking, lam=0.4))  # three seconds later: 0.3 was looked at
+    assert [entry.lam for entry in journal.entries("ann")] == [0.4, 0.3]
+    other = engine.rank(engine.catalog.examples("toybox", "quick", limit=2)[1], 0.4)
+    keep(journal, other)  # at once, but somebody else's list
+    assert [entry.user for entry in journal.entries("ann")][:2] == [other.example.user, ranking.example.user]
+
+
+@pytest.mark.parametrize("change", ["history", "rule", "visitor"])
+def test_another_list_rule_or_visitor_is_no_movement(tmp_path, ranking, change, monkeypatch):
+    monkeypatch.setattr(module, "PAUSE", 3)
+    journal = Journal(tmp_path / "journal.db")
+    built = replace(ranking, example=replace(ranking.example, user="", setting="built", target=None))
+    keep(journal, built)
+    if change == "history":
+        keep(journal, replace(built, example=replace(built.example, history=built.example.history[1:])))
+    else:
+        keep(journal, replace(built, rule="product") if change == "rule" else built, "bob" if change == "visitor" else "ann")
+    assert len(journal.entries("ann")) + len(journal.entries("bob")) == 2
 
 
 def test_a_tuning_is_kept_with_its_curve(journal, engine):

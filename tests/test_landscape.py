@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from molorec import landscape
 from molorec.catalog import Item, RankingExample
-from molorec.engine import ROWS
 from molorec.errors import BadInput
+from molorec.forwards import ROWS
 from molorec.landscape import Landscape, coarse_to_fine, sweep
 
 

@@ -8,11 +8,11 @@ import gradio as gr
 from molorec import landscape, plots
 from molorec.engine import Engine
 from molorec.errors import MolorecError
+from molorec.journal import Journal
 from molorec.landscape import Landscape
-from molorec.mixture.rule import DEFAULT_RULE
 from molorec.spreadsheet import csv_text
 from molorec.ui import downloads, render, session
-from molorec.ui.screen import LONG, QUICK, Screen, idle, running
+from molorec.ui.screen import LONG, QUICK, Screen, idle, running, stop
 from molorec.ui.session import BUILT, Job, View
 
 INTRO = (
@@ -57,21 +57,21 @@ welcome();
 _TELL = "lam => { if (typeof lam === 'number') window.dispatchEvent(new CustomEvent('ml-lam', {detail: lam})); }"
 
 
-def panel(engine: Engine, screen: Screen) -> None:
+def panel(engine: Engine, screen: Screen, journal: Journal) -> None:
     """Lay out the landscape and wire it. Call it inside the tab that is to hold it."""
     gr.Markdown(INTRO)
     with gr.Row():
         start = gr.Button("Sweep λ", variant="primary", min_width=100)
-        stop = gr.Button("Stop sweep", interactive=False, min_width=100)
+        end = gr.Button("Stop sweep", interactive=False, min_width=100)
     truth = gr.Checkbox(False, label="Show where the title they really chose stands")
     status = gr.HTML(padding=False)
     stale = gr.HTML(padding=False, visible=False)
     with gr.HTML(html_template="@children", js_on_load=_IN_BROWSER, elem_classes="ml-landscape", padding=False) as clicks:
         plot = gr.Plot(show_label=False, visible=False)
     download = gr.DownloadButton("Download the sweep (CSV)", size="sm", visible=False)
-    job, swept = gr.State(Job()), gr.State(None)  # swept: the (view, landscape) on screen
+    job, swept = gr.State(Job()), gr.State(None)  # swept: the (view, landscape, tuned λ or None) on screen
 
-    def sweep(job: Job, truth: bool, *asked):
+    def sweep(job: Job, truth: bool, lams: dict, *asked):
         """Yields (swept, status, stale, plot, download, checkbox, Sweep button, Stop button) as λ are ranked."""
         run = job.start()
         hidden = gr.HTML(visible=False), gr.Plot(visible=False), gr.DownloadButton(visible=False)
@@ -79,10 +79,11 @@ def panel(engine: Engine, screen: Screen) -> None:
         yield None, render.note("Ranking at the first λ …"), *hidden, gr.Checkbox(interactive=False), *running()
         try:
             view = session.view_of(*asked)
+            tuned = _tuned(engine, journal, view, lams)
             for found in landscape.sweep(engine, session.example_of(engine, view), view.rule):
                 ends = found.done or not job.wants(run)
-                shown = (view, found), _status(view, found, "" if job.wants(run) else job.why), gr.skip()
-                plot = _plot(engine, view, found, truth)
+                shown = (view, found, tuned), _status(view, found, "" if job.wants(run) else job.why), gr.skip()
+                plot = _plot(view, found, tuned, truth)
                 if ends:
                     yield *shown, plot, _file(view, found, truth), gr.Checkbox(interactive=True), *idle()
                     return
@@ -90,13 +91,14 @@ def panel(engine: Engine, screen: Screen) -> None:
         except MolorecError as error:
             yield gr.skip(), render.note(str(error)), *[gr.skip()] * 3, gr.Checkbox(interactive=True), *idle()
 
-    def show_truth(swept: tuple[View, Landscape] | None, truth: bool):
+    def show_truth(swept: tuple[View, Landscape, float | None] | None, truth: bool):
         """The same sweep with or without what was really chosen; the file follows what is on screen."""
         if swept is None:
             return gr.skip(), gr.skip()
-        return _plot(engine, *swept, truth), _file(*swept, truth)
+        view, found, tuned = swept
+        return _plot(view, found, tuned, truth), _file(view, found, truth)
 
-    def compare(swept: tuple[View, Landscape] | None, *asked):
+    def compare(swept: tuple[View, Landscape, float | None] | None, *asked):
         """Says so when the screen asks for another ranking than the swept one."""
         if swept is None:
             return gr.HTML(visible=False)
@@ -114,14 +116,11 @@ def panel(engine: Engine, screen: Screen) -> None:
             return gr.skip(), gr.skip()
         return lam, lam
 
-    def end(job: Job):
-        job.stop("Stopped.")
-        return gr.Button(interactive=False)
-
-    start.click(sweep, [job, truth, *screen.asked], [swept, status, stale, plot, download, truth, start, stop], **LONG)
-    stop.click(end, job, stop, queue=False)
+    start.click(sweep, [job, truth, screen.tuned, *screen.asked], [swept, status, stale, plot, download, truth, start, end],
+                **LONG)
+    end.click(stop, job, end, queue=False)
     truth.input(show_truth, [swept, truth], [plot, download], **QUICK)
-    clicks.click(choose, None, screen.lam_twice, **QUICK).then(**screen.refresh)
+    clicks.click(choose, None, screen.lam_twice, **QUICK).then(**screen.rank)
     screen.lam.change(None, screen.lam, None, js=_TELL)
     others = [component for component in screen.asked if component is not screen.lam]
     gr.on([component.change for component in others], compare, [swept, *screen.asked], stale, show_progress="hidden",
@@ -143,9 +142,15 @@ def rows(view: View, found: Landscape, truth: bool) -> tuple[list[str], list[lis
     return head, table
 
 
-def _plot(engine: Engine, view: View, found: Landscape, truth: bool) -> gr.Plot:
-    # what is kept was tuned under the default rule, so it says nothing about another
-    tuned = engine.mixture(view.domain).tuned_lam if view.rule == DEFAULT_RULE else None
+def _tuned(engine: Engine, journal: Journal, view: View, found: dict) -> float | None:
+    """What “Auto” would set, or None where nothing has been tuned."""
+    try:
+        return session.auto_lam(engine, journal, view.domain, view.rule, found)
+    except MolorecError:
+        return None
+
+
+def _plot(view: View, found: Landscape, tuned: float | None, truth: bool) -> gr.Plot:
     return gr.Plot(plots.landscape(found, view.lam, tuned, truth), visible=True)
 
 

@@ -4,12 +4,18 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from molorec import plots, position
+from molorec.engine import Engine
+from molorec.errors import MolorecError
 from molorec.explaining import STYLES
+from molorec.ui import render, session
+from molorec.ui.screen import LONG, Screen, idle, running, stop
+from molorec.ui.session import Job
 
 
 @dataclass
 class Ranked:
-    """The panel's components."""
+    """The panel's components; ``explaining`` is the run that writes the reason, which ends when the ranking changes."""
 
     status: gr.HTML
     truth: gr.Checkbox
@@ -22,6 +28,7 @@ class Ranked:
     position: gr.Button
     position_found: gr.HTML
     facts: gr.HTML
+    explaining: gr.State
 
 
 def panel() -> Ranked:
@@ -39,4 +46,39 @@ def panel() -> Ranked:
     found["position"] = gr.Button("Does the order of the list matter?", size="sm")
     found["position_found"] = gr.HTML(padding=False)
     found["facts"] = gr.HTML(padding=False)
-    return Ranked(**found)
+    return Ranked(**found, explaining=gr.State(Job()))
+
+
+def wire(engine: Engine, result: Ranked, screen: Screen) -> None:
+    """Reasons, evidence and the position check: of the first title, when somebody asks."""
+
+    def explain(job: Job, style: str, *asked):
+        """Yields (text, evidence figure, Explain button, Stop button)."""
+        run = job.start()
+        yield render.note("Dropping one title of the history at a time …"), gr.Plot(visible=False), *running()
+        try:
+            drawn = 0
+            for pieces, text in session.explain(engine, session.view_of(*asked), style):
+                if not job.wants(run):
+                    yield gr.skip(), gr.skip(), *idle()
+                    return
+                figure = gr.skip()
+                if len(pieces) > drawn:
+                    drawn, figure = len(pieces), gr.Plot(plots.evidence_bars(pieces), visible=True)
+                yield (gr.skip() if text is None else render.reason(text)), figure, *running()
+            yield gr.skip(), gr.skip(), *idle()
+        except MolorecError as error:
+            yield render.note(str(error)), gr.skip(), *idle()
+
+    def check_position(*asked):
+        try:
+            view = session.view_of(*asked)
+            for found in position.check(engine, session.example_of(engine, view), view.lam, view.rule):
+                yield render.position(found, engine.mixture(view.domain).template.listed)
+        except MolorecError as error:
+            yield render.note(str(error))
+
+    result.explain.click(explain, [result.explaining, result.style, *screen.asked],
+                         [result.reason, result.evidence, result.explain, result.stop], **LONG)
+    result.stop.click(stop, result.explaining, result.stop, queue=False)
+    result.position.click(check_position, screen.asked, result.position_found, **LONG)

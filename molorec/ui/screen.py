@@ -6,6 +6,8 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from molorec.ui.session import Job
+
 # Rankings share one queue of a few workers, and runs of many rankings another, so that two visitors who tune keep
 # nobody from moving λ; the engine takes all of them one forward at a time.
 QUICK = {"show_progress": "hidden", "concurrency_id": "model", "concurrency_limit": 4}
@@ -19,7 +21,9 @@ class Screen:
     Attributes
     ----------
     visitor : a random id that the browser keeps; what somebody brings or keeps is theirs by it.
-    refresh : keyword arguments of an event that ranks again; ``event.then(**screen.refresh)`` after setting λ.
+    tuned : (domain, rule) → the λ that was tuned in this tab.
+    rank : keyword arguments of an event that ranks what the screen asks for; ``event.then(**screen.rank)`` after setting λ.
+    refresh : the same, and what depends on the domain and the scenario alone; after setting one of these.
     """
 
     visitor: gr.BrowserState
@@ -31,6 +35,8 @@ class Screen:
     lam: Component
     number: Component
     rule: Component
+    tuned: gr.State
+    rank: dict[str, Any] = field(default_factory=dict)
     refresh: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -42,6 +48,12 @@ class Screen:
     def lam_twice(self) -> list[Component]:
         """The slider and the box: whoever sets λ sets both."""
         return [self.lam, self.number]
+
+
+def stop(job: Job) -> gr.Button:
+    """What a Stop button does: the run it belongs to is to end, and it cannot be pressed again."""
+    job.stop("Stopped.")
+    return gr.Button(interactive=False)
 
 
 def running() -> tuple[gr.Button, gr.Button]:

@@ -1,5 +1,6 @@
 """What the screen's events do: checked inputs in, plain values out."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -52,6 +53,17 @@ class Shown:
     ranks: Mapping[str, int] = field(default_factory=dict)
     before: Mapping[str, int] = field(default_factory=dict)
 
+    def then(self, view: View, ranking: Ranking) -> "Shown":
+        """What is on screen after this ranking; its titles moved only if it is of the same list."""
+        ranks = {ranked.item.item_id: ranked.rank for ranked in ranking.items}
+        if ranks.keys() != self.ranks.keys():
+            before = {}
+        elif ranks != self.ranks:
+            before = self.ranks
+        else:
+            before = self.before
+        return Shown(view, ranks, before)
+
 
 class Job:
     """A long run that a browser tab has going, and the word to stop it.
@@ -75,6 +87,22 @@ class Job:
     def wants(self, run: int) -> bool:
         """Whether that run is still wanted."""
         return run == self._run
+
+
+class Latest:
+    """Which of the events that change the same part of a tab the browser sent last.
+
+    Events begin and end on the server in any order, so each brings the browser's own time, in milliseconds.
+    """
+
+    def __init__(self) -> None:
+        self._time = 0.0
+
+    def is_latest(self, time: object) -> bool:
+        """Whether no event of a later time has asked yet. What is no time (a program that talks to the page) is 0."""
+        time = float(time) if isinstance(time, int | float) and math.isfinite(time) else 0.0
+        self._time = max(self._time, time)
+        return time == self._time
 
 
 def view_of(domain: str, scenario: str, user: str | None, history: object, candidates: object, lam: object,
@@ -125,19 +153,6 @@ def valid_lam(lam: object) -> float:
         return float(lam)  # as typed: the weights are float32
     except (TypeError, ValueError, OverflowError):
         raise BadInput(f"λ is {lam!r}; give a number from 0 to 1") from None
-
-
-def rank(engine: Engine, view: View, shown: Shown) -> tuple[Ranking, Shown]:
-    """Rank the view's candidates; what was ``shown`` says how they moved, if it was the same list."""
-    ranking = engine.rank(example_of(engine, view), view.lam, view.rule)
-    ranks = {ranked.item.item_id: ranked.rank for ranked in ranking.items}
-    if ranks.keys() != shown.ranks.keys():
-        before = {}
-    elif ranks != shown.ranks:
-        before = shown.ranks
-    else:
-        before = shown.before
-    return ranking, Shown(view, ranks, before)
 
 
 def auto_lam(engine: Engine, journal: Journal, domain: str, rule: str, tuned: Mapping[tuple[str, str], float]) -> float:

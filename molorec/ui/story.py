@@ -6,7 +6,7 @@ from molorec.engine import Engine
 from molorec.errors import MolorecError
 from molorec.ui import render, session
 from molorec.ui.pictures import PICTURES
-from molorec.ui.screen import LONG, Screen, idle, running
+from molorec.ui.screen import LONG, Screen, idle, running, stop
 from molorec.ui.session import BUILT, Job, View
 
 EMPTY = "Nothing is drawn yet. The pictures are made from the model itself, for the person on screen; that takes some seconds."
@@ -29,7 +29,7 @@ def panel(engine: Engine, screen: Screen) -> None:
                 "model, the adapters and the lists that this app uses.")
     with gr.Row():
         start = gr.Button("Draw the pictures for this person", variant="primary", min_width=160)
-        stop = gr.Button("Stop drawing", interactive=False, min_width=100)
+        end = gr.Button("Stop drawing", interactive=False, min_width=100)
     status = gr.HTML(render.note(EMPTY), padding=False)
     parts = []
     for picture in PICTURES:
@@ -72,13 +72,9 @@ def panel(engine: Engine, screen: Screen) -> None:
         # all of it once more: of two messages that come within one frame, the browser may show the later one only
         yield f"<p class='ml-status' role='status'>{render.escape(_drawn_for(view))}</p>", *idle(), *drawn
 
-    def cancel(job: Job):
-        job.stop("Stopped.")
-        return gr.Button(interactive=False)
-
-    outputs = [status, start, stop, *(component for part in parts for component in part)]
+    outputs = [status, start, end, *(component for part in parts for component in part)]
     start.click(draw, [job, *screen.asked], outputs, **LONG)
-    stop.click(cancel, job, stop, queue=False)
+    end.click(stop, job, end, queue=False)
 
 
 def _drawn_for(view: View) -> str:

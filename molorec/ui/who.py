@@ -11,16 +11,19 @@ from molorec.catalog import Catalog, Item
 from molorec.catalog.lists import DISTINCT_BYTES, NEGATIVES
 from molorec.config import LIMITS
 from molorec.engine import Engine
-from molorec.errors import BadInput
+from molorec.errors import BadInput, MolorecError
+from molorec.prompts import HISTORY_TITLES
 from molorec.taste import Taste
 from molorec.ui import session
+from molorec.ui.screen import QUICK, Screen
+from molorec.ui.session import BUILT
 from molorec.ui.titles import edited_list, search_results
 
 SAMPLE_USERS = 12
 FOUND = 8
 HINTS = {"warm": "Somebody of the data: what they chose, and 30 titles of which one came next.",
          "new-item": "The same, but all 30 titles are ones that no adapter was trained on.",
-         session.BUILT: "Your own history, and the titles to rank."}
+         BUILT: "Your own history, and the titles to rank."}
 
 
 @dataclass
@@ -86,6 +89,128 @@ def panel(engine: Engine, domains: list[str], domain: str) -> Who:
                 found["paste_history"] = gr.Button("As history", size="sm", min_width=80)
                 found["paste_candidates"] = gr.Button("As candidates", size="sm", min_width=80)
     return Who(**found)
+
+
+def wire(engine: Engine, people: Who, screen: Screen) -> None:
+    """Whoever is chosen, and whatever list is changed, is on screen first and ranked then."""
+
+    def choose_domain(domain: str):
+        return "warm", user_for(engine, domain, "warm"), [], []
+
+    def choose_scenario(domain: str, scenario: str, user: str, history: list, candidates: list):
+        user = user_for(engine, domain, scenario, user)
+        if scenario == BUILT and not history:
+            history, candidates = _start_from(engine, domain, user)
+        elif scenario != BUILT and not user:
+            gr.Warning(f"Nobody in {domain} has a list of new titles: too few of its titles are held out.")
+        return user, history, candidates
+
+    def change_history(domain: str, scenario: str, user: str):
+        """From a person of the data to a list of one's own that starts with theirs."""
+        return BUILT, *_start_from(engine, domain, user, scenario)
+
+    def choose_random(domain: str, scenario: str, user: str):
+        try:
+            return engine.catalog.random_user(domain, scenario)
+        except MolorecError as error:
+            gr.Warning(str(error))
+            return user
+
+    def search(domain: str, text: str):
+        try:
+            return session.as_value(engine.catalog.search(domain, text[:200], limit=FOUND))
+        except MolorecError as error:
+            gr.Warning(str(error))
+            return []
+
+    def add(event: gr.EventData, domain: str, history: list | None, candidates: list | None):
+        """Add a found title to the list that was pressed."""
+        lists = {"history": list(history or []), "candidates": list(candidates or [])}
+        try:
+            found, target = engine.catalog.item(domain, str((event.title or {}).get("id"))), lists[event.to]
+            if found.item_id in session.item_ids(target):
+                gr.Info(f"“{found.title}” is there already.")
+            else:
+                target += session.as_value([found])
+        except (MolorecError, KeyError, AttributeError) as error:
+            gr.Warning(str(error))
+        return lists["history"], lists["candidates"]
+
+    def draw(count: float, domain: str, history: list, candidates: list):
+        try:
+            return session.as_value(
+                draw_candidates(engine.catalog, domain, int(count or 0), session.item_ids(history), random.Random()))
+        except MolorecError as error:
+            gr.Warning(str(error))
+            return candidates
+
+    def shuffle(candidates: list | None):
+        return random.sample(candidates or [], len(candidates or []))
+
+    def paste(text: str, domain: str, before: list):
+        try:
+            items, missing = resolve(engine.catalog, domain, text or "")
+        except MolorecError as error:
+            gr.Warning(str(error))
+            return before
+        if missing:
+            gr.Warning(f"{len(missing)} of the lines name no title of {domain}: {', '.join(missing)[:200]}")
+        return session.as_value(items) if items else before
+
+    domain, scenario, user, lists = people.domain, people.scenario, people.user, [people.history, people.candidates]
+    domain.input(choose_domain, domain, [scenario, user, *lists], **QUICK).then(**screen.refresh)
+    scenario.input(choose_scenario, [domain, scenario, user, *lists], [user, *lists], **QUICK).then(**screen.refresh)
+    people.edit.click(change_history, [domain, scenario, user], [scenario, *lists], **QUICK).then(**screen.refresh)
+    people.sample.input(None, people.sample, user, js="user => user").then(**screen.rank)
+    people.random.click(choose_random, [domain, scenario, user], user, **QUICK).then(**screen.rank)
+    people.search.input(search, [domain, people.search], people.found, show_progress="hidden", trigger_mode="always_last",
+                        concurrency_limit=8)
+    people.found.select(add, [domain, *lists], lists, **QUICK).then(**screen.rank)
+    people.draw.click(draw, [people.count, domain, *lists], people.candidates, **QUICK).then(**screen.rank)
+    people.shuffle.click(shuffle, people.candidates, people.candidates, **QUICK).then(**screen.rank)
+    for button, target in ((people.paste_history, people.history), (people.paste_candidates, people.candidates)):
+        button.click(paste, [people.pasted, domain, target], target, **QUICK).then(**screen.rank)
+
+
+def groups(engine: Engine, domain: str, scenario: str, user: str) -> tuple[gr.Radio, gr.Column, gr.Column, gr.Dropdown]:
+    """What the panel shows in a scenario: its hint, the two groups' visibility, and sample users with ``user`` if among them."""
+    samples = _samples(engine, domain, scenario)
+    sample = gr.Dropdown(samples, value=user if user in dict(samples).values() else None)
+    return (gr.Radio(info=HINTS[scenario]), gr.Column(visible=scenario != BUILT), gr.Column(visible=scenario == BUILT),
+            gr.skip() if scenario == BUILT else sample)
+
+
+def user_for(engine: Engine, domain: str, scenario: str, user: str = "") -> str:
+    """``user`` if they have a list in the scenario, else the first sample user; empty if there is nobody."""
+    if scenario == BUILT or _has_list(engine, domain, user, scenario):
+        return user
+    return next((known for _, known in _samples(engine, domain, scenario)), "")
+
+
+def _samples(engine: Engine, domain: str, scenario: str) -> list[tuple[str, str]]:
+    if scenario == BUILT:
+        return []
+    try:
+        return sample_users(engine.catalog, domain, scenario)
+    except MolorecError:  # said where the ranking would be
+        return []
+
+
+def _has_list(engine: Engine, domain: str, user: str, scenario: str) -> bool:
+    try:
+        engine.catalog.example(domain, user, scenario)
+        return True
+    except MolorecError:
+        return False
+
+
+def _start_from(engine: Engine, domain: str, user: str, scenario: str = "warm") -> tuple[list[dict], list[dict]]:
+    """A person's latest choices and candidates, as lists to change; empty ones if there is no such person."""
+    try:
+        example = engine.catalog.example(domain, (user or "").strip(), scenario if scenario != BUILT else "warm")
+    except MolorecError:
+        return [], []
+    return session.as_value(example.history[-HISTORY_TITLES:]), session.as_value(example.candidates)
 
 
 def sample_users(catalog: Catalog, domain: str, scenario: str = "warm") -> list[tuple[str, str]]:

@@ -15,4 +15,5 @@ def plain_screen(engine: Engine, domain: str = "toybox") -> Screen:
         scenario=gr.Radio(["warm", "new-item", "built"], value="warm", label="Scenario"), user=gr.Textbox(user, label="User id"),
         history=gr.JSON([], visible=False), candidates=gr.JSON([], visible=False),
         lam=gr.Slider(0, 1, 0.5, label="λ"), number=gr.Number(0.5, label="λ as a number"),
-        rule=gr.Dropdown(list(RULES), value=DEFAULT_RULE, label="Mixing rule"), refresh={"fn": lambda: None})
+        rule=gr.Dropdown(list(RULES), value=DEFAULT_RULE, label="Mixing rule"),
+        tuned=gr.State({}), rank={"fn": lambda: None}, refresh={"fn": lambda: None})

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from molorec.journal import Journal
 from molorec.landscape import sweep
 from molorec.ui import landscape
 from molorec.ui.session import View
@@ -39,6 +40,10 @@ def test_what_was_really_chosen_is_in_the_file_only_when_asked_for(view, found):
     head, rows = landscape.rows(view, found, truth=True)
     assert head[-1] == "chosen_next"
     assert {row[6] for row in rows if row[-1]} == {found.example.target.title}
+
+
+def panel(engine, screen):
+    landscape.panel(engine, screen, Journal())
 
 
 def points(tab):
@@ -74,7 +79,7 @@ def marked(tab) -> str:
 
 @pytest.mark.browser
 def test_a_click_on_the_plot_sets_lam_also_after_it_was_drawn_anew(panel_tab, engine):
-    with panel_tab(landscape.panel, engine, landscape.CSS) as tab:
+    with panel_tab(panel, engine, landscape.CSS) as tab:
         user, other = engine.catalog.users("toybox", "quick")[:2]
         sweep_all(tab)
         assert f"Sweep of user {user} in toybox, rule “sum”" in tab.locator(".ml-sweep").inner_text()
@@ -94,7 +99,7 @@ def test_a_click_on_the_plot_sets_lam_also_after_it_was_drawn_anew(panel_tab, en
 
 @pytest.mark.browser
 def test_the_keyboard_moves_the_mark(panel_tab, engine):
-    with panel_tab(landscape.panel, engine, landscape.CSS) as tab:
+    with panel_tab(panel, engine, landscape.CSS) as tab:
         sweep_all(tab)
         tab.get_by_role("slider").focus()
         tab.keyboard.press("End")
@@ -104,7 +109,7 @@ def test_the_keyboard_moves_the_mark(panel_tab, engine):
 
 @pytest.mark.browser
 def test_another_view_is_not_mixed_up_with_the_swept_one(panel_tab, engine):
-    with panel_tab(landscape.panel, engine, landscape.CSS) as tab:
+    with panel_tab(panel, engine, landscape.CSS) as tab:
         sweep_all(tab)
         swept = tab.locator(".ml-sweep").inner_text()
         box = tab.get_by_label("User id")
@@ -130,7 +135,7 @@ def test_a_sweep_can_be_stopped_and_says_how_far_it_came(panel_tab, engine, monk
         return rank_each(*arguments)
 
     monkeypatch.setattr(engine, "rank_each", held)
-    with panel_tab(landscape.panel, engine, landscape.CSS) as tab:
+    with panel_tab(panel, engine, landscape.CSS) as tab:
         tab.get_by_role("button", name="Sweep λ").click()
         tab.wait_for_selector("text=/5 of 21 points/")
         tab.wait_for_function("() => document.querySelectorAll('.ml-landscape .trace:first-child path.point').length >= 5")
@@ -144,7 +149,7 @@ def test_a_sweep_can_be_stopped_and_says_how_far_it_came(panel_tab, engine, monk
 
 @pytest.mark.browser
 def test_hostile_titles_stay_text_on_screen_and_in_the_file(panel_tab, hostile_engine):
-    with panel_tab(landscape.panel, hostile_engine, landscape.CSS, width=390) as tab:
+    with panel_tab(panel, hostile_engine, landscape.CSS, width=390) as tab:
         tab.get_by_label("Show where the title they really chose stands").check()
         sweep_all(tab)
         click(tab, 10)
@@ -166,6 +171,6 @@ def test_hostile_titles_stay_text_on_screen_and_in_the_file(panel_tab, hostile_e
 @pytest.mark.browser
 def test_one_adapter_has_nothing_to_sweep(panel_tab, engine, adapter_folder):
     (adapter_folder / "toybox").rename(adapter_folder / "elsewhere")
-    with panel_tab(landscape.panel, engine, landscape.CSS) as tab:
+    with panel_tab(panel, engine, landscape.CSS) as tab:
         tab.get_by_role("button", name="Sweep λ").click()
         tab.wait_for_selector("text=one adapter only")

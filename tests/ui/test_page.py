@@ -3,13 +3,11 @@
 import pytest
 
 from molorec.config import LIMITS
-from molorec.ui import page
+from molorec.ui import mix, page, ranked, who
 
-QUEUES = {"show": "model", "show_anew": "model", "choose_sample": "model", "choose_random": "model", "choose_domain": "model",
-          "choose_scenario": "model", "change_history": "model", "add": "model", "draw": "model", "shuffle": "model",
-          "paste_history": "model", "paste_candidates": "model", "move_lam": "model", "type_lam": "model",
-          "choose_rule": "model", "press_auto": "model", "show_truth": "model", "open_page": "model", "tune": "long",
-          "explain": "long", "check_position": "long"}
+PANELS = (page, who, mix, ranked)
+LONG_RUNS = {"tune", "explain", "check_position"}
+AT_ONCE = {"search", "stop"}  # need no model
 
 
 @pytest.fixture
@@ -18,10 +16,17 @@ def built(engine):
 
 
 def test_rankings_never_wait_behind_long_runs(built):
-    events = [event for event in built.fns.values()
-              if event.fn is not None and event.name in QUEUES and event.fn.__module__ == page.__name__]
-    assert {event.name for event in events} == QUEUES.keys()
-    assert all(event.concurrency_id == QUEUES[event.name] for event in events)
+    events = [event for event in built.fns.values() if event.fn is not None
+              and event.fn.__module__ in {panel.__name__ for panel in PANELS} and event.name not in AT_ONCE]
+    queues = {event.name: event.concurrency_id for event in events}
+    assert {"show", "show_typed", "show_anew", "press_auto", *LONG_RUNS} <= queues.keys()
+    assert all(queue == ("long" if name in LONG_RUNS else "model") for name, queue in queues.items())
+
+
+def test_every_ranking_on_screen_says_when_it_was_asked_for(built):
+    rankings = [event for event in built.fns.values() if event.fn and event.fn.__module__ == page.__name__
+                and event.name.startswith("show")]
+    assert len(rankings) > 15 and all("performance.now()" in event.js for event in rankings)
 
 
 def test_the_queue_is_bounded(built):

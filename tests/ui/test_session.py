@@ -10,7 +10,7 @@ from molorec.journal import Journal
 from molorec.mixture import adapters
 from molorec.mixture.rule import to_saved
 from molorec.ui import session
-from molorec.ui.session import Job, Shown, View
+from molorec.ui.session import Job, Latest, Shown, View
 
 
 @pytest.fixture
@@ -38,23 +38,34 @@ def ranks_of(ranking):
     return {ranked.item.item_id: ranked.rank for ranked in ranking.items}
 
 
+def rank(engine, view):
+    return engine.rank(session.example_of(engine, view), view.lam, view.rule)
+
+
 def test_the_first_ranking_has_nothing_to_compare_with(engine, view):
-    ranking, shown = session.rank(engine, view, Shown())
-    assert shown == Shown(view, ranks_of(ranking), {})
+    ranking = rank(engine, view)
+    assert Shown().then(view, ranking) == Shown(view, ranks_of(ranking), {})
 
 
 def test_a_change_of_lam_remembers_the_ranks_before_it(engine, view):
-    first, shown = session.rank(engine, replace(view, lam=0.0), Shown())
-    second, shown = session.rank(engine, replace(view, lam=1.0), shown)
+    views = [replace(view, lam=0.0), replace(view, lam=1.0)]
+    first, second = (rank(engine, view) for view in views)
+    shown = Shown().then(views[0], first).then(views[1], second)
     assert shown.before == ranks_of(first) != shown.ranks == ranks_of(second)
-    again = session.rank(engine, replace(view, lam=1.0), shown)[1]  # the same once more: the movement stays on screen
-    assert again.before == ranks_of(first)
+    assert shown.then(views[1], second).before == ranks_of(first)  # the same once more: the movement stays on screen
 
 
 def test_another_user_starts_afresh(engine, view):
-    shown = session.rank(engine, view, Shown())[1]
     other = replace(view, user=engine.catalog.users("toybox", "quick")[1])
-    assert session.rank(engine, other, shown)[1].before == {}
+    assert Shown().then(view, rank(engine, view)).then(other, rank(engine, other)).before == {}
+
+
+@pytest.mark.parametrize("times, latest", [
+    ([1, 2, 3], [True, True, True]), ([2, 1, 3], [True, False, True]), ([3, None, 3], [True, False, True]),
+    ([None, None], [True, True]), ([float("nan"), 1.0, "x"], [True, True, False])])
+def test_what_the_browser_sent_last_counts_whatever_arrives_last(times, latest):
+    events = Latest()
+    assert [events.is_latest(time) for time in times] == latest
 
 
 def test_a_job_is_wanted_until_it_is_stopped_or_another_starts():
@@ -70,7 +81,7 @@ def test_a_job_is_wanted_until_it_is_stopped_or_another_starts():
 @pytest.mark.parametrize("user", ["nobody", "", "  ", None, "<img src=x>"])
 def test_an_unknown_user_is_refused(engine, user):
     with pytest.raises(BadInput, match="user"):
-        session.rank(engine, View(domain="toybox", user=user), Shown())
+        session.example_of(engine, View(domain="toybox", user=user))
 
 
 def test_spaces_around_a_user_id_do_not_matter(engine, view):
@@ -84,7 +95,7 @@ def test_a_built_view_is_the_visitors_own_lists(engine):
     found = session.view_of("toybox", "built", "ignored", history, candidates, "0.25", "sum")
     example = session.example_of(engine, found)
     assert (example.history, example.candidates, example.target, example.user) == (items[:3], items[5:9], None, "")
-    assert len(session.rank(engine, found, Shown())[0].items) == 4
+    assert len(rank(engine, found).items) == 4
 
 
 @pytest.mark.parametrize(("history", "candidates", "words"), [
@@ -95,7 +106,7 @@ def test_a_built_view_is_the_visitors_own_lists(engine):
 ])
 def test_lists_that_make_no_sense_are_refused(engine, history, candidates, words):
     with pytest.raises(BadInput, match=words):
-        session.rank(engine, session.view_of("toybox", "built", "", history, candidates, 0.5, "sum"), Shown())
+        rank(engine, session.view_of("toybox", "built", "", history, candidates, 0.5, "sum"))
 
 
 def test_auto_prefers_what_this_visitor_tuned_to_what_is_kept(engine, journal, adapter_folder):

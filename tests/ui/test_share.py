@@ -42,8 +42,9 @@ def ranking(engine, view):
 
 
 @pytest.fixture
-def journal(engine, tmp_path, ranking):
+def journal(engine, tmp_path, ranking, monkeypatch):
     """Three rankings of the visitor of the plain screen: another user's, and two of the user on screen."""
+    monkeypatch.setattr("molorec.journal.PAUSE", 0)  # they are made at once, and yet no movement of one slider
     made = Journal(tmp_path / "journal.db")
     other = engine.catalog.example("toybox", engine.catalog.users("toybox", "quick")[1])
     for kept in (engine.rank(other, 0.6), replace(ranking, lam=0.2), ranking):

@@ -1,0 +1,131 @@
+"""Forward passes of one base model: one at a time, all on one thread, and rows that wait share one.
+
+One thread, because each thread that calls torch would keep a pool of workers and a heap of its own. Shared passes,
+because on two cores five prompts together take 1.8 times less than one after the other (``LOG.md``).
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from molorec.mixture.layer import AdapterStack
+from molorec.ranking.scorer import log_probabilities
+from molorec.ranking.trie import PackedTrie
+
+ROWS = 5  # of one pass; more of them would keep whoever comes next waiting for longer
+LONGER = 1.5  # rows whose lengths differ by more do not share a pass: much of the shorter one would be padding
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One packed prompt and the adapters' weights (K,) to score it at; None: the base model alone."""
+
+    packed: PackedTrie
+    weights: Sequence[float] | None
+
+
+@dataclass(eq=False)
+class _Call:
+    """The rows that one caller waits for."""
+
+    rows: list[Row]
+    stack: AdapterStack
+    rule: str
+    waiting: deque[int]
+    found: dict[int, Tensor] = field(default_factory=dict)
+    answer: Future = field(default_factory=Future)
+
+    def fits(self, number: int, other: "_Call", first: int) -> bool:
+        """Whether a row may share a pass with another call's row."""
+        row, beside = self.rows[number], other.rows[first]
+        short, long = sorted((len(row.packed.tokens), len(beside.packed.tokens)))
+        return (self.stack is other.stack and self.rule == other.rule and (row.weights is None) == (beside.weights is None)
+                and long <= LONGER * short)
+
+
+class Forwards:
+    """The only way to a base model; may be used by any number of threads."""
+
+    def __init__(self, model: nn.Module, rows: int = ROWS):
+        self.model, self.rows = model, rows
+        self._calls: list[_Call] = []
+        self._state = threading.Lock()
+        self._worker = ThreadPoolExecutor(1, "molorec-forward")
+
+    def score(self, rows: Sequence[Row], stack: AdapterStack, rule: str) -> list[Tensor]:
+        """log p of each row's candidates, (candidates,) in float32.
+
+        Each pass takes a row of every call that waits before it takes a second one of any, so nobody waits for the
+        whole of somebody else's long run.
+        """
+        if not rows:
+            return []
+        call = _Call(list(rows), stack, rule, deque(range(len(rows))))
+        with self._state:
+            self._calls.append(call)
+        for _ in rows:  # enough even if each pass takes one of them only
+            self._worker.submit(self._pass)
+        return call.answer.result()
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Something else that calls the model, between two passes, without gradients."""
+        return self._worker.submit(torch.inference_mode()(work)).result()
+
+    def _pass(self) -> None:
+        with self._state:
+            batch = self._take()
+        if not batch:
+            return
+        try:
+            found = self._forward(batch)
+        except Exception as error:
+            if len(batch) == 1:
+                self._fail(batch[0][0], error)
+                return
+            found = [self._alone(entry) for entry in batch]  # what one row does wrong, or needs too much of, is its own
+        for (call, number), logs in zip(batch, found, strict=True):
+            if logs is not None:
+                call.found[number] = logs
+            if len(call.found) == len(call.rows) and not call.answer.done():
+                call.answer.set_result([call.found[i] for i in range(len(call.rows))])
+
+    def _take(self) -> list[tuple[_Call, int]]:
+        """The rows of the next pass, no longer waiting."""
+        batch: list[tuple[_Call, int]] = []
+        for _ in range(self.rows):
+            # a row of whoever has had fewest; among those, of who came first
+            taken = [entry[0] for entry in batch]
+            for call in sorted(self._calls, key=lambda call: len(call.found) + taken.count(call)):
+                if call.waiting and (not batch or call.fits(call.waiting[0], *batch[0])):
+                    batch.append((call, call.waiting.popleft()))
+                    break
+        self._calls = [call for call in self._calls if call.waiting]
+        return batch
+
+    def _forward(self, batch: list[tuple[_Call, int]]) -> list[Tensor]:
+        call, number = batch[0]
+        weights = [entry.rows[i].weights for entry, i in batch]
+        mixed = nullcontext() if weights[0] is None else call.stack.at(weights if len(batch) > 1 else weights[0], call.rule)
+        with torch.inference_mode(), mixed:
+            return log_probabilities(self.model, [entry.rows[i].packed for entry, i in batch])
+
+    def _alone(self, entry: tuple[_Call, int]) -> Tensor | None:
+        try:
+            return self._forward([entry])[0]
+        except Exception as error:
+            self._fail(entry[0], error)
+            return None
+
+    def _fail(self, call: _Call, error: Exception) -> None:
+        with self._state:
+            self._calls = [other for other in self._calls if other is not call]
+        if not call.answer.done():
+            call.answer.set_exception(error)

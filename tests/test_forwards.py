@@ -1,0 +1,138 @@
+"""Rows that wait share a pass, and nobody notices."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+import torch
+
+from molorec import forwards
+from molorec.forwards import Forwards, Row
+from molorec.ranking.scorer import log_probabilities
+
+SAME = 1e-4
+
+
+@pytest.fixture
+def parts(engine):
+    """The mixture of "toybox" and some of its prompts, packed."""
+    mixture = engine.mixture("toybox")
+    return mixture, [engine.pack(mixture, engine.catalog.example("toybox", user))
+                     for user in engine.catalog.users("toybox", "quick", limit=6)]
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """The rows of every pass so far."""
+    seen = []
+    monkeypatch.setattr(forwards, "log_probabilities",
+                        lambda model, packed: seen.append(list(packed)) or log_probabilities(model, packed))
+    return seen
+
+
+@contextmanager
+def held(working, calls):
+    """Lets no pass begin, until so many calls wait and the block ends."""
+    go_on = threading.Event()
+    working._worker.submit(go_on.wait, 10)
+    try:
+        yield
+        for _ in range(500):
+            if len(working._calls) == calls:
+                return
+            time.sleep(0.01)
+        pytest.fail(f"{len(working._calls)} calls wait, not {calls}")
+    finally:
+        go_on.set()
+
+
+def alone(base, mixture, row, rule="sum"):
+    with torch.inference_mode(), mixture.stack.at(row.weights, rule):
+        return log_probabilities(base.model, [row.packed])[0].exp()
+
+
+def test_rows_of_different_callers_share_a_pass_and_get_their_own_answers(base, parts, passes):
+    mixture, packed = parts
+    working, rows = Forwards(base.model), [Row(packed[i], [i / 5, 1 - i / 5]) for i in range(5)]
+    with ThreadPoolExecutor(5) as visitors:
+        with held(working, 5):
+            answers = [visitors.submit(working.score, [row], mixture.stack, "sum") for row in rows]
+        for row, answer in zip(rows, answers, strict=True):
+            assert (answer.result()[0].exp() - alone(base, mixture, row)).abs().max().item() <= SAME
+    assert [len(batch) for batch in passes] == [5]
+
+
+def test_nobody_waits_for_the_whole_of_a_long_run(base, parts, passes):
+    mixture, packed = parts
+    working, long = Forwards(base.model, rows=2), [Row(packed[0], [i / 9, 1 - i / 9]) for i in range(10)]
+    with ThreadPoolExecutor(2) as visitors:
+        with held(working, 2):
+            run = visitors.submit(working.score, long, mixture.stack, "sum")
+            while not working._calls:
+                time.sleep(0.01)
+            short = visitors.submit(working.score, [Row(packed[1], [0.5, 0.5])], mixture.stack, "sum")
+        assert len(run.result()) == 10 and len(short.result()) == 1
+    assert packed[1] in passes[0] and len(passes) == 6
+
+
+@pytest.mark.parametrize("change", ["rule", "stack", "base alone", "length"])
+def test_what_cannot_be_mixed_in_one_pass_is_not(base, parts, passes, engine, change):
+    mixture, packed = parts
+    working, row = Forwards(base.model), Row(packed[0], [0.3, 0.7])
+    other, stack, rule = Row(packed[1], [0.5, 0.5]), mixture.stack, "sum"
+    if change == "rule":
+        rule = "product"
+    elif change == "stack":
+        engine.forget("toybox")
+        stack = engine.mixture("toybox").stack
+    elif change == "base alone":
+        other = Row(packed[1], None)
+    else:
+        example = engine.catalog.example("toybox", engine.catalog.users("toybox", "quick", limit=1)[0])
+        other = Row(engine.pack(mixture, replace(example, history=example.history[-1:])), [0.5, 0.5])
+    with ThreadPoolExecutor(2) as visitors:
+        with held(working, 2):
+            answers = [visitors.submit(working.score, [row], mixture.stack, "sum"),
+                       visitors.submit(working.score, [other], stack, rule)]
+        assert all(len(answer.result()) == 1 for answer in answers)
+    assert [len(batch) for batch in passes] == [1, 1]
+
+
+def test_a_row_that_fails_fails_alone(base, parts, monkeypatch):
+    mixture, packed = parts
+
+    def too_large(model, batch):
+        if packed[2] in batch:
+            raise MemoryError("can't allocate memory")
+        return log_probabilities(model, batch)
+
+    monkeypatch.setattr(forwards, "log_probabilities", too_large)
+    working, rows = Forwards(base.model), [Row(packed[i], [0.5, 0.5]) for i in range(4)]
+    with ThreadPoolExecutor(4) as visitors:
+        with held(working, 4):
+            answers = [visitors.submit(working.score, [row], mixture.stack, "sum") for row in rows]
+        assert isinstance(answers[2].exception(), MemoryError)
+        for i in (0, 1, 3):
+            assert (answers[i].result()[0].exp() - alone(base, mixture, rows[i])).abs().max().item() <= SAME
+
+
+def test_a_call_that_fails_leaves_nothing_waiting(base, parts, monkeypatch):
+    mixture, packed = parts
+    monkeypatch.setattr(forwards, "log_probabilities", lambda *_: 1 / 0)
+    working = Forwards(base.model)
+    with pytest.raises(ZeroDivisionError):
+        working.score([Row(packed[0], [0.5, 0.5])] * 9, mixture.stack, "sum")
+    assert not working._calls
+
+
+def test_everything_runs_on_one_thread_without_gradients(base, parts):
+    mixture, packed = parts
+    working = Forwards(base.model)
+    with ThreadPoolExecutor(4) as visitors:
+        threads = set(visitors.map(lambda _: working.run(threading.get_ident), range(8)))
+    assert len(threads) == 1 and threading.get_ident() not in threads
+    assert working.run(torch.is_inference_mode_enabled)
+    assert working.score([], mixture.stack, "sum") == []
