@@ -75,13 +75,16 @@ def doctor(arguments: argparse.Namespace) -> None:
 
 
 def domains_list(arguments: argparse.Namespace) -> None:
-    """The domains of the catalogue."""
-    from molorec.catalog import Catalog
+    """The domains of the catalogue, and how to get the known ones that are not in it."""
+    from molorec.catalog import Catalog, known
 
-    known = Catalog().domains()
-    lines = [f"{d.name}: {d.users:,} users, {d.items:,} {d.noun}, {d.events:,} events" for d in known]
-    _emit(arguments, {"schema": SCHEMA, "domains": [vars(info) for info in known]},
-          lines or ["no domains yet; `molorec domains fetch` gets MovieLens-1M"])
+    here = Catalog().domains()
+    missing = known.missing(here)
+    lines = [f"{d.name}: {d.users:,} users, {d.items:,} {d.noun}, {d.events:,} events" for d in here] or ["no domains yet"]
+    lines += [f"{domain.name}: {domain.label}, data not here; get it with `{domain.command}`" for domain in missing]
+    lines += dict.fromkeys(f"Before that: {domain.before}" for domain in missing if domain.before)
+    _emit(arguments, {"schema": SCHEMA, "domains": [vars(info) for info in here], "not_here": [vars(each) for each in missing]},
+          lines)
 
 
 def domains_fetch(arguments: argparse.Namespace) -> None:

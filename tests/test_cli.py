@@ -107,6 +107,22 @@ def test_domains_are_added_listed_and_removed(molorec, files):
     assert document(molorec("domains", "list", "--json"))["domains"] == []
 
 
+def test_known_domains_that_are_not_here_are_listed_with_the_command_that_gets_them(molorec, stored):
+    _, out, _ = molorec("domains", "list")
+    assert "toybox: 130 users" in out and "amazon14_toys: Amazon Toys and Games, data not here; get it with `molorec" in out
+    assert out.count("McAuley") == 1
+    not_here = {each["name"]: each["command"] for each in document(molorec("domains", "list", "--json"))["not_here"]}
+    assert not_here["movielens-1m"] == "molorec domains fetch" and "amazon14_toys" in not_here
+    stored.add_domain(prepare("amazon14_toys", source_data()))
+    assert "amazon14_toys: 130 users" in molorec("domains", "list")[1]
+    assert "Amazon Toys" not in molorec("domains", "list")[1]
+
+
+def test_a_known_domain_that_is_not_here_says_how_to_get_it(molorec, stored, served):
+    code, _, err = molorec("rank", "--domain", "amazon14_beauty")
+    assert code == 2 and "Amazon Beauty is not here yet" in err and "`molorec domains add amazon14_beauty" in err
+
+
 def test_a_taken_name_needs_replace(molorec, files, stored):
     add = ("domains", "add", "toybox", "--items", files[0], "--interactions", files[1])
     code, _, err = molorec(*add)

@@ -9,7 +9,7 @@ from molorec.tuning import PROMPTS
 from molorec.ui import render
 
 PRESETS = (("Specific", 0.0), ("½", 0.5), ("General", 1.0))
-ALONE = "This domain has one adapter only, so there is nothing to mix and no λ to choose."
+ALONE = "Mixing takes two adapters. This domain does not have both here, so there is nothing to mix and no λ to choose."
 
 
 @dataclass

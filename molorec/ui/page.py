@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import gradio as gr
 
-from molorec import owned, plots, position, tuning
+from molorec import plots, position, tuning
 from molorec.catalog.movielens import NAME as MOVIELENS
 from molorec.config import LIMITS
 from molorec.engine import Engine
-from molorec.errors import JournalError, MolorecError
+from molorec.errors import JournalError, MolorecError, NoData
 from molorec.journal import Journal
 from molorec.ui import api, compare, landscape, link, mix, own, ranked, render, results, session, share, story, style, who
 from molorec.ui.screen import LONG, QUICK, Screen, idle, running
@@ -48,7 +48,7 @@ def build(engine: Engine, journal: Journal | None = None) -> gr.Blocks:
         badge = gr.HTML(_badge(engine, domain), padding=False)
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=290, elem_classes="ml-who"):
-                people = who.panel(engine, domains, domain)
+                people = who.panel(engine, domain)
             with gr.Column(scale=3, min_width=300, elem_classes="ml-mix"):
                 mixing = mix.panel(_is_pair(engine, domain))
             with gr.Column(scale=5, min_width=330):
@@ -95,13 +95,16 @@ def _of_domain(engine: Engine, domain: str):
 
 
 def _badge(engine: Engine, domain: str) -> str:
+    dtype = str(engine.base.dtype).removeprefix("torch.")
+    model = f"Model {engine.base.name} · {engine.base.device.type.upper()}, {dtype}"
     try:
         mixture = engine.mixture(domain)
+    except NoData:  # what to do is said where the ranking would be
+        return f"<p class='ml-dim'>{render.escape(model)}</p>"
     except MolorecError as error:
         return render.note(str(error))
     names = " + ".join(adapter.name for adapter in mixture.adapters)
-    dtype = str(engine.base.dtype).removeprefix("torch.")
-    line = f"Model {engine.base.name} · {engine.base.device.type.upper()}, {dtype} · adapters {names}"
+    line = f"{model} · adapters {names}"
     notes = list(mixture.problems)
     if mixture.weak:
         notes.append(f"These adapters are weak. On held-out choices, {'; '.join(mixture.weak)}.")
@@ -169,8 +172,8 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
 
     def people_of(domain: str, scenario: str, user: str = ""):
         """(the two groups' visibility, sample users, user) for a scenario of a domain."""
-        samples, known = [], []
-        if scenario != BUILT:
+        samples, known, here = [], [], _is_here(engine, domain)
+        if scenario != BUILT and here:
             try:
                 samples = who.sample_users(engine.catalog, domain, scenario)
             except MolorecError:
@@ -178,7 +181,7 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
             known = [found for _, found in samples]
             user = user if user and scenario in _lists_of(engine, domain, user) else next(iter(known), "")
         sample = gr.skip() if scenario == BUILT else gr.Dropdown(samples, value=user if user in known else None)
-        return user, (gr.Column(visible=scenario != BUILT), gr.Column(visible=scenario == BUILT), sample, user)
+        return user, (gr.Column(visible=here and scenario != BUILT), gr.Column(visible=here and scenario == BUILT), sample, user)
 
     def choose_domain(tuning_job: Job, *values):
         tuning_job.stop("The domain changed, so tuning was stopped.")
@@ -192,7 +195,7 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
         found, parts = people_of(domain, scenario, user)
         if scenario == BUILT and not history:
             history, candidates = _start_from(engine, domain, user)
-        elif scenario != BUILT and not found:
+        elif scenario != BUILT and not found and _is_here(engine, domain):
             gr.Warning(f"Nobody in {domain} has a list of new titles: too few of its titles are held out.")
         return (gr.Radio(info=who.HINTS[scenario]), *parts, history, candidates,
                 *show_as(values, user=found, history=history, candidates=candidates))
@@ -352,15 +355,14 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
         if known is given:
             for notice in notices:
                 gr.Warning(render.escape(notice))
-        choices = [(owned.label(info), info.name) for info in engine.catalog.domains(visitor)]
         user, parts = people_of(view.domain, view.scenario, view.user)
         view = replace(view, user=user) if view.scenario != BUILT else view
         lists = [session.as_value(engine.catalog.item(view.domain, found) for found in ids)
                  for ids in (view.history, view.candidates)]
         values = (view.domain, view.scenario, view.user, *lists, view.lam, view.rule, truth, shown, explaining, visitor)
-        return (visitor, gr.Dropdown(choices, value=view.domain), gr.Radio(value=view.scenario, info=who.HINTS[view.scenario]),
-                *parts, *lists, view.lam, view.lam, gr.Dropdown(value=view.rule, info=mix.rule_note(view.rule)),
-                *_of_domain(engine, view.domain), *show(*values))
+        return (visitor, gr.Dropdown(who.domain_choices(engine.catalog, visitor), value=view.domain),
+                gr.Radio(value=view.scenario, info=who.HINTS[view.scenario]), *parts, *lists, view.lam, view.lam,
+                gr.Dropdown(value=view.rule, info=mix.rule_note(view.rule)), *_of_domain(engine, view.domain), *show(*values))
 
     of_domain = [badge, mixing.alone, mixing.controls]
     again = {"fn": show, "inputs": asked, "outputs": outputs, **QUICK}
@@ -406,6 +408,17 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
               [screen.visitor, people.domain, people.scenario, *person, *built, *screen.lam_twice, mixing.rule,
                *of_domain, *outputs], **QUICK)
     page.load(None, js=_OPEN_PRESENTER)
+
+
+def _is_here(engine: Engine, domain: str) -> bool:
+    """False for a known domain whose data is not here; whatever else is wrong is said where the ranking would be."""
+    try:
+        engine.catalog.domain(domain)
+    except NoData:
+        return False
+    except MolorecError:
+        pass
+    return True
 
 
 def _lists_of(engine: Engine, domain: str, user: str) -> list[str]:

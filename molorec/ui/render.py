@@ -1,5 +1,6 @@
 """Records as HTML. Every text that comes from data is escaped here."""
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -98,8 +99,9 @@ def reason(explanation: Explanation) -> str:
 
 
 def note(text: str) -> str:
-    """A notice in words."""
-    return f"<p class='ml-note' role='status'>{escape(text)}</p>"
+    """A notice in words; what stands in backticks is code."""
+    marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+    return f"<p class='ml-note' role='status'>{marked}</p>"
 
 
 def percent(probability: float) -> str:

@@ -9,7 +9,7 @@ import gradio as gr
 from molorec import plots
 from molorec.catalog.lists import NEGATIVES
 from molorec.engine import Engine
-from molorec.errors import MolorecError
+from molorec.errors import BadInput, MolorecError, NoData
 from molorec.evaluation import published, runs
 from molorec.evaluation.protocol import is_mixture
 from molorec.evaluation.published import Table
@@ -172,12 +172,15 @@ def _how_to_measure(engine: Engine, domain: str, setting: str) -> str:
     command = f"molorec evaluate --domain {domain} --split quick"
     if setting != "warm":
         command += f" --setting {setting}"
-    if domain in {info.name for info in engine.catalog.domains()}:
-        first = "To measure"
-    else:
+    first = "To measure"
+    try:
+        engine.catalog.domain(domain)
+    except NoData as error:
+        first = f"{error} Then"
+    except BadInput:  # what was measured on it is here still, but for this setting
         first = f"There is no domain '{domain}' here: add it with `molorec domains add {domain} …`. Then"
     return (f"Nothing has been measured here on {domain} in the setting {setting}. {first}, run `{command}` on the machine "
-            "that runs this app, and open this tab again. It takes some minutes.")
+            "that runs MoLoRec, and open this tab again. It takes some minutes.")
 
 
 def _not_in_the_paper(domain: str, metric: str) -> str:

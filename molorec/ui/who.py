@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from molorec import titles
-from molorec.catalog import Catalog, Item
+from molorec import owned, titles
+from molorec.catalog import Catalog, Item, known
 from molorec.catalog.lists import DISTINCT_BYTES, NEGATIVES
 from molorec.config import LIMITS
 from molorec.engine import Engine
@@ -49,12 +49,12 @@ class Who:
     paste_candidates: gr.Button
 
 
-def panel(engine: Engine, domains: list[str], domain: str) -> Who:
+def panel(engine: Engine, domain: str) -> Who:
     """Lay the panel out, with the domain's first sample user."""
     gr.Markdown("### Who")
     samples = sample_users(engine.catalog, domain)
     found = {
-        "domain": gr.Dropdown(domains, value=domain, label="Domain"),
+        "domain": gr.Dropdown(domain_choices(engine.catalog), value=domain, label="Domain"),
         "scenario": gr.Radio(list(session.SCENARIOS), value="warm", label="Whose history?", info=HINTS["warm"])}
     with gr.Column() as found["person"]:
         found["sample"] = gr.Dropdown(samples, value=samples[0][1] if samples else None, label="Sample users",
@@ -86,6 +86,13 @@ def panel(engine: Engine, domains: list[str], domain: str) -> Who:
                 found["paste_history"] = gr.Button("As history", size="sm", min_width=80)
                 found["paste_candidates"] = gr.Button("As candidates", size="sm", min_width=80)
     return Who(**found)
+
+
+def domain_choices(catalog: Catalog, visitor: object = "") -> list[tuple[str, str]]:
+    """(label, name) of what the picker offers: everyone's domains, the visitor's own, and the known ones that are not here."""
+    here = owned.visible(catalog, visitor)
+    return [(owned.label(info), info.name) for info in here] + [
+        (f"{domain.label} (data not here)", domain.name) for domain in known.missing(here)]
 
 
 def sample_users(catalog: Catalog, domain: str, scenario: str = "warm") -> list[tuple[str, str]]:

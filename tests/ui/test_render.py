@@ -88,3 +88,7 @@ def test_tuning_says_where_it_stands():
 def test_a_refused_text_is_not_shown():
     made = render.reason(Explanation("they like secret things", (), problem="it runs in circles", done=True))
     assert "secret" not in made and "it runs in circles" in made
+
+
+def test_a_notice_shows_commands_as_code_and_nothing_else_as_markup():
+    assert "run <code>molorec &lt;b&gt;</code> or `" in render.note("run `molorec <b>` or `")

@@ -66,10 +66,14 @@ def test_the_words_are_of_the_numbers(engine):
 
 def test_nothing_measured_says_what_to_run(engine):
     shown = ask(engine, HERE, "toybox")
-    assert "`molorec evaluate --domain toybox --split quick`" in shown["about"]
+    assert "<code>molorec evaluate --domain toybox --split quick</code>" in shown["about"]
     assert not shown["figure"].visible and not shown["table"].visible and not shown["download"].visible and not shown["words"]
     assert "--setting new-item" in ask(engine, HERE, "toybox", "new-item")["about"]
-    assert "molorec domains add beauty" in ask(engine, HERE, "beauty")["about"]
+    about = ask(engine, HERE, "amazon14_beauty")["about"]
+    assert "McAuley" in about and "molorec domains add amazon14_beauty" in about and "molorec evaluate --domain amazon14_beauty" in about
+    assert "molorec domains add" not in ask(engine, HERE, "toybox")["about"]
+    runs.save(replace(SHIPPED, domain="gone"))
+    assert "molorec domains add gone" in ask(engine, HERE, "gone", "new-item")["about"]
 
 
 def test_what_the_paper_does_not_have_is_said(engine):
