@@ -29,7 +29,6 @@ TRAIN = (
 _NONE = ("none", "")
 _ITEM = (("item_id", "Thing id"), ("title", "Title"), ("categories", "Kinds (if any)"))
 _EVENT = (("user_id", "Person id"), ("item_id", "Chosen thing"), ("time", "Time or order"))
-_OPTIONAL = ("categories", "time")
 _COLUMNS, _CELL = 12, 60  # how much of a file a preview shows
 _CHOICES = 200
 _TICK = 2.0  # seconds between looks at a training
@@ -238,7 +237,7 @@ def _mapping(path: str | None, wanted: Sequence[tuple[str, str]], chosen: Sequen
     if not path:
         raise BadInput("choose two files: one of the things, one of who chose what")
     for (key, label), column in zip(wanted, chosen, strict=True):
-        if not column and key not in _OPTIONAL:
+        if not column and key not in csv_source.OPTIONAL:
             raise BadInput(f"choose which column of {Path(path).name} holds “{label}”")
     return {key: column or "" for (key, _), column in zip(wanted, chosen, strict=True)}
 
