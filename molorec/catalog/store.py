@@ -19,7 +19,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from molorec import config, titles
+from molorec import config, schema, titles
 from molorec.catalog import known, lists, splits
 from molorec.catalog.prepare import PreparedDomain
 from molorec.catalog.records import DomainInfo, Item, RankingExample
@@ -305,10 +305,7 @@ class Catalog:
 
     def _create_tables(self) -> None:
         db = self._db()
-        version = db.execute("pragma user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise CatalogError(f"{self.path} was written by a newer MoLoRec (schema {version}, this one knows "
-                               f"{SCHEMA_VERSION}); upgrade, or set MOLOREC_HOME to another folder")
+        version = schema.version(db, self.path, SCHEMA_VERSION, CatalogError)
         if version == SCHEMA_VERSION:
             return
         db.enable_wal()

@@ -16,7 +16,7 @@ from molorec.evaluation.published import Table
 from molorec.evaluation.runs import Interval, Run, System
 from molorec.mixture.rule import DEFAULT_RULE
 from molorec.spreadsheet import csv_text
-from molorec.ui import downloads, render
+from molorec.ui import render, shelf
 from molorec.ui.screen import QUICK, Screen
 
 BOTH, HERE, THERE = "Both", "Measured here", "The paper"
@@ -115,8 +115,7 @@ def _shown(engine: Engine, visitor, source: str, domain: str | None, setting: st
     there = bool(measured or reported)
     if there:
         text = csv_text(CSV_HEAD, _csv_rows(run, table, domain, metric))
-        file = downloads.saved(f"molorec-{domain}-{setting}-{metric.replace('@', '')}.csv", text)
-        button = gr.DownloadButton(value=file, visible=True)
+        button = shelf.download(f"molorec-{domain}-{setting}-{metric.replace('@', '')}.csv", text)
     else:
         button = gr.DownloadButton(visible=False)
     return (gr.Dropdown(domains, value=domain),

@@ -15,10 +15,8 @@ from molorec.engine import Engine
 from molorec.training.background import State, Trainings
 from molorec.ui import own, style
 from tests.conftest import source_data
-from tests.ui.pages import plain_screen
+from tests.ui.conftest import PATIENCE, PAYLOAD, plain_screen
 
-PAYLOAD = "<img src=x onerror=window.__xss=1>"
-PATIENCE = 60_000  # ms
 TRAINING = """
     import json, sys, time
     for step in range(1, 31):

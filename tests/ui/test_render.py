@@ -8,8 +8,8 @@ from molorec.catalog import Item, RankingExample
 from molorec.engine import RankedItem, Ranking
 from molorec.explaining import Explanation
 from molorec.ui import render
+from tests.ui.conftest import PAYLOAD
 
-PAYLOAD = "<img src=x onerror=window.__xss=1>"
 EVIL, PLAIN = Item("e'\"><b>", PAYLOAD), Item("p", "Amber Song (1950)")
 
 

@@ -5,6 +5,7 @@ import inspect
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import gradio as gr
 import pytest
@@ -12,11 +13,10 @@ import pytest
 from molorec.catalog import prepare
 from molorec.evaluation import published, runs
 from molorec.evaluation.runs import Interval, System
-from molorec.ui import results
+from molorec.ui import results, shelf
 from molorec.ui.results import BOTH, HERE, THERE
 from tests.conftest import source_data
-from tests.ui.conftest import PAYLOAD
-from tests.ui.pages import plain_screen
+from tests.ui.conftest import PAYLOAD, plain_screen
 
 SHIPPED = runs.read(runs.SHIPPED / "movielens-1m-quick-warm.json")
 ML = "movielens-1m"
@@ -113,7 +113,9 @@ def test_the_csv_has_full_numbers_and_no_formula(engine):
     first = SHIPPED.systems[1]
     systems = (replace(first, name="@SUM(1)"), *SHIPPED.systems[2:])
     runs.save(replace(SHIPPED, base="=cmd|' /C calc'!A0", n=2_000, systems=systems))
-    rows = downloaded(ask(engine, HERE))
+    shown = ask(engine, HERE)
+    rows = downloaded(shown)
+    assert shelf.TABLES.folder in Path(shown["download"].value["path"]).parents  # where the oldest make room
     assert rows[0]["system"] == "'@SUM(1)" and rows[0]["base_model"].startswith("'=cmd")
     assert float(rows[0]["minus_popularity"]) == first.against_popularity["ndcg@1"].mean < 0
     paper = downloaded(ask(engine, THERE))
