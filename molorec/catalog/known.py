@@ -34,7 +34,7 @@ class KnownDomain:
 def _amazon(name: str, label: str) -> KnownDomain:
     return KnownDomain(
         name, label, f"molorec domains add {name} --items items.csv --interactions interactions.csv --noun products",
-        "Its files cannot be shipped with this app. Get the 5-core reviews and the metadata from the Amazon review data of 2014, "
+        "The files cannot be shipped with this app. Get the 5-core reviews and the metadata from the Amazon review data of 2014, "
         "which the McAuley lab offers for research use, and write them as two CSV files under the names that the columns have "
         "there: items.csv with asin and title, interactions.csv with reviewerID, asin and unixReviewTime.")
 

@@ -36,10 +36,9 @@ _TICK = 2.0  # seconds between looks at a training
 CSS = """
 .ml-own-facts { margin: .2rem 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .ml-own-left { margin: .2rem 0 .2rem 1.2rem; padding: 0; list-style: disc; color: var(--body-text-color-subdued); }
-table.ml-known { width: 100%; border-collapse: collapse; border: none; }
+table.ml-known { width: 100%; border-collapse: collapse; border: none !important; }
 table.ml-known :is(th, td) { text-align: left; vertical-align: top; padding: .4em .6em .4em 0; border: none !important;
   border-bottom: 1px solid var(--border-color-primary) !important; }
-.ml-known code { overflow-wrap: anywhere; white-space: pre-wrap; font-size: .9em; }
 .ml-own-preview .header-button, .ml-own-preview td { font-size: .85em; }
 """
 
@@ -314,6 +313,6 @@ def _known(engine: Engine) -> str:
     first = "".join(f"<p class='ml-dim'>{escape(text)} Then run:</p>" for text in dict.fromkeys(
         domain.before for domain in missing if domain.before))
     rows = "".join(
-        f"<tr><td>{escape(domain.label)}</td><td><code>{escape(domain.command)}</code></td></tr>" for domain in missing)
+        f"<tr><td>{escape(domain.label)}</td><td>{render.code(domain.command)}</td></tr>" for domain in missing)
     return (f"{first}<table class='ml-known'><thead><tr><th scope='col'>Domain</th><th scope='col'>Command</th></tr></thead>"
             f"<tbody>{rows}</tbody></table><p class='ml-dim'>Reload this page afterwards.</p>")

@@ -175,9 +175,9 @@ def _how_to_measure(engine: Engine, domain: str, setting: str) -> str:
     try:
         engine.catalog.domain(domain)
     except NoData as error:
-        first = f"{error} Then"
+        first = f"{error} To measure after that"
     except BadInput:  # what was measured on it is here still, but for this setting
-        first = f"There is no domain '{domain}' here: add it with `molorec domains add {domain} …`. Then"
+        first = f"There is no domain '{domain}' here: add it with `molorec domains add {domain} …`. To measure after that"
     return (f"Nothing has been measured here on {domain} in the setting {setting}. {first}, run `{command}` on the machine "
             "that runs MoLoRec, and open this tab again. It takes some minutes.")
 

@@ -91,4 +91,6 @@ def test_a_refused_text_is_not_shown():
 
 
 def test_a_notice_shows_commands_as_code_and_nothing_else_as_markup():
-    assert "run <code>molorec &lt;b&gt;</code> or `" in render.note("run `molorec <b>` or `")
+    assert ("run <code class='ml-code'><span>molorec</span> <span>&lt;b&gt;</span></code> or `"
+            in render.note("run `molorec <b>` or `"))
+    assert render.code("a <b>") == "<code class='ml-code'><span>a</span> <span>&lt;b&gt;</span></code>"
