@@ -36,7 +36,8 @@ _TICK = 2.0  # seconds between looks at a training
 CSS = """
 .ml-own-facts { margin: .2rem 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .ml-own-left { margin: .2rem 0 .2rem 1.2rem; padding: 0; list-style: disc; color: var(--body-text-color-subdued); }
-table.ml-known { width: 100%; border-collapse: collapse; border: none !important; }
+table.ml-known { width: 100%; border-collapse: collapse; }
+table.ml-known, table.ml-known :is(thead, tbody, tr) { border: none !important; }
 table.ml-known :is(th, td) { text-align: left; vertical-align: top; padding: .4em .6em .4em 0; border: none !important;
   border-bottom: 1px solid var(--border-color-primary) !important; }
 .ml-own-preview .header-button, .ml-own-preview td { font-size: .85em; }
