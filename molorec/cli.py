@@ -1,6 +1,7 @@
 """``molorec``: everything the screen can do, on the command line."""
 
 import argparse
+import csv
 import importlib.metadata
 import io
 import json
@@ -75,13 +76,16 @@ def doctor(arguments: argparse.Namespace) -> None:
 
 
 def domains_list(arguments: argparse.Namespace) -> None:
-    """The domains of the catalogue."""
-    from molorec.catalog import Catalog
+    """The domains of the catalogue, and how to get the known ones that are not in it."""
+    from molorec.catalog import Catalog, known
 
-    known = Catalog().domains()
-    lines = [f"{d.name}: {d.users:,} users, {d.items:,} {d.noun}, {d.events:,} events" for d in known]
-    _emit(arguments, {"schema": SCHEMA, "domains": [vars(info) for info in known]},
-          lines or ["no domains yet; `molorec domains fetch` gets MovieLens-1M"])
+    here = Catalog().domains()
+    missing = known.missing(here)
+    lines = [f"{d.name}: {d.users:,} users, {d.items:,} {d.noun}, {d.events:,} events" for d in here] or ["no domains yet"]
+    lines += [f"{domain.name}: {domain.label}, data not here; get it with `{domain.command}`" for domain in missing]
+    lines += dict.fromkeys(f"Before that: {domain.before}" for domain in missing if domain.before)
+    _emit(arguments, {"schema": SCHEMA, "domains": [vars(info) for info in here], "not_here": [vars(each) for each in missing]},
+          lines)
 
 
 def domains_fetch(arguments: argparse.Namespace) -> None:
@@ -99,15 +103,21 @@ def domains_add(arguments: argparse.Namespace) -> None:
 
     if arguments.core < 1:
         raise BadInput(f"--core is {arguments.core}; give 1 or more")
+    columns = {
+        "items": _columns(arguments.items, csv_source.ITEM_COLUMNS, "--item-columns", arguments.item_columns),
+        "interactions": _columns(arguments.interactions, csv_source.EVENT_COLUMNS, "--event-columns", arguments.event_columns)}
+    source = csv_source.read(arguments.items, arguments.interactions, item_columns=columns["items"],
+                             event_columns=columns["interactions"])
     catalog = Catalog()
-    prepared = prepare(arguments.name, csv_source.read(arguments.items, arguments.interactions), arguments.core)
+    prepared = prepare(arguments.name, source, arguments.core)
     info = catalog.add_domain(prepared, noun=arguments.noun, source=f"{arguments.items.name}, {arguments.interactions.name}",
                               terms=arguments.terms, replace=arguments.replace)
     shared = {other.name: catalog.shared_titles(info.name, other.name) for other in catalog.domains() if other.name != info.name}
-    lines = [f"{info.name}: {info.users:,} users, {info.items:,} items, {info.events:,} events", *info.notes]
+    lines = [_taken(file, columns[what]) for what, file in (("items", arguments.items), ("interactions", arguments.interactions))]
+    lines += [f"{info.name}: {info.users:,} users, {info.items:,} items, {info.events:,} events", *info.notes]
     lines += [f"{count} titles in common with {other} (removed where a general adapter is trained for it)"
               for other, count in shared.items() if count]
-    _emit(arguments, {"schema": SCHEMA, "domain": vars(info), "shared_titles": shared}, lines)
+    _emit(arguments, {"schema": SCHEMA, "domain": vars(info), "columns": columns, "shared_titles": shared}, lines)
 
 
 def domains_remove(arguments: argparse.Namespace) -> None:
@@ -299,8 +309,13 @@ def _parser() -> argparse.ArgumentParser:
     add(domains, "fetch", domains_fetch, [common])
     adding = add(domains, "add", domains_add, [common])
     adding.add_argument("name", metavar="NAME")
-    adding.add_argument("--items", type=Path, required=True, help="CSV: item_id, title")
-    adding.add_argument("--interactions", type=Path, required=True, help="CSV: user_id, item_id, timestamp_or_order")
+    adding.add_argument("--items", type=Path, required=True, help="CSV: item_id, title, and categories if there are any")
+    adding.add_argument("--interactions", type=Path, required=True, help="CSV: user_id, item_id, and time if there is one")
+    adding.add_argument("--item-columns", metavar="KEY=COLUMN,…", default="",
+                        help="what the items' header calls item_id, title and categories, such as item_id=asin,title=name; "
+                             "what is not given is guessed, and `categories=` leaves them out")
+    adding.add_argument("--event-columns", metavar="KEY=COLUMN,…", default="",
+                        help="the same for user_id, item_id and time of the interactions; `time=` takes the order of the lines")
     adding.add_argument("--noun", default="items", help="what the items are called in prompts (default: %(default)s)")
     adding.add_argument("--terms", default="", help="terms of use of the data, kept on the adapters' cards")
     adding.add_argument("--core", type=int, default=5, help="least events of a user and of an item (default: %(default)s)")
@@ -347,6 +362,25 @@ def _engine(arguments: argparse.Namespace):
     for problem in engine.mixture(arguments.domain).problems:
         print(f"note: {problem}", file=sys.stderr)
     return engine
+
+
+def _columns(file: Path, wanted: Sequence[str], option: str, text: str) -> dict[str, str]:
+    """What is wanted of a file → its column, from an option such as ``item_id=asin,title=name`` and the file's header."""
+    from molorec.catalog import csv_source
+
+    given: dict[str, str] = {}
+    for part in next(csv.reader([text]), []):  # as in CSV, double quotes hold a name with a comma together
+        key, sign, column = (word.strip() for word in part.partition("="))
+        if not sign or key not in wanted or key in given:
+            raise BadInput(f"{option} {text}: '{part}' is not understood; give each of {', '.join(wanted)} once at most, as "
+                           f"{wanted[0]}=COLUMN, with commas between them")
+        given[key] = column
+    return csv_source.mapping(file, wanted, given, f"say which with {option} {wanted[0]}=COLUMN,{wanted[1]}=COLUMN")
+
+
+def _taken(file: Path, columns: dict[str, str]) -> str:
+    """Which columns were read, so that a wrong guess is seen."""
+    return f"{file.name}: " + ", ".join(f"{key} is '{column}'" if column else f"no {key}" for key, column in columns.items())
 
 
 def _check_evaluation(arguments: argparse.Namespace) -> None:

@@ -13,6 +13,10 @@ class BadInput(MolorecError):
     exit_code = 2
 
 
+class NoData(BadInput):
+    """A known domain whose data is not in the catalogue; the message says how to get it."""
+
+
 class BadFile(BadInput):
     """A data file that cannot be read.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from molorec import config
+from molorec import config, schema
 from molorec.engine import Ranking
 from molorec.errors import JournalError
 from molorec.mixture.rule import as_weights
@@ -194,11 +194,7 @@ class Journal:
         return db
 
     def _create_tables(self, db: Database) -> None:
-        version = db.execute("pragma user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise JournalError(f"{self.path} was written by a newer MoLoRec (schema {version}, this one knows "
-                               f"{SCHEMA_VERSION}); upgrade, or set MOLOREC_HOME to another folder")
-        if version == SCHEMA_VERSION:
+        if schema.version(db, self.path, SCHEMA_VERSION, JournalError) == SCHEMA_VERSION:
             return
         db.enable_wal()
         with db.atomic():

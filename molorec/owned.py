@@ -59,6 +59,11 @@ def of(catalog: Catalog, visitor: object) -> list[DomainInfo]:
     return [info for info in catalog.domains(visitor) if info.owner]
 
 
+def visible(catalog: Catalog, visitor: object) -> list[DomainInfo]:
+    """Everyone's domains and the visitor's own."""
+    return catalog.domains(visitor if of(catalog, visitor) else "")
+
+
 def one_of(catalog: Catalog, visitor: object, domain: object) -> DomainInfo:
     """One of the visitor's private domains. Raises BadInput for any other, in the same words whether or not it is there."""
     found = next((info for info in of(catalog, visitor) if info.name == domain), None)

@@ -107,6 +107,58 @@ def test_domains_are_added_listed_and_removed(molorec, files):
     assert document(molorec("domains", "list", "--json"))["domains"] == []
 
 
+@pytest.fixture
+def foreign(files):
+    """The same with a header that no guess understands in full, and a name with a comma."""
+    for file, header in zip(files, ('code,"text, long"', "buyer,code,at"), strict=True):
+        file.write_text("\n".join([header, *file.read_text().splitlines()[1:]]))
+    return ("domains", "add", "mine", "--items", files[0], "--interactions", files[1])
+
+
+def test_columns_are_named_by_options_and_the_rest_is_guessed(molorec, foreign):
+    added = document(molorec(*foreign, "--item-columns", 'item_id=code,"title=text, long"', "--event-columns",
+                             "item_id=code, time = at", "--json"))
+    assert added["domain"]["users"] == 60
+    assert added["columns"] == {"items": {"item_id": "code", "title": "text, long", "categories": ""},
+                                "interactions": {"user_id": "buyer", "item_id": "code", "time": "at"}}
+
+
+def test_the_columns_that_were_taken_are_said(molorec, files):
+    _, out, _ = molorec("domains", "add", "mine", "--items", files[0], "--interactions", files[1], "--event-columns", "time=")
+    assert "items.csv: item_id is 'item_id', title is 'title', no categories" in out
+    assert "interactions.csv: user_id is 'user_id', item_id is 'item_id', no time" in out
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ((), ["items.csv, line 1", "which column is the item_id", "'code', 'text, long'", "--item-columns item_id=COLUMN,title="]),
+    (("--item-columns", 'item_id=code,"title=text, long"'), ["interactions.csv", "--event-columns user_id=COLUMN,item_id="]),
+    (("--item-columns", "id=code"), ["'id=code' is not understood", "item_id, title, categories"]),
+    (("--item-columns", "code"), ["'code' is not understood"]),
+    (("--item-columns", "item_id=code,item_id=text"), ["'item_id=text' is not understood", "once at most"]),
+    (("--item-columns", "item_id=none,title=code"), ["column 'none'", "is missing"]),
+])
+def test_columns_that_are_unclear_or_wrong_are_refused_with_the_option_to_give(molorec, foreign, options, words):
+    code, out, err = molorec(*foreign, *options)
+    assert code == 2 and not out and all(word in err for word in words)
+    assert document(molorec("domains", "list", "--json"))["domains"] == []
+
+
+def test_known_domains_that_are_not_here_are_listed_with_the_command_that_gets_them(molorec, stored):
+    _, out, _ = molorec("domains", "list")
+    assert "toybox: 130 users" in out and "amazon14_toys: Amazon Toys and Games, data not here; get it with `molorec" in out
+    assert out.count("McAuley") == 1
+    not_here = {each["name"]: each["command"] for each in document(molorec("domains", "list", "--json"))["not_here"]}
+    assert not_here["movielens-1m"] == "molorec domains fetch" and "amazon14_toys" in not_here
+    stored.add_domain(prepare("amazon14_toys", source_data()))
+    assert "amazon14_toys: 130 users" in molorec("domains", "list")[1]
+    assert "Amazon Toys" not in molorec("domains", "list")[1]
+
+
+def test_a_known_domain_that_is_not_here_says_how_to_get_it(molorec, stored, served):
+    code, _, err = molorec("rank", "--domain", "amazon14_beauty")
+    assert code == 2 and "Amazon Beauty is not here yet" in err and "`molorec domains add amazon14_beauty" in err
+
+
 def test_a_taken_name_needs_replace(molorec, files, stored):
     add = ("domains", "add", "toybox", "--items", files[0], "--interactions", files[1])
     code, _, err = molorec(*add)

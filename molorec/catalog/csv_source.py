@@ -13,17 +13,23 @@ from molorec.catalog.records import SourceData
 from molorec.config import LIMITS
 from molorec.errors import BadFile
 
-ITEM_COLUMNS = ("item_id", "title")
-EVENT_COLUMNS = ("user_id", "item_id")
+# What is read of each file, and what of it need not be there.
+ITEM_COLUMNS = ("item_id", "title", "categories")
+EVENT_COLUMNS = ("user_id", "item_id", "time")
+OPTIONAL = ("categories", "time")
 TIME_COLUMNS = ("timestamp_or_order", "timestamp", "order", "time")
-# How others call these columns, without case, spaces and signs.
+# How others call these columns, without case, spaces and signs; the likeliest first: a bare "id" may number the lines.
 _USUAL_NAMES = {
-    "item_id": ("itemid", "item", "id", "movieid", "filmid", "productid", "asin", "parentasin", "isbn", "sku", "bookid", "songid",
-                "trackid", "gameid", "articleid"),
-    "title": ("title", "name", "itemtitle", "itemname", "productname", "producttitle", "movietitle", "booktitle", "headline"),
+    "item_id": ("itemid", "item", "movieid", "filmid", "productid", "parentasin", "asin", "isbn", "isbn13", "sku", "bookid",
+                "songid", "trackid", "artistid", "gameid", "appid", "articleid", "newsid", "businessid", "recipeid", "movie",
+                "film", "product", "book", "song", "track", "article", "what", "id"),
+    "title": ("title", "name", "itemtitle", "itemname", "productname", "producttitle", "movietitle", "filmtitle", "booktitle",
+              "songtitle", "trackname", "artistname", "gametitle", "appname", "articletitle", "headline"),
     "categories": ("categories", "category", "genres", "genre", "maincategory"),
-    "user_id": ("userid", "user", "reviewerid", "customerid", "customer", "visitorid", "uid", "memberid"),
-    "time": ("timestampororder", "timestamp", "order", "time", "unixreviewtime", "unixtime", "position"),
+    "user_id": ("userid", "user", "username", "reviewerid", "customerid", "customer", "visitorid", "personid", "person",
+                "memberid", "member", "buyerid", "buyer", "readerid", "reader", "clientid", "uid", "who"),
+    "time": ("timestampororder", "timestamp", "order", "time", "ratingtimestamp", "unixreviewtime", "unixtime", "unixtimestamp",
+             "eventtime", "position", "when"),
 }
 
 
@@ -105,18 +111,47 @@ def preview(path: Path | str, rows: int = 5, bounds: Bounds | None = None) -> tu
 def guess(header: Sequence[str], wanted: Sequence[str]) -> dict[str, str]:
     """Which column of ``header`` is likely to hold each of ``wanted`` ("item_id", "title", "time" ...); "" for none.
 
+    A column that is called just so comes before one that is called alike.
+
     >>> guess(["movieId", "Name", "year"], ["item_id", "title", "categories"])
     {'item_id': 'movieId', 'title': 'Name', 'categories': ''}
     """
     by_plain_name: dict[str, str] = {}
     for column in header:
         by_plain_name.setdefault("".join(c for c in column.casefold() if c.isalnum()), column)
-    return {name: next((by_plain_name[usual] for usual in _USUAL_NAMES[name] if usual in by_plain_name), "") for name in wanted}
+    return {name: name if name in header else next(
+        (by_plain_name[usual] for usual in _USUAL_NAMES[name] if usual in by_plain_name), "") for name in wanted}
+
+
+def mapping(path: Path | str, wanted: Sequence[str], given: Mapping[str, str], how: str) -> dict[str, str]:
+    """``wanted`` → the file's column: the one that is ``given``, else the one that :func:`guess` finds.
+
+    Parameters
+    ----------
+    given : "" leaves out what is in :data:`OPTIONAL`, which need not be there.
+    how : how a column can be given, for the message of an error.
+
+    Raises
+    ------
+    BadFile : the header cannot be read, lacks a given column, or has none that is clearly what is needed.
+    """
+    header, _ = preview(path, rows=1)
+    found = {**guess(header, wanted), **given}
+    for name, column in found.items():
+        if column and column not in header:
+            raise BadFile(path, f"the column is missing; {_names_of(header)}", 1, column)
+        if not column and name not in OPTIONAL:
+            raise BadFile(path, f"it is not clear which column is the {name}; {_names_of(header)}; {how}", 1)
+    return found
+
+
+def _names_of(header: Sequence[str]) -> str:
+    return "the header has " + ", ".join(f"'{_short(column)}'" for column in header[:12])
 
 
 def _needed(columns: Mapping[str, str]) -> list[str]:
     """The header's names that must be there: all that somebody named, and those without which there is no data."""
-    return list(dict.fromkeys(name for key, name in columns.items() if name or key not in ("categories", "time")))
+    return list(dict.fromkeys(name for key, name in columns.items() if name or key not in OPTIONAL))
 
 
 def _categories(text: str) -> tuple[str, ...]:
@@ -164,9 +199,8 @@ def _rows(path: Path, required: Sequence[str], bounds: Bounds | None) -> Iterato
         raise BadFile(path, f"the file is empty; it needs a header line with {', '.join(required)}")
     for name in required:
         if header.count(name) != 1:
-            found = ", ".join(f"'{_short(column)}'" for column in header[:12])
             problem = "is missing" if name not in header else "stands there twice"
-            raise BadFile(path, f"the column {problem}; the header has {found}", 1, name)
+            raise BadFile(path, f"the column {problem}; {_names_of(header)}", 1, name)
     for line, row in table:
         yield line, dict(zip(header, row, strict=True))
 

@@ -19,11 +19,11 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from molorec import config, titles
-from molorec.catalog import lists, splits
+from molorec import config, schema, titles
+from molorec.catalog import known, lists, splits
 from molorec.catalog.prepare import PreparedDomain
 from molorec.catalog.records import DomainInfo, Item, RankingExample
-from molorec.errors import BadInput, CatalogError
+from molorec.errors import BadInput, CatalogError, NoData
 
 SCHEMA_VERSION = 3
 # How many titles that share letters with a search are compared with it closely, and how alike they must be.
@@ -128,10 +128,13 @@ class Catalog:
             return [_info(row) for row in self._db()["domains"].rows_where("owner <> ''", order_by="name")]
 
     def domain(self, name: str) -> DomainInfo:
-        """One domain. Raises BadInput, naming those there are, if it is unknown."""
+        """One domain. Raises NoData, saying how to get it, if it is known but not here, and BadInput, naming those there are,
+        if it is unknown."""
         with _as_catalog_errors(self.path):
             for row in self._db()["domains"].rows_where("name = ?", [name]):
                 return _info(row)
+        if name in known.DOMAINS:
+            raise NoData(f"{known.DOMAINS[name].label} is not here yet. {known.DOMAINS[name].how}")
         there = ", ".join(info.name for info in self.domains()) or "none yet; `molorec domains fetch` gets MovieLens-1M"
         raise BadInput(f"there is no domain '{name}'; there are: {there}")
 
@@ -302,10 +305,7 @@ class Catalog:
 
     def _create_tables(self) -> None:
         db = self._db()
-        version = db.execute("pragma user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise CatalogError(f"{self.path} was written by a newer MoLoRec (schema {version}, this one knows "
-                               f"{SCHEMA_VERSION}); upgrade, or set MOLOREC_HOME to another folder")
+        version = schema.version(db, self.path, SCHEMA_VERSION, CatalogError)
         if version == SCHEMA_VERSION:
             return
         db.enable_wal()

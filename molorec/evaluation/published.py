@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 
+from molorec.catalog import known
+from molorec.catalog.movielens import NAME as MOVIELENS
+
 PAPER = "arXiv:2502.08271"
 PAPER_URL = "https://arxiv.org/abs/2502.08271"
-DOMAINS = {"beauty": "Beauty", "toys": "Toys", "sports": "Sports", "movielens-1m": "MovieLens-1M"}
+# In the order of the tables' columns.
+DOMAINS = {name: known.DOMAINS[name].label for name in ("amazon14_beauty", "amazon14_toys", "amazon14_sports", MOVIELENS)}
 METRICS = ("ndcg@1", "ndcg@3")
 NOT_COMPARABLE = (
     "The paper's numbers cannot be set beside those measured here. They come from a base model of seven billion parameters "

@@ -11,7 +11,7 @@ from molorec.catalog import Item
 from molorec.engine import Engine, Ranking
 from molorec.errors import BadInput, MolorecError
 from molorec.spreadsheet import csv_text
-from molorec.ui import downloads, render, session
+from molorec.ui import render, session, shelf
 from molorec.ui.screen import QUICK, Screen
 from molorec.ui.session import BUILT, View
 
@@ -176,8 +176,7 @@ def panel(engine: Engine, screen: Screen) -> None:
         if not found:
             return compared, pins, gr.HTML(visible=False), gr.HTML(visible=False), *buttons, *[gr.skip()] * 2
         texts = {"csv": csv_text(*csv_rows(found)), "json": json_text(found)}
-        saved = [gr.DownloadButton(value=downloads.saved(f"side-by-side-{found[0].view.domain}.{ending}", text), visible=True)
-                 for ending, text in texts.items()]
+        saved = [shelf.download(f"side-by-side-{found[0].view.domain}.{ending}", text) for ending, text in texts.items()]
         return compared, pins, gr.HTML(visible=False), gr.HTML(table(found), visible=True), *buttons, *saved
 
     def said(error: MolorecError) -> list:

@@ -11,8 +11,13 @@ from molorec.errors import MolorecError
 from molorec.journal import Journal
 from molorec.landscape import Landscape
 from molorec.spreadsheet import csv_text
+<<<<<<< HEAD
 from molorec.ui import downloads, render, session
 from molorec.ui.screen import LONG, QUICK, Screen, idle, running, stop
+=======
+from molorec.ui import render, session, shelf
+from molorec.ui.screen import LONG, QUICK, Screen, idle, running
+>>>>>>> picker
 from molorec.ui.session import BUILT, Job, View
 
 INTRO = (
@@ -166,4 +171,4 @@ def _status(view: View, found: Landscape, why: str = "") -> str:
 
 def _file(view: View, found: Landscape, truth: bool) -> gr.DownloadButton:
     name = f"landscape-{view.domain}-{view.user or 'own-list'}.csv"
-    return gr.DownloadButton(value=downloads.saved(name, csv_text(*rows(view, found, truth))), visible=True)
+    return shelf.download(name, csv_text(*rows(view, found, truth)))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from molorec import id_list
+from molorec.catalog import known
 from molorec.catalog.movielens import NAME as MOVIELENS
 from molorec.config import LIMITS
 from molorec.engine import Engine
@@ -68,8 +69,8 @@ def view_of_query(engine: Engine, params: Mapping[str, str], owner: str = "") ->
     lam = _lam(params, notices)
     rule = _one_of(params, "rule", RULES, DEFAULT_RULE, "mixing rule", notices)
     scenario = _one_of(params, "scenario", [name for _, name in SCENARIOS], "warm", "scenario", notices)
-    if not domain:
-        return View("", "", lam, rule, "warm"), notices
+    if domain not in [info.name for info in engine.catalog.domains(owner)]:  # known, but its data is not here; or there is none
+        return View(domain, "", lam, rule, "warm"), notices
     if scenario == BUILT:
         history, candidates = (_ids(engine, domain, params, field, notices) for field in ("history", "candidates"))
         return View(domain, "", lam, rule, BUILT, history, candidates), notices
@@ -81,7 +82,7 @@ def _domain(engine: Engine, params: Mapping[str, str], owner: str, notices: list
     there = [info.name for info in engine.catalog.domains(owner)]
     default = MOVIELENS if MOVIELENS in there else next(iter(there), "")
     asked = params.get("domain")
-    if asked in (None, *there):
+    if asked in (None, *there, *known.DOMAINS):
         return asked or default
     notices.append(f"The link names the domain {_quoted(asked)}, which is not here"
                    + (f"; this is {default}." if default else ", and there is no other."))

@@ -16,7 +16,7 @@ from molorec.ui.screen import LONG, QUICK, Screen, idle, running, stop
 from molorec.ui.session import Job
 
 PRESETS = (("Specific", 0.0), ("½", 0.5), ("General", 1.0))
-ALONE = "This domain has one adapter only, so there is nothing to mix and no λ to choose."
+ALONE = "Mixing takes two adapters. This domain does not have both here, so there is nothing to mix and no λ to choose."
 
 
 @dataclass

@@ -9,14 +9,14 @@ import gradio as gr
 from gradio.context import Context
 
 from molorec import owned, plots
-from molorec.catalog import DomainInfo, csv_source
+from molorec.catalog import DomainInfo, csv_source, known
 from molorec.catalog.movielens import NAME as MOVIELENS
 from molorec.config import LIMITS
 from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, MolorecError
 from molorec.spreadsheet import cell
 from molorec.training.background import State, Trainings
-from molorec.ui import render
+from molorec.ui import render, who
 from molorec.ui.screen import LONG, QUICK, Screen
 
 INTRO = (
@@ -29,21 +29,17 @@ TRAIN = (
 _NONE = ("none", "")
 _ITEM = (("item_id", "Thing id"), ("title", "Title"), ("categories", "Kinds (if any)"))
 _EVENT = (("user_id", "Person id"), ("item_id", "Chosen thing"), ("time", "Time or order"))
-_OPTIONAL = ("categories", "time")
 _COLUMNS, _CELL = 12, 60  # how much of a file a preview shows
 _CHOICES = 200
 _TICK = 2.0  # seconds between looks at a training
-_KNOWN = (
-    ("amazon14_beauty", "Amazon Beauty"), ("amazon14_toys", "Amazon Toys and Games"),
-    ("amazon14_sports", "Amazon Sports and Outdoors"))
 
 CSS = """
 .ml-own-facts { margin: .2rem 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .ml-own-left { margin: .2rem 0 .2rem 1.2rem; padding: 0; list-style: disc; color: var(--body-text-color-subdued); }
-table.ml-known { width: 100%; border-collapse: collapse; border: none; }
+table.ml-known { width: 100%; border-collapse: collapse; }
+table.ml-known, table.ml-known :is(thead, tbody, tr) { border: none !important; }
 table.ml-known :is(th, td) { text-align: left; vertical-align: top; padding: .4em .6em .4em 0; border: none !important;
   border-bottom: 1px solid var(--border-color-primary) !important; }
-.ml-known code { overflow-wrap: anywhere; white-space: pre-wrap; font-size: .9em; }
 .ml-own-preview .header-button, .ml-own-preview td { font-size: .85em; }
 """
 
@@ -94,7 +90,7 @@ def panel(engine: Engine, screen: Screen, trainings: Trainings | None = None) ->
                 progress = gr.HTML(padding=False)
                 curve = gr.Plot(show_label=False, visible=False)
     with gr.Accordion("Known domains whose data is not here", open=False):
-        gr.HTML(_known(engine), padding=False)
+        gr.HTML(lambda: _known(engine), padding=False)  # made anew when the page is opened
     timer = gr.Timer(_TICK, active=False)
     drawn, finished = gr.State(None), gr.State(0)  # drawn: what the curve shows, so that it is not sent again
 
@@ -117,7 +113,7 @@ def panel(engine: Engine, screen: Screen, trainings: Trainings | None = None) ->
 
     def select(visitor: str, domain: str):
         """The three of ``on_screen`` that show a domain with its first person."""
-        choices = [(owned.label(info), info.name) for info in _visible(engine, visitor)]
+        choices = who.domain_choices(engine.catalog, visitor)
         users = engine.catalog.users(domain, "quick", limit=1) or engine.catalog.users(domain, None, limit=1)
         return gr.Dropdown(choices=choices, value=domain), "warm", next(iter(users), "")
 
@@ -147,11 +143,10 @@ def panel(engine: Engine, screen: Screen, trainings: Trainings | None = None) ->
             called = owned.label(owned.one_of(engine.catalog, visitor, domain))
             owned.delete(engine, trainings, visitor, domain)
             told = f"<p class='ml-status' role='status'><b>{escape(called)}</b> is gone, with all that was made from it.</p>"
-            other = next((info.name for info in _visible(engine, visitor) if info.name == MOVIELENS), None) or next(
-                (info.name for info in _visible(engine, visitor)), None)
-            there = current != domain and current in {info.name for info in _visible(engine, visitor)}
-            if there or not other:
-                choices = [(owned.label(info), info.name) for info in _visible(engine, visitor)]
+            left = [info.name for info in owned.visible(engine.catalog, visitor)]
+            other = MOVIELENS if MOVIELENS in left else next(iter(left), None)
+            choices = who.domain_choices(engine.catalog, visitor)
+            if current in [name for _, name in choices] or not other:
                 shown = (gr.Dropdown(choices=choices), gr.skip(), gr.skip())
             else:
                 shown = select(visitor, other)
@@ -167,7 +162,7 @@ def panel(engine: Engine, screen: Screen, trainings: Trainings | None = None) ->
             return render.note(str(error)), gr.skip(), *manage(visitor, domain)
         told = (f"<p class='ml-status' role='status'>Everyone on this machine can choose <b>{escape(info.name)}</b> now. "
                 "Who has the page open sees it after a reload.</p>")
-        choices = [(owned.label(info), info.name) for info in _visible(engine, visitor)]
+        choices = who.domain_choices(engine.catalog, visitor)
         return told, gr.Dropdown(choices=choices, value=info.name if current == domain else current), *manage(visitor, None)
 
     def start(visitor, domain):
@@ -242,13 +237,9 @@ def _mapping(path: str | None, wanted: Sequence[tuple[str, str]], chosen: Sequen
     if not path:
         raise BadInput("choose two files: one of the things, one of who chose what")
     for (key, label), column in zip(wanted, chosen, strict=True):
-        if not column and key not in _OPTIONAL:
+        if not column and key not in csv_source.OPTIONAL:
             raise BadInput(f"choose which column of {Path(path).name} holds “{label}”")
     return {key: column or "" for (key, _), column in zip(wanted, chosen, strict=True)}
-
-
-def _visible(engine: Engine, visitor: object) -> list[DomainInfo]:
-    return engine.catalog.domains(visitor if owned.of(engine.catalog, visitor) else "")
 
 
 def _facts(info: DomainInfo) -> str:
@@ -313,14 +304,16 @@ def _short(text: str) -> str:
 
 
 def _known(engine: Engine) -> str:
-    here = {info.name for info in engine.catalog.domains()}
+    """How to get the known domains whose data is not here, as HTML."""
+    try:
+        missing = known.missing(engine.catalog.domains())
+    except MolorecError as error:
+        return render.note(str(error))
+    if not missing:
+        return "<p class='ml-dim'>All domains that are known are here.</p>"
+    first = "".join(f"<p class='ml-dim'>{escape(text)} Then run:</p>" for text in dict.fromkeys(
+        domain.before for domain in missing if domain.before))
     rows = "".join(
-        f"<tr><td>{escape(title)}{' <b>(here)</b>' if name in here else ''}</td><td><code>molorec domains add {name} "
-        "--items items.csv --interactions interactions.csv --noun products</code></td></tr>" for name, title in _KNOWN)
-    return ("<p class='ml-dim'>These are often used in papers. Their files cannot be shipped with this app: get the 5-core "
-            "reviews and the metadata of the Amazon review data of 2014 from the McAuley lab, which offers them for research "
-            "use, and write them as two files: <code>items.csv</code> with <code>item_id,title</code>, "
-            "<code>interactions.csv</code> with <code>user_id,item_id,timestamp_or_order</code>. "
-            "Then run, and reload this page:</p>"
-            "<table class='ml-known'><thead><tr><th scope='col'>Domain</th><th scope='col'>Command</th></tr></thead>"
-            f"<tbody>{rows}</tbody></table>")
+        f"<tr><td>{escape(domain.label)}</td><td>{render.code(domain.command)}</td></tr>" for domain in missing)
+    return (f"{first}<table class='ml-known'><thead><tr><th scope='col'>Domain</th><th scope='col'>Command</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table><p class='ml-dim'>Reload this page afterwards.</p>")

@@ -5,11 +5,10 @@ from contextlib import suppress
 
 import gradio as gr
 
-from molorec import owned
 from molorec.catalog.movielens import NAME as MOVIELENS
 from molorec.config import LIMITS
 from molorec.engine import Engine
-from molorec.errors import JournalError, MolorecError
+from molorec.errors import JournalError, MolorecError, NoData
 from molorec.journal import Journal
 from molorec.ui import api, compare, landscape, link, mix, own, ranked, render, results, session, share, story, style, who
 from molorec.ui.screen import QUICK, Screen
@@ -47,7 +46,7 @@ def build(engine: Engine, journal: Journal | None = None) -> gr.Blocks:
         badge = gr.HTML(_badge(engine, domain), padding=False)
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=290, elem_classes="ml-who"):
-                people = who.panel(engine, domains, domain)
+                people = who.panel(engine, domain)
             with gr.Column(scale=3, min_width=300, elem_classes="ml-mix"):
                 mixing = mix.panel(_is_pair(engine, domain))
             with gr.Column(scale=5, min_width=330):
@@ -94,13 +93,16 @@ def _of_domain(engine: Engine, domain: str):
 
 
 def _badge(engine: Engine, domain: str) -> str:
+    dtype = str(engine.base.dtype).removeprefix("torch.")
+    model = f"Model {engine.base.name} · {engine.base.device.type.upper()}, {dtype}"
     try:
         mixture = engine.mixture(domain)
+    except NoData:  # what to do is said where the ranking would be
+        return f"<p class='ml-dim'>{render.escape(model)}</p>"
     except MolorecError as error:
         return render.note(str(error))
     names = " + ".join(adapter.name for adapter in mixture.adapters)
-    dtype = str(engine.base.dtype).removeprefix("torch.")
-    line = f"Model {engine.base.name} · {engine.base.device.type.upper()}, {dtype} · adapters {names}"
+    line = f"{model} · adapters {names}"
     notes = list(mixture.problems)
     if mixture.weak:
         notes.append(f"These adapters are weak. On held-out choices, {'; '.join(mixture.weak)}.")
@@ -170,12 +172,11 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
         if known is given:
             for notice in notices:
                 gr.Warning(render.escape(notice))
-        choices = [(owned.label(info), info.name) for info in engine.catalog.domains(visitor)]
         user = who.user_for(engine, view.domain, view.scenario, view.user)
         lists = [session.as_value(engine.catalog.item(view.domain, found) for found in ids)
                  for ids in (view.history, view.candidates)]
-        return (visitor, gr.Dropdown(choices, value=view.domain), view.scenario, user, *lists, view.lam, view.lam,
-                gr.Dropdown(value=view.rule, info=mix.rule_note(view.rule)))
+        return (visitor, gr.Dropdown(who.domain_choices(engine.catalog, visitor), value=view.domain), view.scenario, user,
+                *lists, view.lam, view.lam, gr.Dropdown(value=view.rule, info=mix.rule_note(view.rule)))
 
     again = {"inputs": asked, "outputs": outputs, "js": _SENT, **QUICK}
     screen.rank = {"fn": show, **again}

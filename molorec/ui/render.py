@@ -1,5 +1,6 @@
 """Records as HTML. Every text that comes from data is escaped here."""
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -98,13 +99,23 @@ def reason(explanation: Explanation) -> str:
 
 
 def note(text: str) -> str:
-    """A notice in words."""
-    return f"<p class='ml-note' role='status'>{escape(text)}</p>"
+    """A notice in words; what stands in backticks is code."""
+    marked = re.sub("`([^`]+)`", lambda found: _code(found[1]), escape(text))
+    return f"<p class='ml-note' role='status'>{marked}</p>"
+
+
+def code(text: str) -> str:
+    """A command to copy, which breaks into lines between its words only."""
+    return _code(escape(text))
 
 
 def percent(probability: float) -> str:
     """A probability as HTML, with one decimal."""
     return "&lt;0.1%" if probability < 0.001 else f"{100 * probability:.1f}%"
+
+
+def _code(escaped: str) -> str:
+    return f"<code class='ml-code'>{' '.join(f'<span>{word}</span>' for word in escaped.split())}</code>"
 
 
 def _movement(before: int | None, now: int) -> str:

@@ -9,14 +9,14 @@ import gradio as gr
 from molorec import plots
 from molorec.catalog.lists import NEGATIVES
 from molorec.engine import Engine
-from molorec.errors import MolorecError
+from molorec.errors import BadInput, MolorecError, NoData
 from molorec.evaluation import published, runs
 from molorec.evaluation.protocol import is_mixture
 from molorec.evaluation.published import Table
 from molorec.evaluation.runs import Interval, Run, System
 from molorec.mixture.rule import DEFAULT_RULE
 from molorec.spreadsheet import csv_text
-from molorec.ui import downloads, render
+from molorec.ui import render, shelf
 from molorec.ui.screen import QUICK, Screen
 
 BOTH, HERE, THERE = "Both", "Measured here", "The paper"
@@ -115,8 +115,7 @@ def _shown(engine: Engine, visitor, source: str, domain: str | None, setting: st
     there = bool(measured or reported)
     if there:
         text = csv_text(CSV_HEAD, _csv_rows(run, table, domain, metric))
-        file = downloads.saved(f"molorec-{domain}-{setting}-{metric.replace('@', '')}.csv", text)
-        button = gr.DownloadButton(value=file, visible=True)
+        button = shelf.download(f"molorec-{domain}-{setting}-{metric.replace('@', '')}.csv", text)
     else:
         button = gr.DownloadButton(visible=False)
     return (gr.Dropdown(domains, value=domain),
@@ -172,12 +171,15 @@ def _how_to_measure(engine: Engine, domain: str, setting: str) -> str:
     command = f"molorec evaluate --domain {domain} --split quick"
     if setting != "warm":
         command += f" --setting {setting}"
-    if domain in {info.name for info in engine.catalog.domains()}:
-        first = "To measure"
-    else:
-        first = f"There is no domain '{domain}' here: add it with `molorec domains add {domain} …`. Then"
+    first = "To measure"
+    try:
+        engine.catalog.domain(domain)
+    except NoData as error:
+        first = f"{error} To measure after that"
+    except BadInput:  # what was measured on it is here still, but for this setting
+        first = f"There is no domain '{domain}' here: add it with `molorec domains add {domain} …`. To measure after that"
     return (f"Nothing has been measured here on {domain} in the setting {setting}. {first}, run `{command}` on the machine "
-            "that runs this app, and open this tab again. It takes some minutes.")
+            "that runs MoLoRec, and open this tab again. It takes some minutes.")
 
 
 def _not_in_the_paper(domain: str, metric: str) -> str:

@@ -130,7 +130,8 @@ def as_value(items: Iterable[Item]) -> list[dict[str, str]]:
 
 
 def example_of(engine: Engine, view: View) -> RankingExample:
-    """The example on screen. Raises BadInput if its user or one of its titles is not there."""
+    """The example on screen. Raises BadInput if its domain, its user or one of its titles is not there."""
+    engine.catalog.domain(view.domain)  # before all else: without the domain there is nobody to choose
     if view.scenario != BUILT:
         if not view.user:
             raise BadInput("choose a user, or type the id of one")

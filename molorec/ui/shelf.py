@@ -1,5 +1,6 @@
 """Files made for visitors to download: in Gradio's own cache, where nobody can guess their path, and never too many."""
 
+import re
 import secrets
 import shutil
 import threading
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import gradio as gr
 from gradio.utils import get_upload_folder
 
 from molorec.errors import MolorecError
@@ -25,14 +27,18 @@ class Shelf:
         self.folder, self.files, self.size = Path(get_upload_folder()) / name, files, size
         self._pruning = threading.Lock()
 
+    def put_text(self, name: str, text: str) -> str:
+        """:meth:`put` a text, as UTF-8."""
+        return self.put(name, lambda path: path.write_text(text, encoding="utf-8", newline=""))
+
     def put(self, name: str, write: Callable[[Path], object]) -> str:
-        """Have ``write(path)`` make a file called ``name``, and give its path; the oldest files make room.
+        """Have ``write(path)`` make a file called :func:`plain` ``name``, and give its path; the oldest files make room.
 
         Raises
         ------
         MolorecError : the file cannot be written; nothing of it stays.
         """
-        place = self.folder / secrets.token_urlsafe(16)
+        name, place = plain(name), self.folder / secrets.token_urlsafe(16)
         try:
             place.mkdir(parents=True)
             write(place / name)
@@ -58,3 +64,27 @@ class Shelf:
                 if place != newest:
                     shutil.rmtree(place, ignore_errors=True)
                     count, size = count - 1, size - freed
+
+
+def plain(name: str) -> str:
+    """A name that any system takes for a file's: ASCII letters, digits and ``._-``, 120 at most, with its ending.
+
+    >>> plain("landscape-toybox-Zoë/../7.csv")
+    'landscape-toybox-Zo-..-7.csv'
+    """
+    name = re.sub(r"[^a-zA-Z0-9._]+", "-", name).lstrip(".-") or "file"
+    ending = Path(name).suffix[-10:]
+    return name.removesuffix(ending)[: 120 - len(ending)] + ending
+
+
+# A mixed adapter of the embedded model has 38 MB, a table some KB, the table of a sweep of a long list 1 MB.
+ADAPTERS, TABLES = Shelf("molorec-adapters", 12, 1 << 29), Shelf("molorec-tables", 1_000, 1 << 27)
+
+
+def download(name: str, text: str) -> gr.DownloadButton:
+    """A button with a table to take along; none, and a notice, if the table cannot be written."""
+    try:
+        return gr.DownloadButton(value=TABLES.put_text(name, text), visible=True)
+    except MolorecError as error:
+        gr.Warning(str(error))
+        return gr.DownloadButton(visible=False)

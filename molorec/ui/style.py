@@ -31,6 +31,8 @@ CSS = """
 .ml-progress { height: .45em; border-radius: .25em; background: var(--border-color-primary); overflow: hidden; }
 .ml-progress span { display: block; height: 100%; background: #14b8a6; transition: width .2s; }
 .ml-note { margin: .3rem 0; padding: .5em .8em; border-left: 3px solid #f59e0b; background: var(--background-fill-secondary); }
+.ml-code { font-size: .93em; white-space: normal; }
+.ml-code span { display: inline-block; max-width: 100%; overflow-wrap: anywhere; } /* else "--items" could break after a dash */
 .ml-reason { font-size: 1.08em; line-height: 1.5; }
 .ml-lam input[type=number] { display: none; } /* "λ as a number" stands below, and takes any number of digits */
 .ml-ends { display: flex; justify-content: space-between; font-size: .9em; color: var(--body-text-color-subdued); }

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from molorec import titles
-from molorec.catalog import Catalog, Item
+from molorec import owned, titles
+from molorec.catalog import Catalog, Item, known
 from molorec.catalog.lists import DISTINCT_BYTES, NEGATIVES
 from molorec.config import LIMITS
 from molorec.engine import Engine
-from molorec.errors import BadInput, MolorecError
+from molorec.errors import BadInput, MolorecError, NoData
 from molorec.prompts import HISTORY_TITLES
 from molorec.taste import Taste
 from molorec.ui import session
@@ -52,12 +52,12 @@ class Who:
     paste_candidates: gr.Button
 
 
-def panel(engine: Engine, domains: list[str], domain: str) -> Who:
+def panel(engine: Engine, domain: str) -> Who:
     """Lay the panel out, with the domain's first sample user."""
     gr.Markdown("### Who")
     samples = sample_users(engine.catalog, domain)
     found = {
-        "domain": gr.Dropdown(domains, value=domain, label="Domain"),
+        "domain": gr.Dropdown(domain_choices(engine.catalog), value=domain, label="Domain"),
         "scenario": gr.Radio(list(session.SCENARIOS), value="warm", label="Whose history?", info=HINTS["warm"])}
     with gr.Column() as found["person"]:
         found["sample"] = gr.Dropdown(samples, value=samples[0][1] if samples else None, label="Sample users",
@@ -101,7 +101,7 @@ def wire(engine: Engine, people: Who, screen: Screen) -> None:
         user = user_for(engine, domain, scenario, user)
         if scenario == BUILT and not history:
             history, candidates = _start_from(engine, domain, user)
-        elif scenario != BUILT and not user:
+        elif scenario != BUILT and not user and _is_here(engine, domain):
             gr.Warning(f"Nobody in {domain} has a list of new titles: too few of its titles are held out.")
         return user, history, candidates
 
@@ -174,10 +174,10 @@ def wire(engine: Engine, people: Who, screen: Screen) -> None:
 
 def groups(engine: Engine, domain: str, scenario: str, user: str) -> tuple[gr.Radio, gr.Column, gr.Column, gr.Dropdown]:
     """What the panel shows in a scenario: its hint, the two groups' visibility, and sample users with ``user`` if among them."""
-    samples = _samples(engine, domain, scenario)
+    samples, here = _samples(engine, domain, scenario), _is_here(engine, domain)
     sample = gr.Dropdown(samples, value=user if user in dict(samples).values() else None)
-    return (gr.Radio(info=HINTS[scenario]), gr.Column(visible=scenario != BUILT), gr.Column(visible=scenario == BUILT),
-            gr.skip() if scenario == BUILT else sample)
+    return (gr.Radio(info=HINTS[scenario]), gr.Column(visible=here and scenario != BUILT),
+            gr.Column(visible=here and scenario == BUILT), gr.skip() if scenario == BUILT else sample)
 
 
 def user_for(engine: Engine, domain: str, scenario: str, user: str = "") -> str:
@@ -185,6 +185,17 @@ def user_for(engine: Engine, domain: str, scenario: str, user: str = "") -> str:
     if scenario == BUILT or _has_list(engine, domain, user, scenario):
         return user
     return next((known for _, known in _samples(engine, domain, scenario)), "")
+
+
+def _is_here(engine: Engine, domain: str) -> bool:
+    """False for a known domain whose data is not here; whatever else is wrong is said where the ranking would be."""
+    try:
+        engine.catalog.domain(domain)
+    except NoData:
+        return False
+    except MolorecError:
+        pass
+    return True
 
 
 def _samples(engine: Engine, domain: str, scenario: str) -> list[tuple[str, str]]:
@@ -211,6 +222,13 @@ def _start_from(engine: Engine, domain: str, user: str, scenario: str = "warm") 
     except MolorecError:
         return [], []
     return session.as_value(example.history[-HISTORY_TITLES:]), session.as_value(example.candidates)
+
+
+def domain_choices(catalog: Catalog, visitor: object = "") -> list[tuple[str, str]]:
+    """(label, name) of what the picker offers: everyone's domains, the visitor's own, and the known ones that are not here."""
+    here = owned.visible(catalog, visitor)
+    return [(owned.label(info), info.name) for info in here] + [
+        (f"{domain.label} (data not here)", domain.name) for domain in known.missing(here)]
 
 
 def sample_users(catalog: Catalog, domain: str, scenario: str = "warm") -> list[tuple[str, str]]:

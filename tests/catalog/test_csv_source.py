@@ -206,10 +206,37 @@ def test_a_preview_of_a_bad_file_is_refused(tmp_path, content, words):
     (["item_id", "title"], ["item_id", "title", "categories"], ["item_id", "title", ""]),
     (["Movie ID", "NAME", "Genres"], ["item_id", "title", "categories"], ["Movie ID", "NAME", "Genres"]),
     (["reviewerID", "asin", "unixReviewTime"], ["user_id", "item_id", "time"], ["reviewerID", "asin", "unixReviewTime"]),
+    (["who", "what", "when"], ["user_id", "item_id", "time"], ["who", "what", "when"]),
+    (["customer", "product", "price"], ["user_id", "item_id", "time"], ["customer", "product", ""]),
+    (["userId", "movieId", "rating_timestamp"], ["user_id", "item_id", "time"], ["userId", "movieId", "rating_timestamp"]),
+    (["id", "reviewerName", "reviewerID", "ASIN"], ["user_id", "item_id"], ["reviewerID", "ASIN"]),
+    (["isbn", "Book-Title"], ["item_id", "title"], ["isbn", "Book-Title"]),
+    (["id", "name"], ["item_id", "title", "categories"], ["id", "name", ""]),
+    (["Item ID", "item_id", "Title", "title"], ["item_id", "title"], ["item_id", "title"]),
     (["a", "b"], ["user_id"], [""]), ([], ["user_id"], [""]),
 ])
 def test_columns_are_guessed_by_their_usual_names(header, wanted, found):
     assert list(csv_source.guess(header, wanted).values()) == found
+
+
+def test_a_mapping_is_what_is_given_and_the_rest_guessed(tmp_path):
+    file = tmp_path / "goods.csv"
+    file.write_text("code,asin,name,genres\n1,A,x,y\n")
+    found = csv_source.mapping(file, csv_source.ITEM_COLUMNS, {"item_id": "code", "categories": ""}, "say which")
+    assert found == {"item_id": "code", "title": "name", "categories": ""}
+
+
+@pytest.mark.parametrize(("header", "given", "words"), [
+    ("asin,text", {}, "line 1: it is not clear which column is the title; the header has 'asin', 'text'; say which"),
+    ("asin,name", {"item_id": ""}, "not clear which column is the item_id"),
+    ("asin,name", {"title": "label"}, "column 'label': the column is missing; the header has 'asin', 'name'"),
+    ("", {}, "empty"),
+])
+def test_what_is_unclear_is_said_with_the_files_columns(tmp_path, header, given, words):
+    file = tmp_path / "goods.csv"
+    file.write_text(header + "\n" * bool(header))
+    with pytest.raises(BadFile, match=words):
+        csv_source.mapping(file, csv_source.ITEM_COLUMNS, given, "say which")
 
 
 @given(st.lists(st.text(max_size=12), max_size=8))

@@ -154,3 +154,12 @@ def test_the_shipped_run_is_of_the_shipped_adapters():
 
 def test_the_file_is_the_dataclass_and_nothing_else(run, content):
     assert set(content) == {"schema", *asdict(run)}
+
+
+def test_the_shipped_run_holds_shares_of_its_people_unrounded():
+    run = runs.read(runs.SHIPPED / "movielens-1m-quick-warm.json")
+    first = [system.scores[metric].mean for system in run.systems for metric in ("ndcg@1", "hr@3")]
+    for share in (run.moves, *first):
+        assert share * run.n == pytest.approx(round(share * run.n), abs=1e-9)
+    readme = (runs.SHIPPED.parent.parent / "README.md").read_text(encoding="utf-8")
+    assert f"λ = 0, ½ and 1 for {run.moves:.0%} of people" in readme

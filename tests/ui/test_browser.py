@@ -30,13 +30,13 @@ def address():
 
 
 @contextmanager
-def opened(browser, url, width=1400, dark=False):
+def opened(browser, url, width=1400, dark=False, ready=".ml-row"):
     tab = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme="dark" if dark else "light")
     tab.set_default_timeout(PATIENCE)
     errors = []
     tab.on("pageerror", lambda error: errors.append(str(error)))
     tab.goto(url)
-    tab.wait_for_selector(".ml-row")
+    tab.wait_for_selector(ready)
     yield tab
     tab.close()
     assert not errors
@@ -218,6 +218,48 @@ def test_a_link_opens_its_view_and_a_wrong_one_says_so(browser, pico_address, en
         wait_for_lam(tab, "0.50")
         tab.wait_for_selector("text=/no number from 0 to 1/")
         assert tab.evaluate("window.__xss") is None
+
+
+HOW = ".ml-note:has-text('Amazon Beauty is not here yet') code:has-text('molorec domains add amazon14_beauty')"
+
+
+def test_a_domain_whose_data_is_not_here_says_how_to_get_it_and_the_page_lives_on(pico_tab):
+    from playwright.sync_api import expect
+
+    tab = pico_tab
+    tab.get_by_label("Domain", exact=True).click()
+    tab.get_by_role("option", name="Amazon Beauty (data not here)").click()
+    tab.wait_for_selector(HOW)
+    assert tab.locator(HOW).count() == 1 and not tab.locator(".ml-row, .ml-list").count()
+    tab.wait_for_selector("text=nothing to mix")
+    for name in ("User id", "λ as a number", "Search titles"):
+        tab.get_by_label(name).wait_for(state="hidden")
+    tab.get_by_role("radio", name="New titles").check()
+    tab.get_by_role("radio", name="Build your own").check()
+    for panel, press in ((None, "Explain the first title"), (None, "Does the order of the list matter?"),
+                         ("λ landscape", "Sweep λ"), ("Side by side", "Compare"), ("How it works", "Draw the pictures"),
+                         ("Use it elsewhere", "Show for this view"), ("Use it elsewhere", "Make the mixed adapter")):
+        if panel:
+            tab.get_by_role("tab", name=panel).click()
+        before = tab.locator(HOW).count()
+        tab.get_by_role("button", name=press).click()
+        expect(tab.locator(HOW)).to_have_count(before + 1, timeout=PATIENCE)
+    assert "domain=amazon14_beauty" in tab.get_by_label("Link to this view").input_value()
+    tab.get_by_role("tab", name="Results").click()
+    tab.locator(".js-plotly-plot text", has_text="TALLRec").first.wait_for()  # the paper has numbers for it
+    assert not tab.get_by_text("Error", exact=True).count()
+    tab.get_by_label("Domain", exact=True).click()
+    tab.get_by_role("option", name="toybox").click()
+    tab.wait_for_selector(".ml-row")
+    assert tab.get_by_label("User id").is_visible() and tab.get_by_label("λ as a number").is_visible()
+
+
+def test_a_link_to_a_domain_whose_data_is_not_here(browser, pico_address):
+    with opened(browser, pico_address + "?domain=amazon14_beauty&user=u1&lam=0.2", ready=HOW) as tab:
+        assert tab.get_by_label("Domain", exact=True).input_value() == "Amazon Beauty (data not here)"
+        tab.get_by_label("User id").wait_for(state="hidden")
+        tab.goto(pico_address)  # what was on screen last is a ranking, or there was none
+        tab.wait_for_selector(".ml-row")
 
 
 def test_what_was_on_screen_comes_back_after_a_reload(pico_tab):

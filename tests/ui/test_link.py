@@ -107,3 +107,10 @@ def test_a_catalogue_without_domains_opens_as_nothing(engine):
 def test_presenter_mode_is_asked_for_by_the_link():
     query = dict(parse_qsl(urlsplit(link.query_of(View("toybox"), presenter=True)).query))
     assert link.is_presenter(query) and not link.is_presenter({})
+
+
+def test_a_link_to_a_known_domain_opens_it_though_its_data_is_not_here(engine):
+    query = link.query_of(View("amazon14_beauty", "u1", 0.2, "product", "new-item"))
+    assert opened(engine, query) == (View("amazon14_beauty", "", 0.2, "product", "warm"), [])
+    view, notices = opened(engine, "?domain=amazon14_books")
+    assert view.domain == "toybox" and "amazon14_books" in notices[0]

@@ -10,14 +10,13 @@ import gradio as gr
 import pytest
 
 from molorec import config, owned
+from molorec.catalog import known, prepare
 from molorec.engine import Engine
 from molorec.training.background import State, Trainings
 from molorec.ui import own, style
 from tests.conftest import source_data
-from tests.ui.pages import plain_screen
+from tests.ui.conftest import PATIENCE, PAYLOAD, plain_screen
 
-PAYLOAD = "<img src=x onerror=window.__xss=1>"
-PATIENCE = 60_000  # ms
 TRAINING = """
     import json, sys, time
     for step in range(1, 31):
@@ -67,9 +66,12 @@ def test_a_preview_holds_no_formula_and_no_endless_cell():
         "'=1+1", "'+1", "'-1", "'@x", "'\0", "x" * 59 + "…", "plain"]
 
 
-def test_domains_that_are_here_are_marked(engine):
-    assert "(here)" not in own._known(engine)
+def test_known_domains_are_named_as_long_as_they_are_not_here(engine):
     assert all(name in own._known(engine) for name in ("amazon14_beauty", "amazon14_toys", "amazon14_sports"))
+    for name in known.DOMAINS:
+        engine.catalog.add_domain(prepare(name, source_data()))
+        assert name not in own._known(engine)
+    assert "All domains that are known are here" in own._known(engine)
 
 
 def test_old_domains_are_removed_when_the_page_is_built(engine, files, monkeypatch):

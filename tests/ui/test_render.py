@@ -8,8 +8,8 @@ from molorec.catalog import Item, RankingExample
 from molorec.engine import RankedItem, Ranking
 from molorec.explaining import Explanation
 from molorec.ui import render
+from tests.ui.conftest import PAYLOAD
 
-PAYLOAD = "<img src=x onerror=window.__xss=1>"
 EVIL, PLAIN = Item("e'\"><b>", PAYLOAD), Item("p", "Amber Song (1950)")
 
 
@@ -88,3 +88,9 @@ def test_tuning_says_where_it_stands():
 def test_a_refused_text_is_not_shown():
     made = render.reason(Explanation("they like secret things", (), problem="it runs in circles", done=True))
     assert "secret" not in made and "it runs in circles" in made
+
+
+def test_a_notice_shows_commands_as_code_and_nothing_else_as_markup():
+    assert ("run <code class='ml-code'><span>molorec</span> <span>&lt;b&gt;</span></code> or `"
+            in render.note("run `molorec <b>` or `"))
+    assert render.code("a <b>") == "<code class='ml-code'><span>a</span> <span>&lt;b&gt;</span></code>"

@@ -4,7 +4,9 @@ import csv
 import inspect
 import io
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import gradio as gr
 import pytest
@@ -12,11 +14,10 @@ import pytest
 from molorec.catalog import prepare
 from molorec.evaluation import published, runs
 from molorec.evaluation.runs import Interval, System
-from molorec.ui import results
+from molorec.ui import results, shelf
 from molorec.ui.results import BOTH, HERE, THERE
 from tests.conftest import source_data
-from tests.ui.conftest import PAYLOAD
-from tests.ui.pages import plain_screen
+from tests.ui.conftest import PAYLOAD, plain_screen
 
 SHIPPED = runs.read(runs.SHIPPED / "movielens-1m-quick-warm.json")
 ML = "movielens-1m"
@@ -26,6 +27,11 @@ def ask(engine, source=BOTH, domain=ML, setting="warm", metric="ndcg@1", chosen=
     """The panel's outputs by name."""
     names = ("domain", "run", "about", "figure", "words", "table", "download")
     return dict(zip(names, results._shown(engine, visitor, source, domain, setting, metric, chosen), strict=True))
+
+
+def said(shown) -> str:
+    """What stands above the figure, without markup."""
+    return re.sub("<[^>]+>", "", shown["about"])
 
 
 def cells(shown) -> list[list[str]]:
@@ -66,10 +72,14 @@ def test_the_words_are_of_the_numbers(engine):
 
 def test_nothing_measured_says_what_to_run(engine):
     shown = ask(engine, HERE, "toybox")
-    assert "`molorec evaluate --domain toybox --split quick`" in shown["about"]
+    assert "run molorec evaluate --domain toybox --split quick on the machine" in said(shown) and "<code" in shown["about"]
     assert not shown["figure"].visible and not shown["table"].visible and not shown["download"].visible and not shown["words"]
-    assert "--setting new-item" in ask(engine, HERE, "toybox", "new-item")["about"]
-    assert "molorec domains add beauty" in ask(engine, HERE, "beauty")["about"]
+    assert "--setting new-item" in said(ask(engine, HERE, "toybox", "new-item"))
+    assert "molorec domains add" not in said(shown)
+    about = said(ask(engine, HERE, "amazon14_beauty"))
+    assert "McAuley" in about and "molorec domains add amazon14_beauty" in about and "--domain amazon14_beauty" in about
+    runs.save(replace(SHIPPED, domain="gone"))
+    assert "molorec domains add gone" in said(ask(engine, HERE, "gone", "new-item"))
 
 
 def test_what_the_paper_does_not_have_is_said(engine):
@@ -108,7 +118,9 @@ def test_the_csv_has_full_numbers_and_no_formula(engine):
     first = SHIPPED.systems[1]
     systems = (replace(first, name="@SUM(1)"), *SHIPPED.systems[2:])
     runs.save(replace(SHIPPED, base="=cmd|' /C calc'!A0", n=2_000, systems=systems))
-    rows = downloaded(ask(engine, HERE))
+    shown = ask(engine, HERE)
+    rows = downloaded(shown)
+    assert shelf.TABLES.folder in Path(shown["download"].value["path"]).parents  # where the oldest make room
     assert rows[0]["system"] == "'@SUM(1)" and rows[0]["base_model"].startswith("'=cmd")
     assert float(rows[0]["minus_popularity"]) == first.against_popularity["ndcg@1"].mean < 0
     paper = downloaded(ask(engine, THERE))
@@ -159,4 +171,4 @@ def test_look_filter_and_download(panel_tab, engine, width):
         assert tab.evaluate("window.__xss") is None
         tab.get_by_label("Domain of the results").click()
         tab.get_by_role("option", name="toybox").click()
-        tab.wait_for_selector("text=molorec evaluate --domain toybox")
+        tab.wait_for_selector("text=/measured here on toybox/")

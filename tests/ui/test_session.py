@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from molorec.errors import BadInput
+from molorec.errors import BadInput, NoData
 from molorec.journal import Journal
 from molorec.mixture import adapters
 from molorec.mixture.rule import to_saved
@@ -143,3 +143,9 @@ def test_an_explanation_is_evidence_piece_by_piece_and_then_text(engine, view):
         texts += [text] if text else []
     assert pieces == sorted(pieces) and pieces[0] == 1
     assert texts[-1].done
+
+
+@pytest.mark.parametrize("scenario", ["warm", "new-item", "built"])
+def test_a_domain_whose_data_is_not_here_is_said_before_that_nobody_is_chosen(engine, scenario):
+    with pytest.raises(NoData, match="molorec domains add amazon14_beauty"):
+        session.example_of(engine, View("amazon14_beauty", scenario=scenario))

@@ -3,7 +3,9 @@
 import pytest
 
 from molorec.errors import MolorecError
-from molorec.ui.shelf import Shelf
+from molorec.ui import compare, landscape, results, share
+from molorec.ui import shelf as module
+from molorec.ui.shelf import Shelf, plain
 
 
 @pytest.fixture
@@ -49,3 +51,30 @@ def test_a_file_that_cannot_be_written_leaves_nothing(shelf):
     with pytest.raises(KeyError):
         shelf.put("a.txt", lambda path: {}["x"])
     assert list(shelf.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "found"), [
+    ("molorec-toybox-warm-ndcg1.csv", "molorec-toybox-warm-ndcg1.csv"), ("../../etc/passwd", "etc-passwd"), ("ü", "file"),
+    ("", "file"), ("a <b>.json", "a-b-.json"), ("no ending", "no-ending"), ("x" * 300 + ".csv", "x" * 116 + ".csv"),
+])
+def test_a_file_name_is_plain_and_keeps_its_ending(name, found):
+    assert plain(name) == found
+
+
+def test_a_text_is_kept_as_it_is_under_a_plain_name(shelf):
+    path = shelf.put_text("a/b ü.csv", "\ufeffü\r\n")
+    assert path.endswith("/a-b-.csv") and open(path, "rb").read() == "\ufeffü\r\n".encode()
+
+
+def test_a_table_that_cannot_be_written_is_no_reason_to_show_none(monkeypatch):
+    def full(name, text):
+        raise MolorecError("no space left")
+
+    said = []
+    monkeypatch.setattr(module.TABLES, "put_text", full)
+    monkeypatch.setattr(module.gr, "Warning", said.append)
+    assert module.download("a.csv", "").visible is False and said == ["no space left"]
+
+
+def test_every_table_goes_to_the_one_shelf():
+    assert all(panel.shelf is module for panel in (compare, landscape, results, share))

@@ -12,8 +12,7 @@ from molorec.mixture import change
 from molorec.ui import pictures, story
 from molorec.ui.pictures import LAMS, PICTURES, PROMPTS
 from molorec.ui.session import View, example_of
-from tests.ui.conftest import PAYLOAD
-from tests.ui.pages import plain_screen
+from tests.ui.conftest import PAYLOAD, plain_screen
 
 
 @pytest.fixture

@@ -4,8 +4,10 @@ import random
 
 import pytest
 
+from molorec.catalog import prepare
 from molorec.errors import BadInput
 from molorec.ui import who
+from tests.conftest import source_data
 
 
 def test_sample_users_are_described(engine):
@@ -44,3 +46,19 @@ def test_pasted_lines_become_titles_once_and_the_rest_is_named(engine):
 def test_a_text_without_lines_or_with_too_many_is_refused(engine, text, words):
     with pytest.raises(BadInput, match=words):
         who.resolve(engine.catalog, "toybox", text)
+
+
+def test_the_picker_offers_what_is_here_what_is_ones_own_and_what_is_known(engine):
+    catalog = engine.catalog
+    catalog.add_domain(prepare("mine-0123456789abcdef", source_data()), owner="visitor-1")
+    theirs, others = who.domain_choices(catalog, "visitor-1"), who.domain_choices(catalog)
+    assert ("mine (only you)", "mine-0123456789abcdef") in theirs and len(others) == len(theirs) - 1
+    assert ("toybox", "toybox") == others[0]
+    assert ("Amazon Beauty (data not here)", "amazon14_beauty") in others
+    catalog.add_domain(prepare("amazon14_beauty", source_data()))
+    assert [label for label, name in who.domain_choices(catalog) if name == "amazon14_beauty"] == ["amazon14_beauty"]
+
+
+@pytest.mark.parametrize("visitor", [None, "", [], 3])
+def test_a_browser_without_an_id_is_offered_everyones_domains(engine, visitor):
+    assert who.domain_choices(engine.catalog, visitor) == who.domain_choices(engine.catalog)
