@@ -1,16 +1,24 @@
-"""Tables as files that a visitor can take along."""
+"""The files that a visitor can take along."""
 
 import re
 
-from gradio.processing_utils import save_bytes_to_cache
-from gradio.utils import get_upload_folder
+from molorec.ui.shelf import Shelf
+
+# A mixed adapter of the embedded model has 38 MB, a table some KB.
+ADAPTERS, TABLES = Shelf("molorec-adapters", 12, 1 << 29), Shelf("molorec-tables", 1_000, 1 << 26)
 
 
 def saved(name: str, text: str) -> str:
-    """Write a download into Gradio's own cache, as UTF-8, and return its path.
+    """Write a text as a download, in UTF-8, and return its path.
 
     Parameters
     ----------
-    name : of the file, with its ending; whatever is no letter, digit, dot or underscore becomes a dash.
+    name : of the file, with its ending; whatever is no plain letter, digit, dot or underscore becomes a dash.
+
+    Raises
+    ------
+    MolorecError : the file cannot be written.
     """
-    return save_bytes_to_cache(text.encode(), re.sub(r"[^\w.]+", "-", name), get_upload_folder())
+    # newline="": a CSV file's own line ends stay
+    return TABLES.put(re.sub(r"[^\w.]+", "-", name, flags=re.ASCII)[-120:],
+                      lambda path: path.write_text(text, encoding="utf-8", newline=""))

@@ -94,7 +94,11 @@ def panel(engine: Engine, screen: Screen) -> None:
         """The same sweep with or without what was really chosen; the file follows what is on screen."""
         if swept is None:
             return gr.skip(), gr.skip()
-        return _plot(engine, *swept, truth), _file(*swept, truth)
+        try:
+            return _plot(engine, *swept, truth), _file(*swept, truth)
+        except MolorecError as error:
+            gr.Warning(render.escape(str(error)))
+            return gr.skip(), gr.skip()
 
     def compare(swept: tuple[View, Landscape] | None, *asked):
         """Says so when the screen asks for another ranking than the swept one."""

@@ -1,5 +1,6 @@
 """The page: its panels, and what happens when they are touched."""
 
+import os
 import random
 import secrets
 from contextlib import suppress
@@ -21,6 +22,11 @@ MODEL = {key: value for key, value in QUICK.items() if key != "show_progress"}
 # Fixed, so that what a browser keeps still opens after a restart; nothing in it is a secret.
 BROWSER_KEY = "molorec"
 CSS = "".join(panel.CSS for panel in (style, landscape, compare, results, own, story, share))
+# How the page is served, wherever it is.
+LAUNCH = {"theme": style.THEME, "css": CSS, "show_error": False, "footer_links": ["api", "settings"], "enable_monitoring": False,
+          "max_file_size": LIMITS.upload_bytes, "state_session_capacity": LIMITS.sessions}
+# Gradio goes through its record of events after every one; nobody reads that record here.
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 CACHE_SECONDS = (3_600, 86_400)  # how often, and how old, downloads and uploads that were never added are deleted
 _PRESENT = "() => { document.body.classList.toggle('ml-presenter') }"
 _OPEN_PRESENTER = ("() => { if (new URLSearchParams(location.search).get('presenter') === '1') "
@@ -346,6 +352,15 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
     def open_page(visitor: str, saved: dict, truth: bool, shown: Shown, explaining: Job, request: gr.Request):
         """What a link asks for, else what this browser showed last, else the default."""
         visitor = visitor or secrets.token_urlsafe(9)
+        try:
+            return visitor, *opened_view(visitor, saved, truth, shown, explaining, request)
+        except MolorecError as error:  # the catalogue cannot be read
+            stay = [gr.skip()] * len(opened)
+            stay[opened.index(result.ranking)] = render.note(str(error))
+            return visitor, *stay
+
+    def opened_view(visitor: str, saved: dict, truth: bool, shown: Shown, explaining: Job, request: gr.Request):
+        """Values for ``opened``. Raises CatalogError if the catalogue cannot be read."""
         given = dict(request.query_params) if request else {}
         known = given if given.keys() & PLACE.keys() else saved if isinstance(saved, dict) else {}
         view, notices = link.view_of_query(engine, known, visitor)
@@ -358,7 +373,7 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
         lists = [session.as_value(engine.catalog.item(view.domain, found) for found in ids)
                  for ids in (view.history, view.candidates)]
         values = (view.domain, view.scenario, view.user, *lists, view.lam, view.rule, truth, shown, explaining, visitor)
-        return (visitor, gr.Dropdown(choices, value=view.domain), gr.Radio(value=view.scenario, info=who.HINTS[view.scenario]),
+        return (gr.Dropdown(choices, value=view.domain), gr.Radio(value=view.scenario, info=who.HINTS[view.scenario]),
                 *parts, *lists, view.lam, view.lam, gr.Dropdown(value=view.rule, info=mix.rule_note(view.rule)),
                 *_of_domain(engine, view.domain), *show(*values))
 
@@ -402,9 +417,8 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
     result.stop.click(stop, explaining_job, result.stop, queue=False)
     result.position.click(check_position, screen.asked, result.position_found, **LONG)
 
-    page.load(open_page, [screen.visitor, saved, result.truth, shown, explaining_job],
-              [screen.visitor, people.domain, people.scenario, *person, *built, *screen.lam_twice, mixing.rule,
-               *of_domain, *outputs], **QUICK)
+    opened = [people.domain, people.scenario, *person, *built, *screen.lam_twice, mixing.rule, *of_domain, *outputs]
+    page.load(open_page, [screen.visitor, saved, result.truth, shown, explaining_job], [screen.visitor, *opened], **QUICK)
     page.load(None, js=_OPEN_PRESENTER)
 
 

@@ -15,13 +15,10 @@ from molorec.journal import RANKING, Entry, Journal
 from molorec.mixture import export
 from molorec.mixture.rule import as_weights
 from molorec.spreadsheet import csv_text
-from molorec.ui import link, render, session, snippets
+from molorec.ui import downloads, link, render, session, snippets
 from molorec.ui.screen import LONG, QUICK, Screen
 from molorec.ui.session import BUILT, View
-from molorec.ui.shelf import Shelf
 
-# A mixed adapter of the embedded model has 38 MB, a table some KB.
-ADAPTERS, TABLES = Shelf("molorec-adapters", 12, 1 << 29), Shelf("molorec-tables", 400, 1 << 26)
 SHOWN = 50  # entries of the record
 COPY = "Copy the link"
 INTRO = ("Everything on screen can be had elsewhere: as a **link** that opens this view, as **code** that gives the same "
@@ -107,9 +104,8 @@ def panel(engine: Engine, screen: Screen, journal: Journal) -> None:
             view = session.view_of(*asked)
             ranking = engine.rank(session.example_of(engine, view), view.lam, view.rule)
             name = _file_name(view)
-            files = (TABLES.put(f"{name}.csv", lambda path: _write(path, csv_text(*ranking_rows(view, ranking)))),
-                     TABLES.put(f"{name}.json", lambda path: _write(path, json.dumps(
-                         documents.ranking(ranking), ensure_ascii=False, indent=1) + "\n")))
+            files = (downloads.saved(f"{name}.csv", csv_text(*ranking_rows(view, ranking))),
+                     downloads.saved(f"{name}.json", json.dumps(documents.ranking(ranking), ensure_ascii=False, indent=1) + "\n"))
             code = snippets.python(view), snippets.command(view), _client_code(engine, view, str(page or ""))
         except MolorecError as error:
             nothing = gr.DownloadButton(value=None, interactive=False)
@@ -214,7 +210,7 @@ def adapter_zip(engine: Engine, view: View) -> tuple[str, int]:
                 for file in sorted(folder.iterdir()):
                     archive.write(file, f"{name}/{file.name}")
 
-    return ADAPTERS.put(f"{name}.zip", write), rank
+    return downloads.ADAPTERS.put(f"{name}.zip", write), rank
 
 
 def _code(label: str, language: str) -> gr.Code:
@@ -232,7 +228,7 @@ def _record_parts(entries: Sequence[Entry]) -> tuple:
     if not entries:
         return (_note("There is nothing in your record yet."), gr.Dataframe(visible=False),
                 gr.Dropdown([], value=None, visible=False), gr.DownloadButton(value=None, interactive=False))
-    file = TABLES.put("molorec-record.csv", lambda path: _write(path, csv_text(*record_rows(entries))))
+    file = downloads.saved("molorec-record.csv", csv_text(*record_rows(entries)))
     return (gr.HTML(visible=False), gr.Dataframe([_line(entry) for entry in entries], visible=True),
             gr.Dropdown([(_label(entry), str(entry.number)) for entry in entries], value=str(entries[0].number), visible=True),
             gr.DownloadButton(value=file, interactive=True))
@@ -302,7 +298,3 @@ def _file_name(view: View, whose: bool = True) -> str:
         parts.insert(1, "own-list" if view.scenario == BUILT else f"user-{view.user}")
     text = "-".join(["molorec", *parts])
     return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "_" for letter in text)[:120]
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="")

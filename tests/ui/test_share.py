@@ -18,7 +18,7 @@ from molorec.errors import BadInput, JournalError
 from molorec.journal import Journal
 from molorec.mixture import adapters
 from molorec.spreadsheet import csv_text
-from molorec.ui import link, share
+from molorec.ui import downloads, link, share
 from molorec.ui.session import View
 
 PAYLOAD = "<img src=x onerror=window.__xss=1>"
@@ -27,7 +27,7 @@ PAYLOAD = "<img src=x onerror=window.__xss=1>"
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     """Downloads of each test in a folder of its own."""
-    for shelf in (share.ADAPTERS, share.TABLES):
+    for shelf in (downloads.ADAPTERS, downloads.TABLES):
         monkeypatch.setattr(shelf, "folder", tmp_path / "cache" / shelf.folder.name)
 
 
@@ -76,13 +76,13 @@ def test_the_adapter_in_the_zip_ranks_like_the_mixture(engine, view, tmp_path, r
         with adapters.stack([merged]).eval().at(1.0, "sum"):
             alone = engine.base.model(input_ids=tokens).logits
     assert ((alone - live).abs().max() / live.abs().max()).item() <= 1e-5
-    assert [path.name for path in share.ADAPTERS.folder.glob("making-*")] == []
+    assert [path.name for path in downloads.ADAPTERS.folder.glob("making-*")] == []
 
 
 def test_an_unknown_rule_makes_no_adapter(engine, view):
     with pytest.raises(BadInput, match="mean"):
         share.adapter_zip(engine, replace(view, rule="mean"))
-    assert list(share.ADAPTERS.folder.iterdir()) == []
+    assert list(downloads.ADAPTERS.folder.iterdir()) == []
 
 
 def test_a_record_as_a_table_has_every_entry(journal):
