@@ -9,7 +9,7 @@ from molorec.catalog import Catalog
 from molorec.datasets import ensure_movielens
 from molorec.engine import Engine
 from molorec.errors import MolorecError
-from molorec.ui import page, style
+from molorec.ui import page
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -24,8 +24,7 @@ def main(argv: list[str] | None = None) -> None:
         ensure_movielens(catalog)
         engine = Engine.start(config.profile(arguments.profile), catalog=catalog)
         app = page.build(engine)
-        app.launch(server_name=arguments.host, server_port=arguments.port, theme=style.THEME, css=page.CSS,
-                   show_error=False, footer_links=["api", "settings"], max_file_size=config.LIMITS.upload_bytes)
+        app.launch(server_name=arguments.host, server_port=arguments.port, **page.LAUNCH)
     except MolorecError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

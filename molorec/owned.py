@@ -1,6 +1,5 @@
 """The domains that visitors bring: names that nobody can guess, quotas, and an end with all that belongs to them."""
 
-import os
 import re
 import secrets
 import shutil
@@ -145,6 +144,7 @@ def share(engine: Engine, trainings: Trainings, visitor: object, domain: object)
     Raises
     ------
     BadInput : it is not theirs, its name is taken, or it is being trained.
+    MolorecError : the disk is full; nothing has changed.
     """
     info = one_of(engine.catalog, visitor, domain)
     state = trainings.state(info.name)
@@ -153,11 +153,18 @@ def share(engine: Engine, trainings: Trainings, visitor: object, domain: object)
     name = _chosen(info.name)
     if any((folder / name).exists() for folder in engine.adapter_folders):
         raise BadInput(f"there is an adapter called '{name}' already; bring the domain under another name")
-    shared = engine.catalog.share_domain(info.name, name)
-    folder = _adapters(engine)
-    if (folder / info.name).is_dir():
-        os.replace(folder / info.name, folder / name)
-        adapters.update_card(folder / name, domain=name)
+    private, public = _adapters(engine) / info.name, _adapters(engine) / name
+    try:
+        if private.is_dir():
+            shutil.copytree(private, public)  # a copy: on a full disk everything stays as it is
+            adapters.update_card(public, domain=name)
+        shared = engine.catalog.share_domain(info.name, name)
+    except BaseException as error:
+        shutil.rmtree(public, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise MolorecError(f"its adapter could not be copied ({error}); check that the disk has room") from error
+        raise
+    shutil.rmtree(private, ignore_errors=True)
     trainings.forget(info.name)
     engine.forget(info.name)
     engine.forget(name)

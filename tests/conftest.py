@@ -1,6 +1,7 @@
 """Pico models made on the fly: all of the code runs in seconds, without a download."""
 
 import random
+import sqlite3
 
 import pytest
 import torch
@@ -81,6 +82,19 @@ def source_data(users: int = 130, items: int = 80, events: int = 16, seed: int =
     return made
 
 
+def toybox_catalog(path) -> Catalog:
+    made = Catalog(path)
+    made.add_domain(prepare("toybox", source_data()), noun="items", source="made up")
+    return made
+
+
+def toybox_adapters(base: backbone.Backbone, folder):
+    for seed, (name, role) in enumerate((("general", "general"), ("toybox", "specific")), start=1):
+        adapter = random_adapter(base.shapes, seed=seed, card=card_for(base, role, name))
+        adapters.save(adapter, folder / name, base.name, torch.float32)
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory, monkeypatch, request):
     """Every test has a MOLOREC_HOME of its own, but for those that use the fetched model."""
@@ -97,19 +111,75 @@ def base() -> backbone.Backbone:
 @pytest.fixture
 def catalog(tmp_path) -> Catalog:
     """One domain, "toybox", with 80 items and 130 users."""
-    made = Catalog(tmp_path / "catalog.db")
-    made.add_domain(prepare("toybox", source_data()), noun="items", source="made up")
-    return made
+    return toybox_catalog(tmp_path / "catalog.db")
 
 
 @pytest.fixture
 def adapter_folder(base, tmp_path):
     """A folder with the adapters "general" and "toybox" for the pico base."""
-    folder = tmp_path / "adapters"
-    for seed, (name, role) in enumerate((("general", "general"), ("toybox", "specific")), start=1):
-        adapter = random_adapter(base.shapes, seed=seed, card=card_for(base, role, name))
-        adapters.save(adapter, folder / name, base.name, torch.float32)
-    return folder
+    return toybox_adapters(base, tmp_path / "adapters")
+
+
+@pytest.fixture
+def fail_on(monkeypatch):
+    """A function that makes one call of ``owner.name`` fail, the ``nth`` from now, and lets all others through.
+
+    It returns a list that grows by an entry for each call.
+    """
+
+    def set_up(owner, name: str, nth: int, error: BaseException) -> list[int]:
+        works, calls = getattr(owner, name), []
+
+        def counted(*arguments, **named):
+            calls.append(len(calls) + 1)
+            if calls[-1] == nth:
+                raise error
+            return works(*arguments, **named)
+
+        monkeypatch.setattr(owner, name, counted)
+        return calls
+
+    return set_up
+
+
+class Disk:
+    """SQLite's files on a disk that can be made to fail, for connections opened from now on."""
+
+    def __init__(self, monkeypatch):
+        self.file, self.left, self.lasting, self.error = "", 0, False, ""
+        disk, connect = self, sqlite3.connect
+
+        class Connection(sqlite3.Connection):
+            def execute(self, sql, *arguments):
+                disk.count(self.file)
+                return super().execute(sql, *arguments)
+
+        def opened(path, *arguments, **named):
+            connection = connect(path, *arguments, **{**named, "factory": Connection})
+            connection.file = str(path)
+            return connection
+
+        monkeypatch.setattr(sqlite3, "connect", opened)
+
+    def fail(self, file: str, nth: int = 1, error: str = "database or disk is full", lasting: bool = False) -> None:
+        """Make the ``nth`` statement from now on a file (its name's end) fail, and all after it if it is ``lasting``."""
+        self.file, self.left, self.lasting, self.error = file, nth, lasting, error
+
+    def mend(self) -> bool:
+        """Let everything work again; whether a statement failed."""
+        failed, self.file = bool(self.file) and self.left <= 0, ""
+        return failed
+
+    def count(self, file: str) -> None:
+        if self.file and file.endswith(self.file):
+            self.left -= 1
+            if self.left == 0 or (self.lasting and self.left < 0):
+                raise sqlite3.OperationalError(self.error)
+
+
+@pytest.fixture
+def disk(monkeypatch) -> Disk:
+    return Disk(monkeypatch)
 
 
 @pytest.fixture

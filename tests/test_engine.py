@@ -7,9 +7,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from molorec.catalog import Item
 from molorec.errors import BadInput, MolorecError
+from molorec.mixture import adapters
+from tests.conftest import card_for, random_adapter
 
 
 @pytest.fixture
@@ -127,3 +131,52 @@ def test_any_other_error_of_the_model_is_not_called_memory(engine, monkeypatch):
     monkeypatch.setattr("molorec.forwards.log_probabilities", broken)
     with pytest.raises(RuntimeError, match="shapes"):
         engine.rank(engine.catalog.examples("toybox", "quick", limit=1)[0])
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_changing_any_one_thing_misses_the_cache_and_changing_it_back_is_the_same_answer(engine, data):
+    examples = engine.catalog.examples("toybox", "quick", limit=3)
+    example, lam, rule = data.draw(st.sampled_from(examples)), data.draw(st.sampled_from([0.0, 0.3, 1.0, None])), "sum"
+    engine._cache.clear()
+    first = engine.rank(example, lam, rule).probabilities()
+    change = data.draw(st.sampled_from(["λ", "rule", "history", "candidates", "order", "title", "base", "adapters"]))
+    mixture, base = engine.mixture("toybox"), engine.base
+    other = {
+        "history": lambda: engine.rank(replace(example, history=example.history[1:]), lam, rule),
+        "candidates": lambda: engine.rank(replace(example, candidates=example.candidates[1:]), lam, rule),
+        "order": lambda: engine.rank(replace(example, candidates=example.candidates[::-1]), lam, rule),
+        "title": lambda: engine.rank(replace(example, candidates=(Item("new", "Another"), *example.candidates[1:])), lam, rule),
+        "λ": lambda: engine.rank(example, 0.6, rule), "rule": lambda: engine.rank(example, lam, "product"),
+    }
+    try:
+        if change == "base":
+            engine.base = replace(base, sha256="another")
+        elif change == "adapters":
+            general, specific = mixture.adapters
+            engine._mixtures["toybox"] = replace(mixture, adapters=(replace(general, sha256="another"), specific))
+        before = len(engine._cache)
+        other.get(change, lambda: engine.rank(example, lam, rule))()
+        assert len(engine._cache) == before + 1, change
+    finally:
+        engine.base, engine._mixtures["toybox"] = base, mixture
+    assert engine.rank(example, lam, rule).probabilities() == first and len(engine._cache) == before + 1
+
+
+def test_other_weights_in_the_same_folder_are_other_answers(engine, base, adapter_folder, example):
+    before = engine.rank(example, 0.0).probabilities()
+    whole = (adapter_folder / "toybox" / "adapter_model.safetensors").read_bytes()
+    adapters.save(random_adapter(base.shapes, seed=7, card=card_for(base, "specific", "toybox")), adapter_folder / "toybox",
+                  base.name, torch.float32)
+    engine.forget("toybox")
+    assert engine.rank(example, 0.0).probabilities() != before
+    (adapter_folder / "toybox" / "adapter_model.safetensors").write_bytes(whole)
+    engine.forget("toybox")
+    assert engine.rank(example, 0.0).probabilities() == before
+
+
+def test_only_so_many_rankings_are_remembered_the_latest(engine, example, monkeypatch):
+    monkeypatch.setattr("molorec.engine.CACHED_RANKINGS", 10)
+    for i in range(50):
+        engine.rank(example, i / 50)
+    assert [key[-1] for key in engine._cache] == [i / 50 for i in range(40, 50)]

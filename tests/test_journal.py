@@ -155,23 +155,12 @@ def test_a_visitor_that_is_no_text_is_an_error_in_words(journal, visitor):
         journal.entries(visitor)
 
 
-def test_a_full_disk_at_any_call_leaves_all_or_nothing(tmp_path, ranking, monkeypatch):
+def test_a_full_disk_at_any_call_leaves_all_or_nothing(tmp_path, ranking, disk):
     """The N-th statement fails, for every N: the call says so, an entry is there whole or not at all, and the next works."""
-    calls = {"left": 10**9}
-
-    class Failing(sqlite3.Connection):
-        def execute(self, sql, *arguments):
-            calls["left"] -= 1
-            if calls["left"] == 0:
-                raise sqlite3.OperationalError("database or disk is full")
-            return super().execute(sql, *arguments)
-
-    connect = sqlite3.connect
-    monkeypatch.setattr(module.sqlite3, "connect", lambda *a, **k: connect(*a, **{**k, "factory": Failing}))
     failed = 0
     for n in range(1, 200):
         journal = Journal(tmp_path / f"{n}.db", rows=2)
-        calls["left"] = n
+        disk.fail(f"{n}.db", n)
         try:
             keep(journal, ranking, count=2)
             journal.keep_lam("toybox", "sum", "a+b", 0.3)
@@ -179,8 +168,7 @@ def test_a_full_disk_at_any_call_leaves_all_or_nothing(tmp_path, ranking, monkey
         except JournalError as error:
             assert "disk is full" in str(error)
             whole, failed = False, failed + 1
-        done = calls["left"] > 0
-        calls["left"] = 10**9
+        done = not disk.mend()
         before = len(journal.entries("ann"))
         assert not whole or (before == 2 and journal.kept_lam("toybox", "sum", "a+b") == 0.3)
         keep(journal, ranking)

@@ -1,15 +1,17 @@
 """Domains that visitors bring: theirs alone, bounded, and gone without a trace."""
 
 import time
+from contextlib import suppress
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from molorec import config, owned
+from molorec.catalog import Catalog
 from molorec.engine import Engine
-from molorec.errors import BadFile, BadInput, MolorecError
+from molorec.errors import BadFile, BadInput, CatalogError, MolorecError
 from molorec.mixture import adapters
 from molorec.training import background
 from molorec.training.background import State, Trainings
@@ -207,3 +209,53 @@ def test_an_app_with_adapters_elsewhere_says_that_it_cannot_train(engine, files,
 
 def test_limits_of_the_screen_are_below_those_of_the_command_line():
     assert owned.UPLOAD.bytes == 50 * 2**20 < config.LIMITS.csv_bytes and owned.UPLOAD.rows < config.LIMITS.csv_rows
+
+
+@pytest.mark.parametrize("error", [OSError("No space left on device"), None])
+def test_a_full_disk_while_saving_for_everyone_changes_nothing(engine, files, trainings, fail_on, monkeypatch, error):
+    name = bring(engine, files).name
+    folder = give_adapter(engine, name)
+    whole = {file.name: file.read_bytes() for file in folder.iterdir()}
+    if error:
+        fail_on(adapters.os, "replace", 1, error)  # while the card is written
+    else:
+        fail_on(engine.catalog, "share_domain", 1, CatalogError("database or disk is full"))
+    with pytest.raises(MolorecError, match="No space left" if error else "disk is full"):
+        owned.share(engine, trainings, VISITOR, name)
+    assert [info.name for info in owned.of(engine.catalog, VISITOR)] == [name]
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == whole
+    assert [path.name for path in folder.parent.iterdir()] == [name]
+    assert owned.share(engine, trainings, VISITOR, name).name == "my-films"
+    assert engine.mixture("my-films").is_pair and not folder.exists()
+
+
+@pytest.mark.parametrize("error", ["database or disk is full", "database is locked"])
+def test_a_catalogue_that_fails_midway_keeps_nothing_and_the_next_try_works(engine, files, disk, error):
+    engine = Engine(engine.base, Catalog(engine.catalog.path), engine.adapter_folders)
+    for n in (1, 5, 20):
+        disk.fail("catalog.db", n, error)
+        with pytest.raises(CatalogError, match=error):
+            bring(engine, files)
+        assert disk.mend() and owned.of(engine.catalog, VISITOR) == []
+    info = bring(engine, files)
+    assert owned.of(engine.catalog, VISITOR) == [info]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.one_of(st.binary(max_size=120), st.text('ui12,"\n\r\0é=<', max_size=120).map(str.encode),
+                         st.lists(st.tuples(*[st.text(max_size=8)] * 3)).map(
+                             lambda rows: ("who,asin,when\n" + "".join(",".join(row) + "\n" for row in rows)).encode(
+                                 errors="replace"))), which=st.sampled_from([0, 1]))
+def test_any_upload_is_brought_or_refused_in_words(engine, files, content, which):
+    kept = files[which].read_bytes()
+    try:
+        files[which].write_bytes(content)
+        with pytest.raises(BadInput) as refused:  # far too little for a domain, whatever it holds
+            bring(engine, files)
+        assert str(files[which].parent) not in str(refused.value)
+        files[which].write_bytes(kept + content)
+        with suppress(BadInput):
+            owned.delete(engine, Trainings(lambda domain, out: []), VISITOR, bring(engine, files).name)
+    finally:
+        files[which].write_bytes(kept)
+    assert owned.of(engine.catalog, VISITOR) == []

@@ -60,8 +60,7 @@ class Catalog:
         _check_name(domain.name)
         drawn = [stored for setting in lists.SETTINGS for stored in lists.lists_for(domain, setting)]
         popularity = _popularity(domain)
-        db = self._db()
-        with _as_catalog_errors(self.path), db.atomic():
+        with self._changing() as db:
             if domain.name in self._names():
                 if not replace:
                     raise BadInput(f"there is a domain '{domain.name}' already; take another name, or replace it with "
@@ -91,7 +90,7 @@ class Catalog:
     def remove_domain(self, name: str) -> None:
         """Delete a domain and all that belongs to it. Raises BadInput if there is none of that name."""
         self.domain(name)
-        with _as_catalog_errors(self.path), self._db().atomic():
+        with self._changing():
             self._delete(name)
 
     def share_domain(self, name: str, shared_name: str | None = None) -> DomainInfo:
@@ -104,8 +103,7 @@ class Catalog:
         self.domain(name)
         shared_name = shared_name or name
         _check_name(shared_name)
-        db = self._db()
-        with _as_catalog_errors(self.path), db.atomic():
+        with self._changing() as db:
             if shared_name != name:
                 if shared_name in self._names():
                     raise BadInput(f"there is a domain '{shared_name}' already; take another name")
@@ -172,9 +170,9 @@ class Catalog:
         if not words:
             return []
         query = " ".join(f'"{word}"' for word in words) + "*"
-        matches = self._db()["items"].search(query, columns=["item_id", "title"], limit=limit,
-                                             where="domain = :domain", where_args={"domain": domain})
         with _as_catalog_errors(self.path):
+            matches = self._db()["items"].search(query, columns=["item_id", "title"], limit=limit,
+                                                 where="domain = :domain", where_args={"domain": domain})
             return [Item(row["item_id"], row["title"]) for row in matches]
 
     def _written_like(self, domain: str, text: str) -> list[Item]:
@@ -280,6 +278,20 @@ class Catalog:
         if not hasattr(self._local, "db"):
             self._local.db = Database(sqlite3.connect(self.path, timeout=30))
         return self._local.db
+
+    @contextmanager
+    def _changing(self) -> Iterator[Database]:
+        """One change, all of it or nothing."""
+        with _as_catalog_errors(self.path):
+            db = self._db()
+            # at once a writer: one that has read before it writes would not wait for another, but fail
+            db.execute("begin immediate")
+            try:
+                yield db
+                db.commit()
+            except BaseException:
+                db.rollback()
+                raise
 
     def _rows(self, sql: str, *arguments: object) -> Iterator[dict]:
         with _as_catalog_errors(self.path):

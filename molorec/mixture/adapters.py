@@ -165,6 +165,10 @@ def save(adapter: Adapter, folder: Path | str, base_name: str = "", dtype: torch
     """Write an adapter as a PEFT folder (weights in ``dtype``), all of it or nothing.
 
     A folder of that name is replaced.
+
+    Raises
+    ------
+    OSError : it cannot be written; what was there stays.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +180,7 @@ def save(adapter: Adapter, folder: Path | str, base_name: str = "", dtype: torch
         for path, (a, b) in adapter.factors.items():
             tensors[f"{_PREFIX}{path}.lora_A.weight"] = a.detach().to("cpu", dtype).contiguous()
             tensors[f"{_PREFIX}{path}.lora_B.weight"] = b.detach().to("cpu", dtype).contiguous()
-        save_file(tensors, partial / _WEIGHTS, metadata={"format": "pt"})
+        write_tensors(tensors, partial / _WEIGHTS, {"format": "pt"})
         config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base_name,
                   "r": adapter.rank, "lora_alpha": adapter.alpha, "lora_dropout": DROPOUT, "inference_mode": True,
                   "target_modules": sorted({path.rpartition(".")[2] for path in adapter.factors}), **_PLAIN}
@@ -196,6 +200,14 @@ def save(adapter: Adapter, folder: Path | str, base_name: str = "", dtype: torch
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return folder
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Write a safetensors file. Raises OSError, as for any other file, where the library has an error of its own for it."""
+    try:
+        save_file(dict(tensors), path, metadata=metadata)
+    except SafetensorError as error:
+        raise OSError(f"{path.name} cannot be written ({error}); check that the disk has room") from error
 
 
 def card_text(card: Card) -> str:
@@ -239,7 +251,12 @@ def _json(path: Path) -> dict:
 
 
 def _write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial = path.with_name(f".{path.name}.partial")  # beside it, so that a full disk leaves the old one whole
+    try:
+        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _card(folder: Path) -> Card | None:

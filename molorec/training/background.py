@@ -95,12 +95,12 @@ class BackgroundTraining:
         with self._lock:
             if self.state.is_running and self._process:
                 return
-            self.out.mkdir(parents=True, exist_ok=True)
             self._why = ""
             path = os.pathsep.join(filter(None, (str(config.PACKAGE.parent), os.environ.get("PYTHONPATH"))))
             surroundings = {**os.environ, "PYTHONPATH": path, "MOLOREC_HOME": str(config.home()), "OMP_NUM_THREADS": "1",
                             "PYTHONIOENCODING": "utf-8"}
             try:
+                self.out.mkdir(parents=True, exist_ok=True)
                 with open(self.out / "errors.txt", "wb") as errors:
                     self._process = subprocess.Popen(
                         self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=surroundings,

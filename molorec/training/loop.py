@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from molorec.backbone import Backbone
 from molorec.catalog import RankingExample
@@ -244,7 +244,7 @@ class Training:
         facts = {"step": self.step, "seconds": self.seconds, "labels": self.labels, "tokens": self.tokens,
                  "best": self.best, "made from": self.made_from}
         partial = self._state_file.with_suffix(".partial")
-        save_file(tensors, partial, metadata={"molorec": json.dumps(facts)})
+        adapters.write_tensors(tensors, partial, {"molorec": json.dumps(facts)})
         os.replace(partial, self._state_file)
         self._save_adapter("last")
 

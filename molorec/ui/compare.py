@@ -196,7 +196,10 @@ def panel(engine: Engine, screen: Screen) -> None:
             return said(error)
 
     def remove(number: int, compared: tuple[Column, ...], pins: tuple[Column, ...]):
-        return draw(compared, pins[:number] + pins[number + 1 :])
+        try:
+            return draw(compared, pins[:number] + pins[number + 1 :])
+        except MolorecError as error:
+            return said(error)
 
     press.click(compare, [pins, *screen.asked], everything, **QUICK)
     pin.click(keep, [compared, pins, *screen.asked], everything, **QUICK)

@@ -11,13 +11,8 @@ from molorec.errors import MolorecError
 from molorec.journal import Journal
 from molorec.landscape import Landscape
 from molorec.spreadsheet import csv_text
-<<<<<<< HEAD
-from molorec.ui import downloads, render, session
-from molorec.ui.screen import LONG, QUICK, Screen, idle, running, stop
-=======
 from molorec.ui import render, session, shelf
-from molorec.ui.screen import LONG, QUICK, Screen, idle, running
->>>>>>> picker
+from molorec.ui.screen import LONG, QUICK, Screen, idle, running, stop
 from molorec.ui.session import BUILT, Job, View
 
 INTRO = (

@@ -1,5 +1,6 @@
 """The page: its panels, and what happens when they are touched."""
 
+import os
 import secrets
 from contextlib import suppress
 
@@ -17,6 +18,11 @@ from molorec.ui.session import BUILT, PLACE, Latest, Shown, View
 # Fixed, so that what a browser keeps still opens after a restart; nothing in it is a secret.
 BROWSER_KEY = "molorec"
 CSS = "".join(panel.CSS for panel in (style, landscape, compare, results, own, story, share))
+# How the page is served, wherever it is.
+LAUNCH = {"theme": style.THEME, "css": CSS, "show_error": False, "footer_links": ["api", "settings"], "enable_monitoring": False,
+          "max_file_size": LIMITS.upload_bytes, "state_session_capacity": LIMITS.sessions}
+# Gradio goes through its record of events after every one; nobody reads that record here.
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 CACHE_SECONDS = (3_600, 86_400)  # how often, and how old, downloads and uploads that were never added are deleted
 _PRESENT = "() => { document.body.classList.toggle('ml-presenter') }"
 _OPEN_PRESENTER = ("() => { if (new URLSearchParams(location.search).get('presenter') === '1') "
@@ -168,15 +174,19 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
         visitor = visitor or secrets.token_urlsafe(9)
         given = dict(request.query_params) if request else {}
         known = given if given.keys() & PLACE.keys() else saved if isinstance(saved, dict) else {}
-        view, notices = link.view_of_query(engine, known, visitor)
+        try:
+            view, notices = link.view_of_query(engine, known, visitor)
+            user = who.user_for(engine, view.domain, view.scenario, view.user)
+            choices = who.domain_choices(engine.catalog, visitor)
+            lists = [session.as_value(engine.catalog.item(view.domain, found) for found in ids)
+                     for ids in (view.history, view.candidates)]
+        except MolorecError:  # the catalogue cannot be read, which is said where the ranking would be
+            return visitor, *[gr.skip()] * (len(opened) - 1)
         if known is given:
             for notice in notices:
                 gr.Warning(render.escape(notice))
-        user = who.user_for(engine, view.domain, view.scenario, view.user)
-        lists = [session.as_value(engine.catalog.item(view.domain, found) for found in ids)
-                 for ids in (view.history, view.candidates)]
-        return (visitor, gr.Dropdown(who.domain_choices(engine.catalog, visitor), value=view.domain), view.scenario, user,
-                *lists, view.lam, view.lam, gr.Dropdown(value=view.rule, info=mix.rule_note(view.rule)))
+        return (visitor, gr.Dropdown(choices, value=view.domain), view.scenario, user, *lists, view.lam, view.lam,
+                gr.Dropdown(value=view.rule, info=mix.rule_note(view.rule)))
 
     again = {"inputs": asked, "outputs": outputs, "js": _SENT, **QUICK}
     screen.rank = {"fn": show, **again}
@@ -190,9 +200,9 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
     for edited in (people.history, people.candidates):
         edited.input(**screen.rank, trigger_mode="always_last")
     result.truth.input(**screen.rank)
-    page.load(open_page, [screen.visitor, saved],
-              [screen.visitor, people.domain, people.scenario, people.user, people.history, people.candidates,
-               *screen.lam_twice, mixing.rule], **QUICK).then(**screen.refresh)
+    opened = [screen.visitor, people.domain, people.scenario, people.user, people.history, people.candidates, *screen.lam_twice,
+              mixing.rule]
+    page.load(open_page, [screen.visitor, saved], opened, **QUICK).then(**screen.refresh)
     page.load(None, js=_OPEN_PRESENTER)
     who.wire(engine, people, screen)
     mix.wire(engine, journal, mixing, screen)

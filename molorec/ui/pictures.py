@@ -92,7 +92,11 @@ def certainty(engine: Engine, view: View, example: RankingExample) -> Iterator[D
     examples = engine.catalog.examples(view.domain, "tune", limit=PROMPTS)
     if len(examples) < 2:
         raise BadInput(f"'{view.domain}' has fewer than two people set aside for tuning, so there is nothing to compare")
-    rankings = sorted((engine.rank(each, view.lam, view.rule) for each in examples), key=lambda ranking: ranking.entropy)
+    rankings = []
+    for each in examples:
+        rankings.append(engine.rank(each, view.lam, view.rule))
+        yield f"<p>Measuring: {len(rankings)} of {len(examples)} people so far.</p>", None  # so that Stop waits for one alone
+    rankings.sort(key=lambda ranking: ranking.entropy)
     surest, least = rankings[0], rankings[-1]
     own = engine.rank(example, view.lam, view.rule)
     where = "" if own.lam is None else f" at λ = {own.lam:.2f}"

@@ -1,11 +1,14 @@
 """The catalogue: whole or not at all, and answers in words when asked for what is not there."""
 
+import gc
 import hashlib
 import json
+import os
 import sqlite3
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -278,3 +281,81 @@ def test_shared_titles_are_counted_by_normal_form(catalog):
     events = [("u", "1", 1.0), ("u", "2", 2.0)]
     catalog.add_domain(prepare("cinema", SourceData({"1": "The Amber Song [DVD]", "2": "Nothing Alike"}, events), 1))
     assert catalog.shared_titles("cinema", "toybox") == 1
+
+
+READS = [lambda catalog: catalog.domains(), lambda catalog: catalog.owned_domains(), lambda catalog: catalog.domain("toybox"),
+         lambda catalog: catalog.items("toybox"), lambda catalog: catalog.item("toybox", "i1"),
+         lambda catalog: catalog.popularity("toybox"), lambda catalog: catalog.categories("toybox"),
+         lambda catalog: catalog.search("toybox", "amber"), lambda catalog: catalog.search("toybox", "ambr sogn"),
+         lambda catalog: catalog.users("toybox", "quick"), lambda catalog: catalog.example("toybox", "u1"),
+         lambda catalog: catalog.random_user("toybox"), lambda catalog: catalog.position("toybox", "u1"),
+         lambda catalog: catalog.training_sequences("toybox"), lambda catalog: catalog.normal_forms("toybox")]
+
+
+@pytest.mark.parametrize("error", ["database or disk is full", "database is locked"])
+def test_a_read_that_fails_at_any_statement_says_so_and_the_next_works(catalog, disk, error):
+    catalog = Catalog(catalog.path)  # its connection is on the failing disk
+    for read in READS:
+        for n in range(1, 20):
+            disk.fail("catalog.db", n, error)
+            try:
+                read(catalog)
+            except CatalogError as caught:
+                assert error in str(caught) and "catalog.db" in str(caught)
+            if not disk.mend():
+                break
+            read(catalog)
+        assert n > 1  # at least one of its statements failed
+
+
+def test_a_catalogue_that_cannot_be_opened_is_an_error_in_words(catalog, monkeypatch):
+    def broken(*_, **__):
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr(sqlite3, "connect", broken)
+    fresh = Catalog.__new__(Catalog)
+    with pytest.raises(CatalogError, match="unable to open"):
+        Catalog(catalog.path)
+    fresh.path, fresh._local = catalog.path, type(catalog._local)()  # a thread that has no connection yet
+    for act in (*READS, lambda catalog: catalog.remove_domain("toybox"), lambda catalog: catalog.share_domain("toybox"),
+                lambda catalog: catalog.add_domain(prepare("zoo", source_data(users=110)))):
+        with pytest.raises(CatalogError, match="unable to open"):
+            act(fresh)
+
+
+@pytest.mark.parametrize("change", [
+    lambda catalog: catalog.add_domain(prepare("zoo", source_data(users=110, events=8))),
+    lambda catalog: catalog.add_domain(prepare("toybox", source_data(users=110, events=8)), replace=True),
+    lambda catalog: catalog.share_domain("toybox", "shared"), lambda catalog: catalog.remove_domain("toybox"),
+], ids=["add", "replace", "share", "remove"])
+def test_a_full_disk_at_any_statement_leaves_all_or_nothing(catalog, disk, change):
+    """The N-th statement fails, for every N up to the last: the catalogue is as it was, and the same change works next."""
+    before = rows(catalog)
+    catalog = Catalog(catalog.path)
+    failed = []
+    for n in range(1, 400):
+        disk.fail("catalog.db", n)
+        try:
+            change(catalog)
+        except CatalogError as caught:
+            assert "disk is full" in str(caught)
+        if not disk.mend():
+            break
+        after = rows(catalog)
+        failed.append(n)
+        if after != before:  # it was over: only what it gives back could not be read
+            break
+    assert failed and rows(catalog) != before
+    assert catalog.domains() is not None
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not tell which files are open")
+def test_threads_that_are_gone_leave_no_connection_open(catalog):
+    def connections():
+        return sum(str(catalog.path) in os.path.realpath(file) for file in Path("/proc/self/fd").iterdir())
+
+    for _ in range(5):
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: catalog.users("toybox"), range(40)))
+        gc.collect()
+    assert connections() <= 8 + 3  # SQLite keeps a file open for the next connection, eight at a time; three are this thread's

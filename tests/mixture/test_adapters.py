@@ -3,9 +3,11 @@
 import json
 import pickle
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from molorec.errors import BadAdapter
@@ -152,17 +154,28 @@ def test_an_adapter_of_peft_has_no_card_and_is_read(base, folder):
     assert read(folder, base).card is None
 
 
-def test_a_failing_save_leaves_the_old_folder(base, folder, monkeypatch):
+@pytest.mark.parametrize(("where", "error"), [
+    ((adapters, "save_file"), OSError("No space left on device")),
+    # what safetensors says of a full disk is no OSError
+    ((adapters, "save_file"), SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")),
+    ((Path, "write_text"), OSError("No space left on device")),
+], ids=["weights", "weights by safetensors", "settings"])
+def test_a_failing_save_leaves_the_old_folder(base, folder, fail_on, where, error):
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
-
-    def full(*_, **__):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(adapters, "save_file", full)
-    with pytest.raises(OSError, match="no space"):
+    fail_on(*where, 1, error)
+    with pytest.raises(OSError, match="No space"):
         adapters.save(random_adapter(base.shapes, seed=9), folder)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     assert list(folder.parent.iterdir()) == [folder]
+    adapters.save(random_adapter(base.shapes, seed=9), folder)
+
+
+def test_a_card_that_cannot_be_written_stays_as_it_was(base, folder, fail_on):
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    fail_on(adapters.os, "replace", 1, OSError("No space left on device"))
+    with pytest.raises(OSError, match="No space"):
+        adapters.update_card(folder, tuned_lam=to_saved(0.37))
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 
 def test_a_save_replaces_the_whole_folder(base, folder):

@@ -137,6 +137,15 @@ def test_a_failure_is_told_in_the_scripts_words(tmp_path):
         BackgroundTraining([str(tmp_path / "none")], tmp_path / "out", tmp_path / "adapters").start()
 
 
+def test_a_folder_that_cannot_be_made_is_said_and_the_next_start_works(fake, fail_on):
+    training = fake()
+    fail_on(background.Path, "mkdir", 1, OSError("No space left on device"))
+    with pytest.raises(MolorecError, match="cannot be started.*No space left"):
+        training.start()
+    training.start()
+    assert training.wait(PATIENCE).status == "done"
+
+
 def test_one_that_has_not_begun_is_stopped_at_once(tmp_path):
     training = BackgroundTraining([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path / "out", tmp_path / "a")
     training.start()

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from molorec.errors import BadInput
 from molorec.mixture import adapters
@@ -101,6 +102,17 @@ def test_a_damaged_checkpoint_is_named_and_kept(base, data, tmp_path):
     with pytest.raises(BadInput, match="damaged"):
         next(training(base, data, tmp_path, Recipe(steps=1, rows=1, length=80)).run())
     assert file.read_bytes() == b"half a fi"
+
+
+@pytest.mark.parametrize("nth", [3, 4])  # each checkpoint writes its state, then the adapter
+def test_a_checkpoint_that_finds_the_disk_full_leaves_the_last_whole_one(base, data, tmp_path, fail_on, nth):
+    recipe = Recipe(steps=3, rows=1, length=80)
+    error = SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    fail_on(adapters, "save_file", nth, error)
+    with pytest.raises(OSError, match="No space left on device.*room"):
+        for _ in training(base, data, tmp_path, recipe).run(checkpoint_every_seconds=0):
+            pass
+    assert [progress.step for progress in training(base, data, tmp_path, recipe).run()] == ([2, 3] if nth == 3 else [3])
 
 
 def test_the_best_checkpoint_is_kept_and_says_what_it_is(base, data, catalog, tmp_path):

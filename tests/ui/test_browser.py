@@ -1,45 +1,23 @@
 """The app as a person uses it: a real browser, the real model, the shipped adapters."""
 
 import re
-from contextlib import contextmanager
 
 import pytest
 
 from molorec.catalog import prepare
-from molorec.ui import link, page, style
+from molorec.ui import link, page
 from molorec.ui.session import View
 from tests import embedded
 from tests.conftest import source_data
+from tests.ui.pages import PATIENCE, opened, served
 
 pytestmark = [pytest.mark.embedded, pytest.mark.browser]
-PATIENCE = 120_000  # ms; a shared machine can be slow
-
-
-@contextmanager
-def served(engine):
-    app = page.build(engine)
-    _, url, _ = app.launch(prevent_thread_lock=True, server_name="127.0.0.1", quiet=True, theme=style.THEME, css=page.CSS)
-    yield url
-    app.close()
 
 
 @pytest.fixture(scope="module")
 def address():
-    with served(embedded.engine()) as url:
+    with served(page.build(embedded.engine())) as url:
         yield url
-
-
-@contextmanager
-def opened(browser, url, width=1400, dark=False, ready=".ml-row"):
-    tab = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme="dark" if dark else "light")
-    tab.set_default_timeout(PATIENCE)
-    errors = []
-    tab.on("pageerror", lambda error: errors.append(str(error)))
-    tab.goto(url)
-    tab.wait_for_selector(ready)
-    yield tab
-    tab.close()
-    assert not errors
 
 
 @pytest.fixture
@@ -52,7 +30,7 @@ def tab(browser, address):
 def tab_of_two_domains(browser, engine):
     """A page on a pico model: "toybox" has a pair of adapters, "zoo" the general one alone."""
     engine.catalog.add_domain(prepare("zoo", source_data(seed=1)), noun="animals")
-    with served(engine) as url, opened(browser, url) as tab:
+    with served(page.build(engine)) as url, opened(browser, url) as tab:
         yield tab
 
 
@@ -162,7 +140,7 @@ def test_a_typed_lam_moves_the_slider_and_is_not_typed_over(tab):
 @pytest.fixture
 def pico_address(engine):
     """The whole page on a pico model."""
-    with served(engine) as url:
+    with served(page.build(engine)) as url:
         yield url
 
 
@@ -305,7 +283,7 @@ def test_presenter_mode_hides_what_distracts(browser, pico_address):
 
 
 def test_hostile_titles_stay_text_everywhere(browser, hostile_engine):
-    with served(hostile_engine) as url, opened(browser, url) as tab:
+    with served(page.build(hostile_engine)) as url, opened(browser, url) as tab:
         tab.get_by_role("radio", name="Build your own").check()
         tab.wait_for_selector("ol.ml-edit li")
         tab.get_by_label("Search titles").press_sequentially("amber", delay=60)

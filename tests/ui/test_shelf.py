@@ -1,5 +1,7 @@
 """Downloads stay few."""
 
+from pathlib import Path
+
 import pytest
 
 from molorec.errors import MolorecError
@@ -25,6 +27,11 @@ def kept(shelf):
 def test_files_of_one_name_do_not_meet(shelf):
     one, other = put(shelf, 1), put(shelf, 2)
     assert one != other and kept(shelf) == [1, 2] and one.endswith("/a.txt")
+
+
+def test_nobody_can_guess_where_a_file_lies(shelf):
+    folders = {Path(put(shelf, 1)).parent.name for _ in range(3)}
+    assert len(folders) == 3 and all(len(name) >= 20 for name in folders)
 
 
 def test_the_oldest_go_when_there_are_too_many(shelf):

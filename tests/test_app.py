@@ -1,0 +1,46 @@
+"""The app's start: whatever is missing is one line, not a trace."""
+
+import pytest
+
+import app
+from molorec import fetch
+from molorec.errors import CatalogError
+from tests.test_fetch import Pip
+
+
+def start(capsys, *words):
+    with pytest.raises(SystemExit) as ended:
+        app.main(list(words))
+    said = capsys.readouterr().err
+    assert said.strip().splitlines()[-1].startswith("error: ") and "Traceback" not in said
+    return ended.value.code, said
+
+
+def test_without_a_network_it_says_what_is_needed_and_ends(monkeypatch, capsys):
+    monkeypatch.setattr(fetch.subprocess, "run", Pip(code=1, words="ERROR: Could not find a version (from versions: none)"))
+    code, said = start(capsys)
+    assert code == 1 and "could not be fetched" in said and "Is this machine online?" in said
+
+
+def test_a_file_that_is_not_the_pinned_one_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(fetch.subprocess, "run", Pip(files={"moved.whl": b"something else"}))
+    code, said = start(capsys)
+    assert code == 1 and "is not the file that MoLoRec was built with" in said
+
+
+@pytest.mark.parametrize(("error", "words"), [(OSError(28, "No space left on device"), "No space left"),
+                                              (CatalogError("the catalogue cannot be used"), "cannot be used")])
+def test_a_base_model_that_cannot_be_loaded_is_said(monkeypatch, capsys, error, words):
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(app, "ensure_movielens", lambda catalog: None)
+    monkeypatch.setattr(app.Engine, "start", fails)
+    code, said = start(capsys)
+    assert code == 1 and words in said
+
+
+def test_an_unknown_profile_is_bad_input(monkeypatch, capsys):
+    monkeypatch.setattr(app, "ensure_movielens", lambda catalog: None)
+    code, said = start(capsys, "--profile", "huge")
+    assert code == 2 and "no profile 'huge'" in said
