@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from molorec.ranking.trie import PackedTrie
 
 PAD = 0
+# Lengths are rounded up to a multiple of this. The CPU library keeps code of its own for every shape that it has met:
+# with all lengths there are, a running app grew by hundreds of MiB (``LOG.md``).
+STEP = 16
 
 
 def log_probabilities(model: nn.Module, packed: Sequence[PackedTrie]) -> list[Tensor]:
@@ -28,9 +31,9 @@ def log_probabilities(model: nn.Module, packed: Sequence[PackedTrie]) -> list[Te
 
 
 def hidden_states(model: nn.Module, packed: Sequence[PackedTrie]) -> Tensor:
-    """The last hidden states (rows, length, width) of packed prompts, padded on the right."""
+    """The last hidden states (rows, length, width) of packed prompts, padded on the right to a multiple of :data:`STEP`."""
     device = model.get_input_embeddings().weight.device
-    length = max(len(entry.tokens) for entry in packed)
+    length = -(-max(len(entry.tokens) for entry in packed) // STEP) * STEP
     tokens = torch.tensor([entry.tokens + [PAD] * (length - len(entry.tokens)) for entry in packed], device=device)
     if all(entry.is_plain for entry in packed):
         # causal attention: what stands to the right of a prompt cannot reach it

@@ -193,6 +193,9 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
     anew = [badge, mixing.alone, mixing.controls, people.scenario, people.person, people.own, people.sample]
     screen.refresh = {**again, "fn": show_anew, "outputs": [*anew, *outputs]}
 
+    who.wire(engine, people, screen)
+    mix.wire(engine, journal, mixing, screen)  # before the events below: slider and box follow each other first
+    ranked.wire(engine, result, screen)
     # Sliding and typing rank at once; everything else changes the screen first and ranks what is then on it.
     mixing.lam.input(**screen.rank, trigger_mode="always_last")
     mixing.number.input(**{**again, "fn": show_typed, "inputs": [mixing.number, *asked]}, trigger_mode="always_last")
@@ -204,9 +207,6 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
               mixing.rule]
     page.load(open_page, [screen.visitor, saved], opened, **QUICK).then(**screen.refresh)
     page.load(None, js=_OPEN_PRESENTER)
-    who.wire(engine, people, screen)
-    mix.wire(engine, journal, mixing, screen)
-    ranked.wire(engine, result, screen)
 
 
 def _kept(view: View):

@@ -250,6 +250,19 @@ def test_what_was_on_screen_comes_back_after_a_reload(pico_tab):
     wait_for_lam(tab, "0.00")
 
 
+def test_a_person_and_a_lam_given_at_once_are_both_on_screen(pico_tab, engine):
+    """Two events on their way at the same time: whichever ends last, the screen shows what was asked for last."""
+    for number, user in enumerate(engine.catalog.users("toybox", "quick", limit=8), start=1):
+        pico_tab.get_by_label("User id").fill(user)
+        pico_tab.get_by_label("User id").press("Enter")
+        pico_tab.get_by_label("λ as a number").fill(f"0.{number}")
+        shown = sorted(item.title for item in engine.catalog.example("toybox", user).candidates)
+        pico_tab.wait_for_function(
+            "([titles, lam]) => document.querySelector('.ml-facts').textContent.includes(lam) && titles.join() == "
+            "[...document.querySelectorAll('.ml-ranking .ml-title')].map(row => row.textContent).sort().join()",
+            arg=[shown, f"λ = 0.{number} "])
+
+
 def test_two_tabs_at_two_lam_do_not_meet(browser, pico_address):
     with opened(browser, pico_address) as one, opened(browser, pico_address) as other:
         for tab, name, lam in ((one, "Specific", "0.00"), (other, "General", "1.00")) * 2:
