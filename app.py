@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
         ensure_movielens(catalog)
         engine = Engine.start(config.profile(arguments.profile), catalog=catalog)
         app = page.build(engine)
-        app.launch(server_name=arguments.host, server_port=arguments.port, **page.LAUNCH)
+        app.launch(server_name=arguments.host, server_port=arguments.port, **page.launch_options())
     except MolorecError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -83,6 +83,7 @@ class Limits:
     csv_rows: int = 5_000_000
     title_characters: int = 2_000
     queue: int = 32
+    requests: int = 600  # in a minute, from one address; a λ that is dragged all the time makes some 300
     sessions: int = 500  # tabs whose state is held, some 450 KB each; the ones longest unused start afresh
     upload_bytes: int = 50 * 2**20  # of a file on the screen, once unpacked
     upload_rows: int = 500_000

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from molorec import backbone, config
 from molorec.backbone import Backbone
 from molorec.catalog import Catalog, Item, RankingExample
 from molorec.config import LIMITS, Profile
-from molorec.errors import BadInput, MolorecError
+from molorec.errors import BadInput, MolorecError, memory_in_words
 from molorec.forwards import Forwards, Row
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
@@ -158,8 +158,9 @@ class Engine:
         if len(styles) > 1:
             raise MolorecError(f"the adapters for '{domain}' were trained on different templates ({', '.join(sorted(styles))}); "
                                "they cannot be mixed: train both on one")
-        mixture = Mixture(domain, tuple(found), adapters.stack(found).to(self.base.device, self.base.dtype).eval(),
-                          template(styles.pop()), noun, tuple(problems))
+        with memory_in_words():
+            stack = adapters.stack(found).to(self.base.device, self.base.dtype).eval()
+        mixture = Mixture(domain, tuple(found), stack, template(styles.pop()), noun, tuple(problems))
         with self._state:
             return self._mixtures.setdefault(domain, mixture)
 
@@ -231,7 +232,7 @@ class Engine:
     def log_probabilities(self, mixture: Mixture, packed: PackedTrie, lams: Sequence[float | None],
                           rule: str) -> list[torch.Tensor]:
         """log p of packed candidates (n,) at each λ (None: the base model alone), never from the cache."""
-        with _memory_errors():
+        with memory_in_words():
             return self._forwards.score([Row(packed, _weights(mixture, lam)) for lam in lams], mixture.stack, rule)
 
     def next_token(self, mixture: Mixture, tokens: list[int], cache, lam: float | None, rule: str):
@@ -243,7 +244,7 @@ class Engine:
                 return self.base.model(input_ids=torch.tensor([tokens], device=self.base.device), past_key_values=cache,
                                        use_cache=True, logits_to_keep=1)
 
-        with _memory_errors():
+        with memory_in_words():
             out = self._forwards.run(step)
         # a copy made outside inference mode, which callers may change
         return out.logits[0, -1].to(torch.float32, copy=True), out.past_key_values
@@ -276,17 +277,6 @@ def _weights(mixture: Mixture, lam: float | None) -> list[float] | None:
     if lam is None:
         return None
     return [lam, 1 - lam] if mixture.is_pair else [1.0]
-
-
-@contextmanager
-def _memory_errors():
-    """What torch says about a full memory, in words of ours."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
-            raise MolorecError("there is not enough memory for this; close other programs, or rank fewer candidates") from error
-        raise
 
 
 def _ranking(example: RankingExample, probabilities: Sequence[float], lam: float | None, rule: str,

@@ -1,5 +1,8 @@
 """Every error that a user can cause or can mend. Anything else that escapes is a defect of MoLoRec."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class MolorecError(Exception):
     """Base class: the message says what was wrong, with the values, and how to mend it."""
@@ -52,3 +55,14 @@ class CatalogError(MolorecError):
 
 class JournalError(MolorecError):
     """The record of rankings and tunings could not be read or written (disk full, locked, damaged)."""
+
+
+@contextmanager
+def memory_in_words() -> Iterator[None]:
+    """What Python and torch say about a full memory, as a MolorecError; every other error as it is."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or "out of memory" in str(error) or "allocate memory" in str(error):
+            raise MolorecError("there is not enough memory for this; close other programs, or rank fewer candidates") from error
+        raise

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from molorec.errors import BadInput
+from molorec.errors import BadInput, memory_in_words
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
 from molorec.mixture.layer import AdapterStack, Mixing
@@ -50,7 +50,8 @@ def export(sources: list[Adapter], stack: AdapterStack, lam, rule: str, folder: 
 
     Weights are float32: rounding to bf16 would make the export differ from the live mixture.
     """
-    merged = merge(stack, lam, rule)
+    with memory_in_words():
+        merged = merge(stack, lam, rule)
     last = sources[-1].card
     if last:
         weights = [round(w, 6) for w in Mixing(stack, lam, rule, "global").weights.tolist()]

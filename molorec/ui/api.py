@@ -13,6 +13,7 @@ from molorec.config import LIMITS
 from molorec.documents import SCHEMA, ExplanationDocument, RankingDocument, TuningDocument
 from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError
+from molorec.explaining import Evidence, Explanation
 from molorec.mixture.rule import DEFAULT_RULE
 from molorec.ui import session
 from molorec.ui.screen import LONG, QUICK
@@ -146,8 +147,9 @@ def endpoints(engine: Engine) -> None:
 
     def explain(domain: str, user: str = "", lam: float = 0.5, rule: str = DEFAULT_RULE, scenario: str = "warm",
                 history: list[str] | None = None, candidates: list[str] | None = None,
-                item_id: str = "") -> ExplanationDocument:
-        """Why a candidate (the first one, unless an id is given): evidence from the history, and a checked text."""
+                item_id: str = "") -> Iterator[ExplanationDocument]:
+        """Why a candidate (the first one, unless an id is given): evidence from the history, then a text, given once it
+        is whole and checked; an answer after every step, the last one is the result."""
         with _in_words():
             view = _view(engine, domain, user, lam, rule, scenario, history, candidates)
             example, item_id = session.example_of(engine, view), _text("item_id", item_id)
@@ -155,14 +157,16 @@ def endpoints(engine: Engine) -> None:
                     else engine.rank(example, view.lam, view.rule).items[0].item)
             if item is None:
                 raise BadInput(f"'{item_id}' is not among the candidates; /rank names them")
-            evidence = list(explaining.evidence(engine, example, item, view.lam, view.rule))
+            evidence: list[Evidence] = []
+            for piece in explaining.evidence(engine, example, item, view.lam, view.rule):
+                evidence.append(piece)
+                yield documents.explanation(domain, example.user, view.lam, item, Explanation("", ()), evidence)
             for text in explaining.explain(engine, example, item, view.lam, view.rule):
-                pass
-            return documents.explanation(domain, example.user, view.lam, item, text, evidence)
+                yield documents.explanation(domain, example.user, view.lam, item, text, evidence)
 
     for found in (domains, users, search, rank):
         _add(found, QUICK)
-    for found in (_streaming(tune, TuningDocument), _streaming(sweep, SweepDocument), explain):
+    for found in (_streaming(tune, TuningDocument), _streaming(sweep, SweepDocument), _streaming(explain, ExplanationDocument)):
         _add(found, LONG)
 
 

@@ -3,8 +3,10 @@
 import os
 import secrets
 from contextlib import suppress
+from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from molorec.catalog.movielens import NAME as MOVIELENS
 from molorec.config import LIMITS
@@ -12,6 +14,7 @@ from molorec.engine import Engine
 from molorec.errors import JournalError, MolorecError, NoData
 from molorec.journal import Journal
 from molorec.ui import api, compare, landscape, link, mix, own, ranked, render, results, session, share, story, style, who
+from molorec.ui.rate import RateLimit
 from molorec.ui.screen import QUICK, Screen
 from molorec.ui.session import BUILT, PLACE, Latest, Shown, View
 
@@ -19,8 +22,6 @@ from molorec.ui.session import BUILT, PLACE, Latest, Shown, View
 BROWSER_KEY = "molorec"
 CSS = "".join(panel.CSS for panel in (style, landscape, compare, results, own, story, share))
 # How the page is served, wherever it is.
-LAUNCH = {"theme": style.THEME, "css": CSS, "show_error": False, "footer_links": ["api", "settings"], "enable_monitoring": False,
-          "max_file_size": LIMITS.upload_bytes, "state_session_capacity": LIMITS.sessions}
 # Gradio goes through its record of events after every one; nobody reads that record here.
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 CACHE_SECONDS = (3_600, 86_400)  # how often, and how old, downloads and uploads that were never added are deleted
@@ -30,6 +31,13 @@ _OPEN_PRESENTER = ("() => { if (new URLSearchParams(location.search).get('presen
 # The time at which an event was sent takes the place of its last input: see :class:`molorec.ui.session.Latest`.
 _SENT = "(...values) => [...values.slice(0, -1), performance.timeOrigin + performance.now()]"
 _DARK = "() => { document.body.classList.toggle('dark') }"
+
+
+def launch_options() -> dict[str, Any]:
+    """Keyword arguments for ``launch`` of a page: how it looks, and its limits."""
+    return {"theme": style.THEME, "css": CSS, "show_error": False, "footer_links": ["api", "settings"],
+            "enable_monitoring": False, "max_file_size": LIMITS.upload_bytes, "state_session_capacity": LIMITS.sessions,
+            "app_kwargs": {"middleware": [Middleware(RateLimit)]}}
 
 
 def build(engine: Engine, journal: Journal | None = None) -> gr.Blocks:

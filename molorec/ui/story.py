@@ -3,7 +3,7 @@
 import gradio as gr
 
 from molorec.engine import Engine
-from molorec.errors import MolorecError
+from molorec.errors import MolorecError, memory_in_words
 from molorec.ui import render, session
 from molorec.ui.pictures import PICTURES
 from molorec.ui.screen import LONG, Screen, idle, running, stop
@@ -57,16 +57,17 @@ def panel(engine: Engine, screen: Screen) -> None:
         for i, picture in enumerate(PICTURES):
             state, mine = render.note(f"Drawing picture {i + 1} of {len(PICTURES)} …"), slice(3 * i, 3 * i + 3)
             try:
-                for facts, figure in picture.draw(engine, view, example):
-                    if not job.wants(run):
-                        yield render.note(f"{job.why} What is drawn already stays."), *idle(), *drawn
-                        return
-                    changes = [gr.skip()] * count
-                    changes[mine] = facts, gr.skip(), gr.skip()
-                    drawn[3 * i] = facts
-                    if figure is not None:
-                        drawn[mine] = changes[mine] = facts, gr.Column(visible=True), figure
-                    yield state, *running(), *changes
+                with memory_in_words():
+                    for facts, figure in picture.draw(engine, view, example):
+                        if not job.wants(run):
+                            yield render.note(f"{job.why} What is drawn already stays."), *idle(), *drawn
+                            return
+                        changes = [gr.skip()] * count
+                        changes[mine] = facts, gr.skip(), gr.skip()
+                        drawn[3 * i] = facts
+                        if figure is not None:
+                            drawn[mine] = changes[mine] = facts, gr.Column(visible=True), figure
+                        yield state, *running(), *changes
             except MolorecError as error:
                 drawn[3 * i] = render.note(str(error))
         # all of it once more: of two messages that come within one frame, the browser may show the later one only

@@ -10,7 +10,7 @@ PATIENCE = 120_000  # ms; a shared machine can be slow
 @contextmanager
 def served(app, **options):
     """The address of a page that was built, served as the app serves it but for the options."""
-    _, url, _ = app.launch(prevent_thread_lock=True, server_name="127.0.0.1", quiet=True, **{**page.LAUNCH, **options})
+    _, url, _ = app.launch(prevent_thread_lock=True, server_name="127.0.0.1", quiet=True, **{**page.launch_options(), **options})
     try:
         yield url
     finally:

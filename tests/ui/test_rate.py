@@ -1,0 +1,52 @@
+"""Too much from one address is refused in words; everybody else is served."""
+
+from dataclasses import replace
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from molorec.config import LIMITS
+from molorec.ui import page, rate
+from tests.ui.pages import served
+
+
+@pytest.fixture(autouse=True)
+def five(monkeypatch):
+    monkeypatch.setattr(rate, "LIMITS", replace(LIMITS, requests=5))
+
+
+@pytest.fixture
+def client():
+    served = Starlette(routes=[Route("/", lambda _: PlainTextResponse("there"), methods=["GET", "POST"])],
+                       middleware=[Middleware(rate.RateLimit)])
+    return TestClient(served)
+
+
+def test_the_sixth_request_of_a_minute_is_refused_and_another_address_is_not(client):
+    assert [client.post("/").status_code for _ in range(6)] == [200] * 5 + [429]
+    refused = client.post("/").json()
+    assert refused["detail"] == refused["error"] and "more than 5 requests in a minute" in refused["detail"]
+    assert client.post("/", headers={"x-forwarded-for": "192.0.2.7, 10.0.0.1"}).status_code == 200
+
+
+def test_looking_is_free(client):
+    assert {client.get("/").status_code for _ in range(20)} == {200}
+
+
+@pytest.mark.parametrize(("size", "status"), [
+    (str(LIMITS.upload_bytes), 200), (str(LIMITS.upload_bytes + 2**21), 413), ("x", 200)])
+def test_a_request_that_says_it_is_too_large_is_not_read(client, size, status):
+    answer = client.post("/", headers={"content-length": size})
+    assert answer.status_code == status and ("50 MB" in answer.text) == (status == 413)
+
+
+def test_the_page_is_served_behind_it(engine):
+    with served(page.build(engine)) as url:
+        answers = [httpx.post(f"{url}gradio_api/queue/join", json={}) for _ in range(6)]
+        assert [answer.status_code == 429 for answer in answers] == [False] * 5 + [True]
+        assert "wait a little" in answers[-1].json()["detail"] and httpx.get(url).status_code == 200
