@@ -2,6 +2,7 @@
 
 import math
 import random
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -10,9 +11,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from molorec import config, forwards
 from molorec.catalog import Item
 from molorec.errors import BadInput, MolorecError
-from molorec.mixture import adapters
+from molorec.mixture import adapters, layer
 from tests.conftest import card_for, random_adapter
 
 
@@ -180,3 +182,20 @@ def test_only_so_many_rankings_are_remembered_the_latest(engine, example, monkey
     for i in range(50):
         engine.rank(example, i / 50)
     assert [key[-1] for key in engine._cache] == [i / 50 for i in range(40, 50)]
+
+
+def test_lam_reaches_the_layer_in_six_calls(engine, example, monkeypatch):
+    """Whoever wants to know what a slider does should not have to read much."""
+    calls = []
+
+    def noted(function):
+        def inside(*arguments, **named):
+            ours = [frame for frame in traceback.extract_stack() if str(config.PACKAGE) in frame.filename]
+            calls.extend(frame.name for frame in ours if frame.name != "_pass")  # it takes from the queue what score puts there
+            return function(*arguments, **named)
+        return inside
+
+    monkeypatch.setattr(forwards, "_Call", noted(forwards._Call))
+    monkeypatch.setattr(layer.Mixing, "__init__", noted(layer.Mixing.__init__))
+    engine.rank(example, 0.3)
+    assert calls == ["rank", "rank_each", "log_probabilities", "score", "_forward", "at"]

@@ -159,7 +159,7 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
         now = shown.then(view, ranking)
         return (now, _kept(view), render.history(ranking.example.history), render.candidates(ranking.example.candidates),
                 render.ranking(ranking, now.before, truth), render.ranking_status(ranking, mixture),
-                render.facts(engine.base, mixture, ranking),
+                render.facts(engine.base, mixture, ranking, sent),
                 *(nothing_to_explain if view != shown.view else (gr.skip(),) * 3))
 
     def show_typed(number: float | None, *values):
@@ -211,6 +211,7 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
     for edited in (people.history, people.candidates):
         edited.input(**screen.rank, trigger_mode="always_last")
     result.truth.input(**screen.rank)
+    result.facts.click(**screen.rank)
     opened = [screen.visitor, people.domain, people.scenario, people.user, people.history, people.candidates, *screen.lam_twice,
               mixing.rule]
     page.load(open_page, [screen.visitor, saved], opened, **QUICK).then(**screen.refresh)

@@ -12,6 +12,17 @@ from molorec.ui import render, session
 from molorec.ui.screen import LONG, Screen, idle, running, stop
 from molorec.ui.session import Job
 
+# Answers can overtake each other on their way to the browser. One that was asked for earlier than what is on screen
+# already, and comes later, is answered by asking once more.
+_KEEP_UP = """
+let newest = 0;
+watch('value', () => {
+  const sent = Number(/data-sent='([0-9.]+)'/.exec(props.value)?.[1] ?? newest);
+  if (sent < newest) trigger('click');
+  newest = Math.max(newest, sent);
+});
+"""
+
 
 @dataclass
 class Ranked:
@@ -45,7 +56,7 @@ def panel() -> Ranked:
     found["evidence"] = gr.Plot(show_label=False, visible=False)
     found["position"] = gr.Button("Does the order of the list matter?", size="sm")
     found["position_found"] = gr.HTML(padding=False)
-    found["facts"] = gr.HTML(padding=False)
+    found["facts"] = gr.HTML(padding=False, js_on_load=_KEEP_UP)
     return Ranked(**found, explaining=gr.State(Job()))
 
 

@@ -56,12 +56,12 @@ def ranking_status(result: Ranking, mixture: Mixture) -> str:
     return (f"<p class='ml-status' role='status'>{mixed} · entropy {result.entropy:.3f} nat · {result.seconds:.2f} s</p>")
 
 
-def facts(base: Backbone, mixture: Mixture, result: Ranking) -> str:
-    """What the ranking was made with, to tell it from any other."""
+def facts(base: Backbone, mixture: Mixture, result: Ranking, sent: float | None = None) -> str:
+    """What the ranking was made with, to tell it from any other, and when the browser asked for it."""
     made = [f"base {base.name} {base.revision} ({base.sha256[:8]})",
             *(f"{adapter.name} {adapter.sha256[:8]}" for adapter in mixture.adapters),
             f"rule {result.rule}", f"λ = {result.lam:.4g}" if result.lam is not None else "no adapter", f"{result.seconds:.2f} s"]
-    return f"<p class='ml-dim ml-facts'>{escape(' · '.join(made))}</p>"
+    return f"<p class='ml-dim ml-facts' data-sent='{sent or 0:.3f}'>{escape(' · '.join(made))}</p>"
 
 
 def position(found: PositionCheck, listed: bool) -> str:

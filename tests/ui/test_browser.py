@@ -1,12 +1,14 @@
 """The app as a person uses it: a real browser, the real model, the shipped adapters."""
 
 import re
+import threading
+import time
 
 import pytest
 
 from molorec.catalog import prepare
 from molorec.ui import link, page
-from molorec.ui.session import View
+from molorec.ui.session import Latest, View
 from tests import embedded
 from tests.conftest import source_data
 from tests.ui.pages import PATIENCE, opened, served
@@ -261,6 +263,52 @@ def test_a_person_and_a_lam_given_at_once_are_both_on_screen(pico_tab, engine):
             "([titles, lam]) => document.querySelector('.ml-facts').textContent.includes(lam) && titles.join() == "
             "[...document.querySelectorAll('.ml-ranking .ml-title')].map(row => row.textContent).sort().join()",
             arg=[shown, f"λ = 0.{number} "])
+
+
+def test_an_answer_that_comes_late_does_not_stay_on_screen(pico_tab, engine, monkeypatch):
+    """The ranking at the earlier λ ends after that at the later one, and nothing on the server keeps it back."""
+    rank, late = engine.rank, threading.Event()
+
+    def ranked(example, lam, rule):
+        if lam == 0.0:
+            late.wait(10)
+        return rank(example, lam, rule)
+
+    monkeypatch.setattr(engine, "rank", ranked)
+    monkeypatch.setattr(Latest, "is_latest", lambda *_: True)
+    pico_tab.evaluate("""() => { window.drawn = []; new MutationObserver(() => {
+        const now = document.querySelector('.ml-status b')?.innerText;
+        if (now && now !== window.drawn.at(-1)) window.drawn.push(now);
+      }).observe(document.body, {childList: true, subtree: true, characterData: true}); }""")
+    pico_tab.get_by_role("button", name="Specific", exact=True).click()
+    pico_tab.wait_for_timeout(300)
+    pico_tab.get_by_role("button", name="General", exact=True).click()
+    wait_for_lam(pico_tab, "1.00")
+    late.set()
+    pico_tab.wait_for_function("() => window.drawn.includes('λ = 0.00')")
+    wait_for_lam(pico_tab, "1.00")
+
+
+def test_a_dragged_slider_draws_what_is_under_way_and_the_last(pico_tab, engine, monkeypatch):
+    """However fast λ moves, what still comes before the last λ is the ranking under way; no queue of old ones is drawn."""
+    rank = engine.rank
+    monkeypatch.setattr(engine, "rank", lambda *arguments: time.sleep(0.2) or rank(*arguments))
+    pico_tab.evaluate("""() => {
+      window.drawn = [];
+      new MutationObserver(() => {
+        const now = document.querySelector('.ml-status b')?.innerText;
+        if (now && now !== window.drawn.at(-1)) window.drawn.push(now);
+      }).observe(document.body, {childList: true, subtree: true, characterData: true});
+      document.addEventListener('input', () => { window.drawn = []; }, true);
+    }""")
+    pico_tab.get_by_role("slider", name=re.compile("weight of the general")).focus()
+    for _ in range(20):
+        pico_tab.keyboard.press("ArrowRight")
+        pico_tab.wait_for_timeout(40)
+    wait_for_lam(pico_tab, "0.70")
+    drawn = pico_tab.evaluate("window.drawn")
+    # one more on a busy machine: of the step that the browser had just taken in
+    assert drawn[-1] == "λ = 0.70" and len(drawn) <= 3, drawn
 
 
 def test_two_tabs_at_two_lam_do_not_meet(browser, pico_address):
