@@ -8,19 +8,16 @@ Most visitors come through the API, two of them through the page in a browser, w
 import argparse
 import random
 import shutil
-import sys
 import threading
 import time
-from contextlib import suppress
 
 import molorec  # noqa: F401 - thread settings before torch
 
 # isort: split
 
-import httpx
 import psutil
 from gradio_client import Client
-from playwright.sync_api import sync_playwright
+from serving import app, chromium
 
 from molorec.catalog import Catalog
 from molorec.datasets import ensure_movielens
@@ -29,6 +26,7 @@ from molorec.engine import Engine
 SAME = 0.02  # the largest difference of a probability that still counts as the same answer in bf16
 SLOW_EVERY = 15  # one action in so many is a tuning or a sweep
 DOMAIN = "movielens-1m"
+Answer = tuple[str, float, dict[str, float]]  # user, λ, title → probability
 # (title, percent) of each row, once the screen shows this list at this λ
 _SHOWN = """([titles, lam]) => {
   const rows = [...document.querySelectorAll('.ml-ranking li')].map(
@@ -48,19 +46,15 @@ def main() -> None:
     arguments = options.parse_args()
     catalog = Catalog()
     ensure_movielens(catalog)
-    url = f"http://127.0.0.1:{arguments.port}"
-    app = psutil.Popen([sys.executable, "app.py", "--port", str(arguments.port)])  # its memory is not the visitors'
-    try:
-        soak(catalog, app, url, arguments)
-    finally:
-        app.terminate()
+    with app(arguments.port) as (url, process):
+        answers = soak(catalog, process, url, arguments)
+    check(catalog, answers)
 
 
-def soak(catalog: Catalog, app: psutil.Popen, url: str, arguments: argparse.Namespace) -> None:
-    """Send the visitors, then make every answer once more, alone."""
-    _wait_for(url, app)
+def soak(catalog: Catalog, process: psutil.Popen, url: str, arguments: argparse.Namespace) -> list[Answer]:
+    """Send the visitors, print how memory went and what failed, and give the answers."""
     users = catalog.users(DOMAIN, "quick", limit=60)
-    answers: list[tuple[str, float, dict[str, float]]] = []  # user, λ, title → probability
+    answers: list[Answer] = []
     failures, memory = [], []
     end = time.monotonic() + 60 * arguments.minutes
 
@@ -88,8 +82,7 @@ def soak(catalog: Catalog, app: psutil.Popen, url: str, arguments: argparse.Name
         visit(seed, act)
 
     def through_page(seed: int) -> None:
-        with sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
+        with chromium() as browser:
             tab = browser.new_page(viewport={"width": 1400, "height": 1600})
             tab.set_default_timeout(120_000)
             tab.goto(url)
@@ -107,7 +100,6 @@ def soak(catalog: Catalog, app: psutil.Popen, url: str, arguments: argparse.Name
                 answers.append((user, lam, {title: _number(percent) for title, percent in handle.json_value()}))
 
             visit(seed, act)
-            browser.close()
 
     threads = [threading.Thread(target=through_page if seed < arguments.tabs else through_api, args=(seed,))
                for seed in range(arguments.visitors)]
@@ -115,30 +107,23 @@ def soak(catalog: Catalog, app: psutil.Popen, url: str, arguments: argparse.Name
         thread.start()
     while any(thread.is_alive() for thread in threads):
         time.sleep(5)
-        memory.append(app.memory_info().rss / 2**20)
+        memory.append(process.memory_info().rss / 2**20)
     print("memory, MiB:", " ".join(f"{value:.0f}" for value in memory[:: max(1, len(memory) // 20)]))
     settled = memory[len(memory) // 5:]
     print(f"after the first fifth {min(settled):.0f} to {max(settled):.0f} MiB ({max(settled) / min(settled) - 1:.1%}); "
-          f"{app.num_threads()} threads")
-    app.terminate()
+          f"{process.num_threads()} threads, {len(failures)} failures")
+    for failure in sorted(set(failures)):
+        print(f"  {failures.count(failure)} × {failure}")
+    return answers
+
+
+def check(catalog: Catalog, answers: list[Answer]) -> None:
+    """Make every answer once more, alone."""
     wrong, engine = 0, Engine.start(catalog=catalog)
     for user, lam, answer in answers:
         alone = {ranked.item.title: ranked.probability for ranked in engine.rank(catalog.example(DOMAIN, user), lam).items}
         wrong += answer.keys() != alone.keys() or max(abs(alone[title] - answer[title]) for title in alone) > SAME
-    print(f"{len(answers)} rankings, {wrong} wrong, {len(failures)} failures")
-    for failure in sorted(set(failures)):
-        print(f"  {failures.count(failure)} × {failure}")
-
-
-def _wait_for(url: str, app: psutil.Popen) -> None:
-    for _ in range(300):
-        if app.poll() is not None:
-            sys.exit("the app ended before it could be reached")
-        with suppress(httpx.HTTPError):
-            if httpx.get(url).is_success:
-                return
-        time.sleep(1)
-    sys.exit("the app could not be reached within five minutes")
+    print(f"{len(answers)} rankings, {wrong} wrong")
 
 
 def _number(percent: str) -> float:
