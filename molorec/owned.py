@@ -20,6 +20,7 @@ from molorec.training.background import Trainings
 
 UPLOAD = Bounds(LIMITS.upload_bytes, LIMITS.upload_rows)
 _SUFFIX_BYTES = 8
+_PRIVATE = re.compile(rf"-[0-9a-f]{{{2 * _SUFFIX_BYTES}}}$")
 _VISITOR = re.compile(r"[\w-]{6,128}", re.ASCII)
 _adding = threading.Lock()  # one import at a time: it bounds the memory, and makes the quota exact
 
@@ -44,9 +45,18 @@ def slug(name: str) -> str:
     return made
 
 
+def chosen_name(name: str) -> str:
+    """A domain's name as its visitor wrote it: without what makes a private one hard to guess.
+
+    >>> chosen_name("my-films-0123456789abcdef"), chosen_name("movielens-1m")
+    ('my-films', 'movielens-1m')
+    """
+    return _PRIVATE.sub("", name)
+
+
 def label(info: DomainInfo) -> str:
     """How a domain is called on screen: a private one without what makes its name hard to guess."""
-    return f"{_chosen(info.name)} (only you)" if info.owner else info.name
+    return f"{chosen_name(info.name)} (only you)" if info.owner else info.name
 
 
 def of(catalog: Catalog, visitor: object) -> list[DomainInfo]:
@@ -150,7 +160,7 @@ def share(engine: Engine, trainings: Trainings, visitor: object, domain: object)
     state = trainings.state(info.name)
     if state and state.is_running:
         raise BadInput("its adapter is being trained; stop that first, or wait until it is done")
-    name = _chosen(info.name)
+    name = chosen_name(info.name)
     if any((folder / name).exists() for folder in engine.adapter_folders):
         raise BadInput(f"there is an adapter called '{name}' already; bring the domain under another name")
     private, public = _adapters(engine) / info.name, _adapters(engine) / name
@@ -199,7 +209,3 @@ def _adapters(engine: Engine) -> Path:
     if found is None:
         raise MolorecError("this app looks for adapters outside MOLOREC_HOME only, so one trained here would not be found")
     return found
-
-
-def _chosen(name: str) -> str:
-    return name[: -2 * _SUFFIX_BYTES - 1]

@@ -7,6 +7,7 @@ from html import escape
 
 import gradio as gr
 
+from molorec import owned
 from molorec.catalog import Item
 from molorec.engine import Engine, Ranking
 from molorec.errors import BadInput, MolorecError
@@ -61,7 +62,7 @@ class Column:
     def about(self) -> str:
         """Whose list it is and how it was mixed, in words."""
         who = "your own list" if self.view.scenario == BUILT else f"user {self.view.user}"
-        parts = [f"{who} in {self.view.domain}"]
+        parts = [f"{who} in {owned.chosen_name(self.view.domain)}"]
         if self.ranking.lam is not None:
             parts.append(f"λ = {self.ranking.lam:g}, rule “{self.view.rule}”")
         return " · ".join(parts)

@@ -5,7 +5,7 @@ from html import escape
 
 import gradio as gr
 
-from molorec import landscape, plots
+from molorec import landscape, owned, plots
 from molorec.engine import Engine
 from molorec.errors import MolorecError
 from molorec.journal import Journal
@@ -158,7 +158,8 @@ def _status(view: View, found: Landscape, why: str = "") -> str:
     """Whose sweep it is, and how far it has come."""
     who = "a list of your own" if view.scenario == BUILT else f"user {view.user}"
     share = 100 * len(found.lams) / found.total
-    line = (f"{why} Sweep of {who} in {view.domain}, rule “{view.rule}” · {len(found.lams)} of {found.total} points · "
+    whose = f"{who} in {owned.chosen_name(view.domain)}"
+    line = (f"{why} Sweep of {whose}, rule “{view.rule}” · {len(found.lams)} of {found.total} points · "
             f"{found.seconds:.1f} s")
     bar = f"<div class='ml-progress'><span style='width:{share:.0f}%'></span></div>" if not (found.done or why) else ""
     return f"<div role='status'>{bar}<p class='ml-sweep'>{escape(line.strip())}</p></div>"

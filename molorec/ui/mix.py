@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from molorec import plots, tuning
+from molorec import owned, plots, tuning
 from molorec.engine import Engine
 from molorec.errors import JournalError, MolorecError
 from molorec.journal import Journal
@@ -111,7 +111,7 @@ def wire(engine: Engine, journal: Journal, mixing: Mix, screen: Screen) -> None:
         try:
             lam = found[domain, rule]
             journal.keep_lam(domain, rule, engine.mixture(domain).key, lam)
-            gr.Info(f"“Auto” is λ = {lam:.2f} for {domain} under the rule '{rule}' from now on.")
+            gr.Info(f"“Auto” is λ = {lam:.2f} for {owned.chosen_name(domain)} under the rule '{rule}' from now on.")
         except KeyError:
             gr.Warning("tune first: there is no λ to keep for this domain and rule")
         except MolorecError as error:

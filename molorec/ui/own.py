@@ -197,7 +197,9 @@ def panel(engine: Engine, screen: Screen, trainings: Trainings | None = None) ->
     mine.input(manage, [screen.visitor, mine], managed, **QUICK)
     train.click(start, [screen.visitor, mine], training, **QUICK)
     stop.click(halt, [screen.visitor, mine], training, queue=False, show_progress="hidden")
-    timer.tick(look, [screen.visitor, mine, drawn, finished], [*training, finished], queue=False, show_progress="hidden")
+    # in a queue: an event outside of every queue does not tell the browser that a state has changed
+    timer.tick(look, [screen.visitor, mine, drawn, finished], [*training, finished], show_progress="hidden",
+               concurrency_id="training", concurrency_limit=8)
     finished.change(**screen.refresh)
     gr.on([Context.root_block.load, screen.visitor.change], manage, [screen.visitor, mine], managed, **QUICK)
 

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
+from molorec import owned
 from molorec.catalog.movielens import NAME as MOVIELENS
 from molorec.config import LIMITS
 from molorec.engine import Engine
@@ -115,7 +116,7 @@ def _badge(engine: Engine, domain: str) -> str:
         return f"<p class='ml-dim'>{render.escape(model)}</p>"
     except MolorecError as error:
         return render.note(str(error))
-    names = " + ".join(adapter.name for adapter in mixture.adapters)
+    names = " + ".join(owned.chosen_name(adapter.name) for adapter in mixture.adapters)
     line = f"{model} · adapters {names}"
     notes = list(mixture.problems)
     if mixture.weak:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from molorec import owned
 from molorec.backbone import Backbone
 from molorec.catalog import Item
 from molorec.engine import Mixture, Ranking
@@ -59,7 +60,7 @@ def ranking_status(result: Ranking, mixture: Mixture) -> str:
 def facts(base: Backbone, mixture: Mixture, result: Ranking, sent: float | None = None) -> str:
     """What the ranking was made with, to tell it from any other, and when the browser asked for it."""
     made = [f"base {base.name} {base.revision} ({base.sha256[:8]})",
-            *(f"{adapter.name} {adapter.sha256[:8]}" for adapter in mixture.adapters),
+            *(f"{owned.chosen_name(adapter.name)} {adapter.sha256[:8]}" for adapter in mixture.adapters),
             f"rule {result.rule}", f"λ = {result.lam:.4g}" if result.lam is not None else "no adapter", f"{result.seconds:.2f} s"]
     return f"<p class='ml-dim ml-facts' data-sent='{sent or 0:.3f}'>{escape(' · '.join(made))}</p>"
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from molorec import explaining
+from molorec import explaining, owned
 from molorec.catalog import Item, RankingExample
 from molorec.config import LIMITS
 from molorec.engine import Engine, Ranking
@@ -171,7 +171,7 @@ def auto_lam(engine: Engine, journal: Journal, domain: str, rule: str, tuned: Ma
     if found is None and rule == DEFAULT_RULE:
         found = mixture.tuned_lam
     if found is None:
-        raise BadInput(f"no λ has been tuned for {domain} under the rule '{rule}' yet: press Auto-tune first")
+        raise BadInput(f"no λ has been tuned for {owned.chosen_name(domain)} under the rule '{rule}' yet: press Auto-tune first")
     return found
 
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import gradio as gr
 
-from molorec import documents
+from molorec import documents, owned
 from molorec.engine import Engine, Ranking
 from molorec.errors import BadInput, MolorecError
 from molorec.journal import RANKING, Entry, Journal
@@ -240,12 +240,12 @@ def _line(entry: Entry) -> list[str]:
         found = f"{entry.top[0][0]} ({entry.top[0][1]:.1%})" if entry.top else ""
     else:
         found = f"λ {entry.lam_low:.2f} to {entry.lam_high:.2f}, {entry.prompts} prompts"
-    return [str(entry.number), _when(entry), entry.kind, entry.domain, _whose(entry), f"{entry.lam:g}", entry.rule, found,
-            f"{entry.entropy:.3f}", f"{entry.seconds:.2f}"]
+    return [str(entry.number), _when(entry), entry.kind, owned.chosen_name(entry.domain), _whose(entry), f"{entry.lam:g}",
+            entry.rule, found, f"{entry.entropy:.3f}", f"{entry.seconds:.2f}"]
 
 
 def _label(entry: Entry) -> str:
-    return f"No. {entry.number}: λ = {entry.lam:g}, {entry.kind}, {entry.domain}, {_whose(entry)}"
+    return f"No. {entry.number}: λ = {entry.lam:g}, {entry.kind}, {owned.chosen_name(entry.domain)}, {_whose(entry)}"
 
 
 def _when(entry: Entry) -> str:
@@ -277,14 +277,14 @@ def _same_list(entry: Entry, view: View, asked: Sequence[object]) -> bool:
 
 def _words(view: View) -> gr.HTML:
     whose = "a list of your own" if view.scenario == BUILT else f"user {view.user}"
-    return _note(f"Code and files are for {view.domain}, {whose}, λ = {view.lam:g}, rule '{view.rule}'.")
+    return _note(f"Code and files are for {owned.chosen_name(view.domain)}, {whose}, λ = {view.lam:g}, rule '{view.rule}'.")
 
 
 def _adapter_words(view: View, file: str, rank: int) -> gr.HTML:
     size = Path(file).stat().st_size
     amount = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} KB"
     return _note(
-        f"Ready: one adapter of rank {rank}, {amount}, for {view.domain} at λ = {view.lam:g}, rule "
+        f"Ready: one adapter of rank {rank}, {amount}, for {owned.chosen_name(view.domain)} at λ = {view.lam:g}, rule "
         f"'{view.rule}'. It does exactly what the live mixture does: nothing is approximated, and the weights have 32 "
         "bits.")
 

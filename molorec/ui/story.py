@@ -2,6 +2,7 @@
 
 import gradio as gr
 
+from molorec import owned
 from molorec.engine import Engine
 from molorec.errors import MolorecError, memory_in_words
 from molorec.ui import render, session
@@ -81,4 +82,5 @@ def panel(engine: Engine, screen: Screen) -> None:
 def _drawn_for(view: View) -> str:
     """Whom the pictures are of: the screen may move on while they stay."""
     who = "the history that you built" if view.scenario == BUILT else f"user {view.user}"
-    return f"Drawn for {who} of {view.domain} at λ = {view.lam:.2f}. For somebody else, or another λ, press again."
+    return (f"Drawn for {who} of {owned.chosen_name(view.domain)} at λ = {view.lam:.2f}. For somebody else, or another λ, press "
+            "again.")

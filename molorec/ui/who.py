@@ -102,7 +102,7 @@ def wire(engine: Engine, people: Who, screen: Screen) -> None:
         if scenario == BUILT and not history:
             history, candidates = _start_from(engine, domain, user)
         elif scenario != BUILT and not user and _is_here(engine, domain):
-            gr.Warning(f"Nobody in {domain} has a list of new titles: too few of its titles are held out.")
+            gr.Warning(f"Nobody in {owned.chosen_name(domain)} has a list of new titles: too few of its titles are held out.")
         return user, history, candidates
 
     def change_history(domain: str, scenario: str, user: str):
@@ -154,7 +154,7 @@ def wire(engine: Engine, people: Who, screen: Screen) -> None:
             gr.Warning(str(error))
             return before
         if missing:
-            gr.Warning(f"{len(missing)} of the lines name no title of {domain}: {', '.join(missing)[:200]}")
+            gr.Warning(f"{len(missing)} of the lines name no title of {owned.chosen_name(domain)}: {', '.join(missing)[:200]}")
         return session.as_value(items) if items else before
 
     domain, scenario, user, lists = people.domain, people.scenario, people.user, [people.history, people.candidates]

@@ -1,5 +1,6 @@
 """A visitor's own domain on the screen: brought, ranked, trained, deleted, and never anybody else's."""
 
+import re
 import sys
 import textwrap
 import time
@@ -14,7 +15,9 @@ from molorec.catalog import known, prepare
 from molorec.engine import Engine
 from molorec.training.background import State, Trainings
 from molorec.ui import own, style
+from molorec.ui import page as whole_page
 from tests.conftest import source_data
+from tests.ui import pages
 from tests.ui.conftest import PATIENCE, PAYLOAD, plain_screen
 
 TRAINING = """
@@ -241,4 +244,36 @@ def test_train_watch_and_stop(browser, engine, files, tmp_path):
         trainings._known[name].kill()
         tab.wait_for_selector("text=/goes on from there/")
         assert tab.get_by_role("button", name="Resume").is_enabled()
+    trainings.kill()
+
+
+TRAINED = """
+    import json, shutil, sys
+    for step in range(1, 4):
+        report = {"step": step, "steps": 3, "loss": 5 / step, "seconds": step, "validation": None, "best": 5 - step}
+        print(json.dumps(report), flush=True)
+    shutil.copytree(sys.argv[1], sys.argv[2])
+"""
+
+
+@pytest.mark.browser
+def test_a_training_that_ends_brings_the_slider(browser, engine, files, adapter_folder, tmp_path, monkeypatch):
+    """On the whole page, as somebody sees it who waits: until then there is nothing to mix."""
+    script = tmp_path / "training.py"
+    script.write_text(textwrap.dedent(TRAINED))
+    trainings = Trainings(lambda domain, out: [sys.executable, str(script), str(adapter_folder / "toybox"), str(out / "best")])
+    monkeypatch.setattr(own, "Trainings", lambda: trainings)
+    with pages.served(whole_page.build(engine)) as url, pages.opened(browser, url) as tab:
+        tab.get_by_role("tab", name="Your own domain").click()
+        bring(tab, files)
+        tab.wait_for_selector("text=130 people, 80 films, 2,080 choices")
+        tab.wait_for_selector("text=Mixing takes two adapters")
+        slider = tab.get_by_role("slider", name=re.compile("weight of the general"))
+        assert not slider.is_visible()
+        tab.get_by_role("button", name="Train", exact=True).click()
+        tab.wait_for_selector("text=Done: the plug-in is in use")
+        slider.wait_for()
+        assert not tab.get_by_text("Mixing takes two adapters").is_visible()
+        tab.get_by_role("button", name="Specific", exact=True).click()
+        tab.wait_for_selector("text=/0% general \\+ 100% specific/")
     trainings.kill()
