@@ -33,9 +33,9 @@ def main() -> None:
             waits.append(time.perf_counter() - started)
         print(f"λ move → new ranking on screen: median {statistics.median(waits):.2f} s, longest {max(waits):.2f} s")
         for _ in range(SWEEPS):
-            before = tab.locator(".ml-facts").inner_text()
+            before = tab.locator(".ml-ranking").inner_text()
             tab.get_by_role("button", name="Random user").click()
-            tab.wait_for_function("old => document.querySelector('.ml-facts').innerText != old", arg=before)
+            tab.wait_for_function("old => document.querySelector('.ml-ranking').innerText != old", arg=before)
             user = tab.get_by_label("User id").input_value()
             started = time.perf_counter()
             tab.get_by_role("button", name="Sweep λ").click()
