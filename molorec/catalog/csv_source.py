@@ -25,7 +25,7 @@ _USUAL_NAMES = {
                 "film", "product", "book", "song", "track", "article", "what", "id"),
     "title": ("title", "name", "itemtitle", "itemname", "productname", "producttitle", "movietitle", "filmtitle", "booktitle",
               "songtitle", "trackname", "artistname", "gametitle", "appname", "articletitle", "headline"),
-    "categories": ("categories", "category", "genres", "genre", "maincategory"),
+    "categories": ("categories", "category", "genres", "genre", "kinds", "kind", "maincategory"),
     "user_id": ("userid", "user", "username", "reviewerid", "customerid", "customer", "visitorid", "personid", "person",
                 "memberid", "member", "buyerid", "buyer", "readerid", "reader", "clientid", "uid", "who"),
     "time": ("timestampororder", "timestamp", "order", "time", "ratingtimestamp", "unixreviewtime", "unixtime", "unixtimestamp",
@@ -101,6 +101,8 @@ def preview(path: Path | str, rows: int = 5, bounds: Bounds | None = None) -> tu
     _, header = next(found, (1, []))
     if not header:
         raise BadFile(path, "the file is empty; it needs a header line")
+    if len(header) == 1 and (mark := next((mark for mark in ";\t|" if mark in header[0]), "")):
+        raise BadFile(path, f"its columns seem to be separated by {mark!r}; separate them by commas", line=1)
     for _, row in found:
         first.append(row)
         if len(first) >= rows:

@@ -22,7 +22,7 @@ from molorec.mixture.rule import from_saved
 RANK, ALPHA, DROPOUT = 16, 32, 0.05
 A_SEED = 2025
 SCHEMA = 1
-ROLES = ("general", "specific")
+ROLES = ("general", "specific", "merged")  # merged: an exported mixture of the other two
 
 # variants of LoRA that older configurations do not mention; refused if switched on
 _VARIANTS = ("use_qalora", "use_bdlora", "alora_invocation_tokens", "kasa_config", "corda_config", "eva_config")
@@ -215,15 +215,19 @@ def card_text(card: Card) -> str:
     data = "\n".join(f"- {name}: {value}" for name, value in card.data.items()) or "- not recorded"
     scores = "\n".join(f"- {name}: {value}" for name, value in card.scores.items()) or "- not measured yet"
     name = card.role if card.role == card.domain else f"{card.role}, {card.domain}"
-    use = "molorec rank --lam 1" if card.role == "general" else f"molorec rank --domain {card.domain}"
+    if card.role == "merged":
+        made, use = "Several adapters mixed at one λ, which is fixed here", "PEFT's `PeftModel.from_pretrained`"
+    else:
+        made = f"Role in a mixture: {card.role}. {card.steps} steps in {card.seconds:.0f} s on {card.device}"
+        command = "molorec rank --lam 1" if card.role == "general" else f"molorec rank --domain {card.domain}"
+        use = f"`{command}`, or PEFT's `PeftModel.from_pretrained`"
     return (
         f"---\nbase_model: {card.base}\nlibrary_name: peft\ntags: [lora, recommendation, molorec]\n---\n"
         f"# MoLoRec adapter: {name}\n\n"
-        f"A LoRA adapter of all linear layers for `{card.base}` ({card.base_revision}). "
-        f"Role in a mixture: {card.role}.\n\n"
-        f"Template `{card.template}`, objective: {card.objective}. {card.steps} steps in {card.seconds:.0f} s on "
-        f"{card.device}.\n\n## Data\n{data}\n\nTerms of the data: {card.data_terms or 'not recorded'}\n\n"
-        f"## Scores\n{scores}\n\nUse: `{use}`, or with PEFT's `PeftModel.from_pretrained`.\n"
+        f"A LoRA adapter of all linear layers for `{card.base}` ({card.base_revision}). {made}.\n\n"
+        f"Template `{card.template}`, objective: {card.objective}.\n\n"
+        f"## Data\n{data}\n\nTerms of the data: {card.data_terms or 'not recorded'}\n\n"
+        f"## Scores\n{scores}\n\nUse: {use}.\n"
     )
 
 

@@ -55,7 +55,7 @@ def export(sources: list[Adapter], stack: AdapterStack, lam, rule: str, folder: 
     last = sources[-1].card
     if last:
         weights = [round(w, 6) for w in Mixing(stack, lam, rule, "global").weights.tolist()]
-        merged.card = replace(last, objective=f"mixture by rule '{rule}'", scores={}, steps=0, seconds=0.0,
+        merged.card = replace(last, role="merged", objective=f"mixture by rule '{rule}'", scores={}, steps=0, seconds=0.0,
                               device="", tuned_lam=None,
                               data={"mixed from": ", ".join(f"{s.name} × {w}" for s, w in zip(sources, weights, strict=True))})
     return adapters.save(merged, folder, base_name, torch.float32)

@@ -24,8 +24,8 @@ INTRO = (
     "general adapter ranks them at once, without any training. Only you see what you bring; it is removed after "
     f"{LIMITS.owned_seconds // 3600} hours unless you save it.")
 TRAIN = (
-    "#### Train a plug-in\nA small adapter that learns from your data alone, on one processor core while you go on. Once it is "
-    "there, λ mixes it with the general one.")
+    "#### Train a plug-in\nA small adapter that learns from your data alone, on one processor core while you go on; that takes "
+    "some 10 to 30 minutes. Once it is there, λ mixes it with the general one.")
 _NONE = ("none", "")
 _ITEM = (("item_id", "Thing id"), ("title", "Title"), ("categories", "Kinds (if any)"))
 _EVENT = (("user_id", "Person id"), ("item_id", "Chosen thing"), ("time", "Time or order"))
@@ -57,8 +57,8 @@ def panel(engine: Engine, screen: Screen, trainings: Trainings | None = None) ->
 
     gr.Markdown(INTRO)
     with gr.Row(equal_height=False):
-        items, item_columns = _upload("Things (CSV)", "items", _ITEM)
-        events, event_columns = _upload("Choices (CSV)", "interactions", _EVENT)
+        items, item_columns = _upload("Things (CSV)", "things", _ITEM)
+        events, event_columns = _upload("Choices (CSV)", "choices", _EVENT)
     with gr.Row():
         name = gr.Textbox(label="Name", placeholder="my films", max_length=40, max_lines=1, min_width=160)
         noun = gr.Textbox(label="What are these?", placeholder="films, products, songs …", max_length=LIMITS.noun_characters,
@@ -261,7 +261,7 @@ def _training(domain: str | None, state: State | None, drawn: object):
         figure = gr.Plot(visible=False)
     elif now != drawn:
         figure = gr.Plot(plots.loss_curve(state.losses, state.validations, state.steps), visible=True)
-    word = "Resume" if state.step and not running else "Train"
+    word = "Resume" if state.step and not running and state.status != "done" else "Train"
     return (training_status(state), figure, gr.Button(word, interactive=not running and state.status != "done"),
             gr.Button(interactive=running and state.status != "stopping"), gr.Timer(active=running), now)
 

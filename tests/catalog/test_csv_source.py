@@ -194,6 +194,7 @@ def test_a_preview_is_the_header_and_the_first_rows(tmp_path):
 @pytest.mark.parametrize(("content", "words"), [
     (b"", "empty"), (b"id,name\n1\n", "1 values where"), (b"id\n\0\n", "NUL"), (b"id\n\xff\n", "UTF-8"),
     (b"id\n" + b"x" * 20_000_000, "line 2.*well-formed"), (b"x" * 20_000_000, "line 1.*well-formed"),
+    (b"id;name\n1;a\n", "separated by ';'.*commas"), (b"id\tname\n", r"separated by '\\t'.*commas"),
 ])
 def test_a_preview_of_a_bad_file_is_refused(tmp_path, content, words):
     file = tmp_path / "items.csv"
@@ -212,6 +213,7 @@ def test_a_preview_of_a_bad_file_is_refused(tmp_path, content, words):
     (["id", "reviewerName", "reviewerID", "ASIN"], ["user_id", "item_id"], ["reviewerID", "ASIN"]),
     (["isbn", "Book-Title"], ["item_id", "title"], ["isbn", "Book-Title"]),
     (["id", "name"], ["item_id", "title", "categories"], ["id", "name", ""]),
+    (["sku", "name", "kind"], ["title", "categories"], ["name", "kind"]),
     (["Item ID", "item_id", "Title", "title"], ["item_id", "title"], ["item_id", "title"]),
     (["a", "b"], ["user_id"], [""]), ([], ["user_id"], [""]),
 ])

@@ -75,3 +75,4 @@ def test_the_card_says_what_was_mixed_and_keeps_no_lam(base, tmp_path):
     assert merged.card.tuned_lam is None  # it was tuned for the pair
     text = (tmp_path / "merged" / "README.md").read_text()
     assert "rank 4" not in text and "rank 16" not in text  # of the merged adapter, the rank is 8
+    assert merged.card.role == "merged" and "0 steps" not in text and "molorec rank" not in text and "PeftModel" in text
