@@ -18,6 +18,16 @@ LONGEST_URL, ADDRESS = 8_000, 300
 _QUOTED = 60  # characters of a wrong value that a notice repeats
 
 
+def fields_of(view: View) -> dict[str, str]:
+    """A view as fields that :func:`view_of_query` reads: what a link holds, and what a browser keeps."""
+    fields = {"domain": view.domain, "lam": repr(float(view.lam)), "rule": view.rule, "scenario": view.scenario}
+    if view.scenario == BUILT:
+        fields |= {"history": id_list.join(view.history), "candidates": id_list.join(view.candidates)}
+    elif view.user:
+        fields["user"] = view.user
+    return fields
+
+
 def query_of(view: View, presenter: bool = False) -> str:
     """The query of a link to a view, with its ``?``.
 
@@ -29,11 +39,7 @@ def query_of(view: View, presenter: bool = False) -> str:
     ------
     BadInput : the lists of a built view are too long for a link.
     """
-    fields = {"domain": view.domain, "lam": repr(float(view.lam)), "rule": view.rule, "scenario": view.scenario}
-    if view.scenario == BUILT:
-        fields |= {"history": id_list.join(view.history), "candidates": id_list.join(view.candidates)}
-    elif view.user:
-        fields["user"] = view.user
+    fields = fields_of(view)
     if presenter:
         fields["presenter"] = "1"
     query = "?" + urlencode(fields, errors="replace")

@@ -17,7 +17,7 @@ from molorec.journal import Journal
 from molorec.ui import api, compare, landscape, link, mix, own, ranked, render, results, session, share, story, style, who
 from molorec.ui.rate import RateLimit
 from molorec.ui.screen import QUICK, Screen
-from molorec.ui.session import BUILT, PLACE, Latest, Shown, View
+from molorec.ui.session import PLACE, Latest, Shown
 
 # Fixed, so that what a browser keeps still opens after a restart; nothing in it is a secret.
 BROWSER_KEY = "molorec"
@@ -158,7 +158,7 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
             with suppress(JournalError):  # no reason to keep a ranking from the screen; the record's panel says what is wrong
                 journal.keep_ranking(visitor, ranking, mixture.key, engine.base.sha256)
         now = shown.then(view, ranking)
-        return (now, _kept(view), render.history(ranking.example.history), render.candidates(ranking.example.candidates),
+        return (now, link.fields_of(view), render.history(ranking.example.history), render.candidates(ranking.example.candidates),
                 render.ranking(ranking, now.before, truth), render.ranking_status(ranking, mixture),
                 render.facts(engine.base, mixture, ranking, sent),
                 *(nothing_to_explain if view != shown.view else (gr.skip(),) * 3))
@@ -217,10 +217,3 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
               mixing.rule]
     page.load(open_page, [screen.visitor, saved], opened, **QUICK).then(**screen.refresh)
     page.load(None, js=_OPEN_PRESENTER)
-
-
-def _kept(view: View):
-    """What the browser keeps of a view, to open it again: the fields of a link."""
-    if view.scenario == BUILT:
-        return gr.skip()
-    return {"domain": view.domain, "user": view.user, "lam": str(view.lam), "rule": view.rule, "scenario": view.scenario}

@@ -252,6 +252,20 @@ def test_what_was_on_screen_comes_back_after_a_reload(pico_tab):
     wait_for_lam(tab, "0.00")
 
 
+def test_a_list_of_ones_own_comes_back_after_a_reload(pico_tab):
+    tab = pico_tab
+    tab.get_by_role("button", name="Change this history").click()
+    tab.get_by_role("button", name="Remove").first.click()
+    history = tab.get_by_role("list", name="Your history, oldest first")
+    tab.wait_for_function("() => document.querySelectorAll('ol.ml-edit')[0].children.length == 9")
+    mine = history.inner_text()
+    tab.wait_for_timeout(1000)  # the browser writes it down
+    tab.reload()
+    tab.wait_for_selector(".ml-row")
+    history.wait_for()
+    assert history.inner_text() == mine
+
+
 def test_a_person_and_a_lam_given_at_once_are_both_on_screen(pico_tab, engine):
     """Two events on their way at the same time: whichever ends last, the screen shows what was asked for last."""
     for number, user in enumerate(engine.catalog.users("toybox", "quick", limit=8), start=1):
