@@ -177,6 +177,9 @@ def test_a_download_that_finds_the_disk_full_is_said_and_the_next_one_comes(tab,
             raise OSError(errno.ENOSPC, "No space left on device")
         return write_text(path, *arguments, **named)
 
+    def written():
+        return [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "molorec-record.csv"]
+
     monkeypatch.setattr(Path, "write_text", on_a_full_disk)
     for each in (shelf.ADAPTERS, shelf.TABLES):
         monkeypatch.setattr(each, "folder", tmp_path / each.folder.name)
@@ -187,14 +190,15 @@ def test_a_download_that_finds_the_disk_full_is_said_and_the_next_one_comes(tab,
         full.set()
         button(tab, press).click()
         tab.wait_for_selector("text=No space left on device >> visible=true")
-        assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "molorec-record.csv"]
+        assert not written()
         full.clear()
         until(button(tab, press).is_enabled)
         button(tab, press).click()
         tab.wait_for_selector(done)
-        for path in tmp_path.rglob("*"):
-            if path.is_file():
-                path.unlink()
+        until(written)
+        until(button(tab, press).is_enabled)
+        for path in written():
+            path.unlink()
 
 
 # -- runs that nobody waits for ----------------------------------------------------------------------------------
