@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from molorec import config, schema
+from molorec import config, database
 from molorec.engine import Ranking
 from molorec.errors import JournalError
 from molorec.mixture.rule import as_weights
@@ -161,15 +161,8 @@ class Journal:
     @contextmanager
     def _changing(self) -> Iterator[Database]:
         """One change, all of it or nothing."""
-        with self._file() as db:
-            # at once a writer: one that has read before it writes would not wait for another, but fail
-            db.execute("begin immediate")
-            try:
-                yield db
-                db.commit()
-            except BaseException:
-                db.rollback()
-                raise
+        with self._file() as db, database.change(db):
+            yield db
 
     @contextmanager
     def _file(self) -> Iterator[Database]:
@@ -194,7 +187,7 @@ class Journal:
         return db
 
     def _create_tables(self, db: Database) -> None:
-        if schema.version(db, self.path, SCHEMA_VERSION, JournalError) == SCHEMA_VERSION:
+        if database.schema_version(db, self.path, SCHEMA_VERSION, JournalError) == SCHEMA_VERSION:
             return
         db.enable_wal()
         with db.atomic():

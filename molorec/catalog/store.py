@@ -19,7 +19,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from molorec import config, schema, titles
+from molorec import config, database, titles
 from molorec.catalog import known, lists, splits
 from molorec.catalog.prepare import PreparedDomain
 from molorec.catalog.records import DomainInfo, Item, RankingExample
@@ -284,14 +284,8 @@ class Catalog:
         """One change, all of it or nothing."""
         with _as_catalog_errors(self.path):
             db = self._db()
-            # at once a writer: one that has read before it writes would not wait for another, but fail
-            db.execute("begin immediate")
-            try:
+            with database.change(db):
                 yield db
-                db.commit()
-            except BaseException:
-                db.rollback()
-                raise
 
     def _rows(self, sql: str, *arguments: object) -> Iterator[dict]:
         with _as_catalog_errors(self.path):
@@ -317,7 +311,7 @@ class Catalog:
 
     def _create_tables(self) -> None:
         db = self._db()
-        version = schema.version(db, self.path, SCHEMA_VERSION, CatalogError)
+        version = database.schema_version(db, self.path, SCHEMA_VERSION, CatalogError)
         if version == SCHEMA_VERSION:
             return
         db.enable_wal()

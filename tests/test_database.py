@@ -3,16 +3,16 @@
 import pytest
 from sqlite_utils import Database
 
-from molorec import schema
+from molorec import database
 from molorec.errors import CatalogError, JournalError
 
 
 @pytest.mark.parametrize("error", [CatalogError, JournalError])
 def test_a_newer_file_is_refused_with_its_name_and_both_numbers(tmp_path, error):
     db = Database(tmp_path / "a.db")
-    assert schema.version(db, tmp_path / "a.db", 3, error) == 0
+    assert database.schema_version(db, tmp_path / "a.db", 3, error) == 0
     db.execute("pragma user_version = 3")
-    assert schema.version(db, tmp_path / "a.db", 3, error) == 3
+    assert database.schema_version(db, tmp_path / "a.db", 3, error) == 3
     db.execute("pragma user_version = 4")
     with pytest.raises(error, match=r"a\.db was written by a newer MoLoRec \(schema 4, this one knows 3\).*MOLOREC_HOME"):
-        schema.version(db, tmp_path / "a.db", 3, error)
+        database.schema_version(db, tmp_path / "a.db", 3, error)
