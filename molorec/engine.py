@@ -118,11 +118,11 @@ class Engine:
 
     @classmethod
     def start(cls, profile: Profile | None = None, base: str | None = None, catalog: Catalog | None = None,
-              adapter_folders: Sequence[Path] | None = None) -> "Engine":
-        """Load the profile's base model and find its adapters."""
+              adapter_folders: Sequence[Path] | None = None, precision: str | None = None) -> "Engine":
+        """Load the profile's base model and find its adapters; for ``base`` and ``precision`` see :func:`backbone.load`."""
         profile = profile or config.profile()
         folders = adapter_folders if adapter_folders is not None else config.adapter_folders(profile)
-        return cls(backbone.load(base, profile), catalog or Catalog(), folders)
+        return cls(backbone.load(base, profile, precision), catalog or Catalog(), folders)
 
     # -- adapters ------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ def folder(tmp_path):
 
 
 def test_a_saved_model_loads_wrapped_and_frozen(folder):
-    base = backbone.load(folder, dtype="float32")
+    base = backbone.load(folder, precision="float32")
     assert base.name == "pico" and base.revision == "local" and len(base.sha256) == 64
     assert base.dtype == torch.float32 and not base.model.training
     assert len(base.shapes) == 2 * 7
@@ -49,7 +49,7 @@ def test_a_folder_without_weights_is_refused(tmp_path):
 def test_damaged_weights_are_refused_in_words(folder):
     (folder / "model.safetensors").write_bytes(b"\x00" * 100)
     with pytest.raises(BadInput, match="can be loaded"):
-        backbone.load(folder, dtype="float32")
+        backbone.load(folder, precision="float32")
 
 
 def test_weights_without_a_model_around_them_are_refused(tmp_path):
@@ -58,10 +58,10 @@ def test_weights_without_a_model_around_them_are_refused(tmp_path):
         backbone.load(tmp_path)
 
 
-def test_an_unknown_dtype_is_refused_before_anything_is_loaded(tmp_path, monkeypatch):
-    with pytest.raises(BadInput, match="no dtype 'float7'; choose one of: bfloat16, float32"):
-        backbone.load(tmp_path, dtype="float7")
-    monkeypatch.setenv("MOLOREC_DTYPE", "float8")
+def test_an_unknown_precision_is_refused_before_anything_is_loaded(tmp_path, monkeypatch):
+    with pytest.raises(BadInput, match="no precision 'float7'; choose one of: float32, bfloat16, nf4"):
+        backbone.load(tmp_path, precision="float7")
+    monkeypatch.setenv("MOLOREC_PRECISION", "float8")
     with pytest.raises(BadInput, match="float8"):
         backbone.load(tmp_path)
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from molorec import config
 from molorec.errors import BadInput
@@ -30,6 +31,21 @@ def test_the_profile_is_the_named_one_before_that_of_the_environment(monkeypatch
 def test_the_profile_has_a_default(monkeypatch):
     monkeypatch.delenv("MOLOREC_PROFILE", raising=False)
     assert config.profile() is config.EMBEDDED
+
+
+@pytest.mark.parametrize(("adapter", "gpu", "found"), [
+    (True, True, "qwen2-7b"), (True, False, "embedded"), (False, True, "embedded")])
+def test_the_large_model_is_the_default_only_where_it_can_mix(monkeypatch, home, adapter, gpu, found):
+    monkeypatch.delenv("MOLOREC_PROFILE", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    if adapter:
+        (home / "adapters" / "qwen2-7b" / "general").mkdir(parents=True)
+    assert config.profile().name == found
+
+
+def test_every_model_of_the_hub_is_pinned_by_commit():
+    for profile in config.PROFILES.values():
+        assert profile.wheel or (len(profile.revision) == 40 and set(profile.revision) <= set("0123456789abcdef"))
 
 
 def test_what_was_trained_here_comes_before_what_ships(home):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from molorec import backbone, config, titles
+from molorec import backbone, config, precision, titles
 from molorec.catalog import Catalog, RankingExample
 from molorec.errors import BadInput, MolorecError
 from molorec.mixture import adapters
@@ -30,6 +30,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     options.add_argument("--init-from", type=Path, help="adapter folder to start from instead of a fresh one")
     options.add_argument("--base", help="folder or hub id of the base model (default: the profile's)")
     options.add_argument("--profile", choices=list(config.PROFILES), help="base model profile")
+    options.add_argument("--precision", choices=precision.PRECISIONS, help="of the base model's weights (default: the profile's)")
     options.add_argument("--validation-lists", type=int, default=VALIDATION_LISTS,
                          help="lists on which the checkpoint is chosen")
     options.add_argument("--threads", type=int, help="CPU threads (one a training is best when two run side by side)")
@@ -64,7 +65,7 @@ def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Seque
     style = template(recipe.template)
     smoothing = recipe.smoothing if recipe.objective == "listwise" and not style.listed else 0.0
     catalog = Catalog()
-    base = backbone.load(arguments.base, config.profile(arguments.profile))
+    base = backbone.load(arguments.base, config.profile(arguments.profile), arguments.precision)
     forms: set[str] = set().union(*(catalog.normal_forms(target) for target in targets))
     loaded = [load_domain(catalog, name, base.prompter, smoothing=smoothing, recent=recipe.recent,
                           negatives=recipe.negatives, without_forms=forms) for name in names]

@@ -136,7 +136,7 @@ class Training:
         # all that decides the result; a checkpoint is gone on from only if all of it is the same
         self.made_from = asdict(recipe) | {"data": dict(card.data), "shares": [float(share) for share in shares],
                                            "validation lists": len(validation), "base": card.base_sha256,
-                                           "dtype": str(backbone.dtype), "init-from": start.sha256}
+                                           "precision": backbone.precision, "init-from": start.sha256}
         self.stack: AdapterStack = adapters.stack([start], adapters.DROPOUT).to(backbone.device)
         self.stack.requires_grad_(True)
         # from equal starts, Muon reached a validation loss in about half the labels that AdamW took (LOG.md)

@@ -108,8 +108,7 @@ def _of_domain(engine: Engine, domain: str):
 
 
 def _badge(engine: Engine, domain: str) -> str:
-    dtype = str(engine.base.dtype).removeprefix("torch.")
-    model = f"Model {engine.base.name} · {engine.base.device.type.upper()}, {dtype}"
+    model = f"Model {engine.base.name} · {engine.base.device.type.upper()}, {engine.base.precision}"
     try:
         mixture = engine.mixture(domain)
     except NoData:  # what to do is said where the ranking would be

@@ -238,7 +238,7 @@ def test_the_real_script_trains_stops_and_makes_a_pair(tmp_path):
     assert json.loads((out / "best" / "molorec.json").read_text())["role"] == "specific"
     if not state.is_useful:
         pytest.skip("the pico model learned nothing that its four validation lists show")
-    base = backbone.load(folder, dtype="float32")
+    base = backbone.load(folder, precision="float32")
     general = random_adapter(base.shapes, card=card_for(base, "general", "general"))
     adapters.save(general, tmp_path / "shipped" / "general", base.name)
     engine = Engine(base, catalog, [config.home() / "adapters" / "embedded", tmp_path / "shipped"])
