@@ -23,8 +23,7 @@ def run() -> None:
     overlap = set(arguments.domains) & set(arguments.targets)
     if overlap:
         raise BadInput(f"{', '.join(sorted(overlap))} cannot be both trained on and a target")
-    print(command.train(arguments, role="general", domain="general", names=arguments.domains, shares=shares,
-                        targets=arguments.targets))
+    command.train(arguments, role="general", domain="general", names=arguments.domains, shares=shares, targets=arguments.targets)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,7 @@ def run() -> None:
     options.add_argument("--domain", required=True, help="a domain of the catalogue (see `molorec domains list`)")
     options.set_defaults(replay=1.0)
     arguments = options.parse_args()
-    print(command.train(arguments, role="specific", domain=arguments.domain, names=[arguments.domain], shares=[1.0],
-                        targets=[]))
+    command.train(arguments, role="specific", domain=arguments.domain, names=[arguments.domain], shares=[1.0], targets=[])
 
 
 if __name__ == "__main__":

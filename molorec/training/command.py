@@ -1,12 +1,14 @@
 """The command line that the training scripts share."""
 
 import argparse
+import io
 import json
 import math
 import os
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from molorec.errors import BadInput, MolorecError
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Card
 from molorec.prompts import TEMPLATES, template
+from molorec.training import distributed
 from molorec.training.dataset import load_domain
+from molorec.training.distributed import Workers
 from molorec.training.loop import NEGATIVE_SAMPLING, Progress, Recipe, Training
 from molorec.training.objectives import OBJECTIVES
 
@@ -33,6 +37,10 @@ def parser(description: str) -> argparse.ArgumentParser:
     options.add_argument("--precision", choices=precision.PRECISIONS, help="of the base model's weights (default: the profile's)")
     options.add_argument("--validation-lists", type=int, default=VALIDATION_LISTS,
                          help="lists on which the checkpoint is chosen")
+    options.add_argument("--micro-rows", type=int, help="rows of one forward, for less memory: the batch's --rows are gone "
+                         "through in parts (default: all of them at once)")
+    options.add_argument("--checkpointing", action="store_true",
+                         help="compute activations twice instead of keeping them, for much less memory and a third more time")
     options.add_argument("--threads", type=int, help="CPU threads (one a training is best when two run side by side)")
     options.add_argument("--progress-json", action="store_true",
                          help="for a program that runs this: each step as a line of JSON on stdout, at low priority; "
@@ -45,8 +53,8 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Sequence[str], shares: Sequence[float],
-          targets: Sequence[str]) -> Path:
-    """Train one adapter on the catalogue's domains ``names`` and return its folder.
+          targets: Sequence[str]) -> None:
+    """Train one adapter on the catalogue's domains ``names`` and print its folder.
 
     Parameters
     ----------
@@ -61,6 +69,24 @@ def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Seque
         raise BadInput(f"--shares are {' '.join(map(str, shares))}; give numbers above 0")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    with distributed.join() as workers, nullcontext() if workers.is_first else redirect_stdout(io.StringIO()):
+        training = _training(arguments, workers, role, domain, names, shares, targets)
+        for progress in training.run():
+            if arguments.progress_json:
+                try:
+                    print(json.dumps(asdict(progress)), flush=True)
+                except BrokenPipeError:  # the program that runs this one is gone
+                    stopped.set()
+            elif progress.validation is not None or progress.step % 20 == 0 or progress.step == 1:
+                print(describe(progress), flush=True)
+            if stopped.is_set() and progress.step < progress.steps:
+                training.checkpoint()
+                raise KeyboardInterrupt
+        print(training.folder / "best")
+
+
+def _training(arguments: argparse.Namespace, workers: Workers, role: str, domain: str, names: Sequence[str],
+              shares: Sequence[float], targets: Sequence[str]) -> Training:
     recipe = Recipe(**{field.name: getattr(arguments, field.name) for field in fields(Recipe)})
     style = template(recipe.template)
     smoothing = recipe.smoothing if recipe.objective == "listwise" and not style.listed else 0.0
@@ -69,7 +95,6 @@ def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Seque
     forms: set[str] = set().union(*(catalog.normal_forms(target) for target in targets))
     loaded = [load_domain(catalog, name, base.prompter, smoothing=smoothing, recent=recipe.recent,
                           negatives=recipe.negatives, without_forms=forms) for name in names]
-    domains = [data for data, _ in loaded]
     facts = {data.name: f"{len(data.sequences)} users, {len(data.items)} items, "
              f"{sum(map(len, data.sequences))} events" + (f", {removed} titles of target domains removed" if removed else "")
              for data, removed in loaded}
@@ -89,20 +114,9 @@ def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Seque
     start = None
     if arguments.init_from:
         start = adapters.read(arguments.init_from, base.shapes, base.sha256, base.prompter.fingerprint())
-    training = Training(base, domains, shares, style, recipe, folder, card,
-                        _validation(catalog, names, arguments.validation_lists, forms), start)
-    for progress in training.run():
-        if arguments.progress_json:
-            try:
-                print(json.dumps(asdict(progress)), flush=True)
-            except BrokenPipeError:  # the program that runs this one is gone
-                stopped.set()
-        elif progress.validation is not None or progress.step % 20 == 0 or progress.step == 1:
-            print(describe(progress), flush=True)
-        if stopped.is_set() and progress.step < progress.steps:
-            training.checkpoint()
-            raise KeyboardInterrupt
-    return Path(folder) / "best"
+    return Training(base, [data for data, _ in loaded], shares, style, recipe, folder, card,
+                    _validation(catalog, names, arguments.validation_lists, forms), start,
+                    arguments.micro_rows, arguments.checkpointing, workers)
 
 
 def describe(progress: Progress) -> str:

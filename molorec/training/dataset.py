@@ -54,6 +54,25 @@ class Batch:
         return Batch(self.tokens.to(device), {name: move(root) for name, root in self.roots.items()}, move(self.nodes),
                      move(self.next_tokens), self.labels)
 
+    def split(self, rows: int) -> "list[Batch]":
+        """Batches of at most ``rows`` rows, for one forward each. They keep the whole's ``labels``: losses add up to its."""
+        return [self._rows(first, first + rows) for first in range(0, len(self.tokens), rows)]
+
+    def _rows(self, first: int, end: int) -> "Batch":
+        def among(positions: Tensor) -> Tensor:
+            return (positions[:, 0] >= first) & (positions[:, 0] < end)
+
+        def of(positions: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+            inside = among(positions)
+            return positions[inside] - torch.tensor([first, 0], device=positions.device), *(other[inside] for other in others)
+
+        roots = {}
+        for name, (positions, choices, offsets, targets) in self.roots.items():
+            positions, offsets, targets = of(positions, offsets, targets)
+            roots[name] = (positions, choices, offsets, targets)
+        return Batch(self.tokens[first:end], roots, of(*self.nodes) if self.nodes is not None else None,
+                     of(*self.next_tokens) if self.next_tokens is not None else None, self.labels)
+
 
 @dataclass
 class TrainingDomain:

@@ -5,6 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from molorec.ranking.scorer import log_probabilities
 from molorec.ranking.trie import pack
 from molorec.training import attention, objectives
 from molorec.training.calibration import CalibratedTeacher
-from molorec.training.dataset import ListSampler, TrainingDomain, WindowSampler
+from molorec.training.dataset import Batch, ListSampler, TrainingDomain, WindowSampler
+from molorec.training.distributed import ALONE, Workers
+from molorec.training.recomputation import recomputed
 from molorec.training.replay import Replay
 
 NEGATIVE_SAMPLING = ("uniform", "popularity")
@@ -100,18 +103,26 @@ class Training:
     folder : checkpoints and the finished adapter; keep it outside a work tree.
     validation : examples with targets, for choosing the checkpoint.
     init_from : an adapter to start from instead of B = 0.
+    micro_rows : rows of one forward; a batch of more is learned from part by part, to the same gradient. Decides memory, not
+        the result, but for the dropout that is drawn anew for each part.
+    checkpointing : see :mod:`~molorec.training.recomputation`.
+    workers : the processes that share each batch's parts; only the first of them writes files.
     """
 
     def __init__(self, backbone: Backbone, domains: Sequence[TrainingDomain], shares: Sequence[float], style: Template,
                  recipe: Recipe, folder: Path | str, card: Card, validation: Sequence[RankingExample] = (),
-                 init_from: Adapter | None = None):
+                 init_from: Adapter | None = None, micro_rows: int | None = None, checkpointing: bool = False,
+                 workers: Workers = ALONE):
+        if micro_rows is not None and micro_rows < 1:
+            raise BadInput(f"micro rows are {micro_rows}; give 1 or more")
         objectives.check(recipe.objective)
         if recipe.negatives not in NEGATIVE_SAMPLING:
             raise BadInput(f"negatives cannot be '{recipe.negatives}'; choose one of: {', '.join(NEGATIVE_SAMPLING)}")
         if not domains:
             raise BadInput("there is no domain to train on")
         self.backbone, self.recipe, self.card, self.style = backbone, recipe, card, style
-        self.folder = Path(folder)
+        self.folder, self.workers, self.checkpointing = Path(folder), workers, checkpointing
+        self.micro_rows = micro_rows or recipe.rows
         if recipe.background:
             tokens = {token for domain in domains for token in domain.root_tokens.tolist()}
             for domain in domains:
@@ -164,12 +175,12 @@ class Training:
                 if self.best is None or validation < self.best:
                     self.best = validation
                     self._save_adapter("best")
-            if last or time.monotonic() - saved > checkpoint_every_seconds:
+            if self.workers.is_first and (last or time.monotonic() - saved > checkpoint_every_seconds):
                 self.checkpoint()
                 saved = time.monotonic()
             yield Progress(self.step, self.recipe.steps, batch_loss, self.labels, self.tokens / max(self.seconds, 1e-9),
                            self.seconds, validation, self.best)
-        if not (self.folder / "best").exists():
+        if self.workers.is_first and not (self.folder / "best").exists():
             self._save_adapter("best")
 
     def validate(self) -> float:
@@ -178,12 +189,13 @@ class Training:
         With replay, what free text has lost is added with its weight: else a start that cannot write would stay the best.
         """
         self.stack.eval()
-        total = 0.0
+        total = torch.zeros((), device=self.backbone.device)
         with torch.inference_mode(), self.stack.at([1.0]):
-            for packed, target in self.validation:
-                total -= float(log_probabilities(self.backbone.model, [packed])[0][target])
+            for _, (packed, target) in self.workers.share(self.validation):
+                total -= log_probabilities(self.backbone.model, [packed])[0][target]
+        self.workers.add_up([total])
         lost = self.replay.drift(self.stack) if self.replay else 0.0
-        return total / len(self.validation) + self.recipe.replay * lost
+        return float(total) / len(self.validation) + self.recipe.replay * lost
 
     def adapter(self) -> Adapter:
         """The adapter as it stands."""
@@ -195,33 +207,47 @@ class Training:
         return Adapter(factors, self.rank, self.alpha, card)
 
     def _train_step(self) -> float:
-        torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)  # dropout does not depend on where a run resumed
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate(self.step)
         batch = self.sampler.batch(self.step)
         model, device = self.backbone.model, self.backbone.device
-        batch = batch.to(device)
+        value = torch.zeros((), device=device)
         self.stack.train()
         before = model.config._attn_implementation
         if device.type == "cpu":
             model.set_attn_implementation(attention.NAME)
         try:
-            if self.teacher:
-                batch = self.teacher.blend(batch, self.recipe.calibration)
-            with self.stack.at([1.0]):
-                hidden = model.base_model(input_ids=batch.tokens, use_cache=False).last_hidden_state
-            value = objectives.loss(batch, hidden, model.get_output_embeddings().weight)
-            if self.replay:
-                value = value + self.recipe.replay * self.replay.loss(self.stack, self.step)
-            value.backward()
+            with recomputed(model, self.stack) if self.checkpointing else nullcontext():
+                for place, part in self.workers.share(batch.split(self.micro_rows)):
+                    value += self._learn(part.to(device), place)
         finally:
             model.set_attn_implementation(before)
-        torch.nn.utils.clip_grad_norm_(self.stack.parameters(), self.recipe.clip)
+        parameters = list(self.stack.parameters())
+        for parameter in parameters:
+            if parameter.grad is None:  # a process that had no part of this batch
+                parameter.grad = torch.zeros_like(parameter)
+        self.workers.add_up([value, *(parameter.grad for parameter in parameters)])
+        torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.labels += batch.labels
         self.tokens += batch.tokens.numel()
-        return float(value.detach())
+        return float(value)
+
+    def _learn(self, part: Batch, place: int) -> torch.Tensor:
+        """Add the gradient of a batch's part; returns its share of the loss."""
+        # so that dropout depends neither on where a run resumed nor on which process has the part
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.step + place * 1_000_000_007)
+        model = self.backbone.model
+        if self.teacher:
+            part = self.teacher.blend(part, self.recipe.calibration)
+        with self.stack.at([1.0]):
+            hidden = model.base_model(input_ids=part.tokens, use_cache=False).last_hidden_state
+        value = objectives.loss(part, hidden, model.get_output_embeddings().weight)
+        if self.replay and place == 0:
+            value = value + self.recipe.replay * self.replay.loss(self.stack, self.step)
+        value.backward()
+        return value.detach()
 
     def _packed(self, example: RankingExample, noun: str):
         prompter = self.backbone.prompter
@@ -249,13 +275,29 @@ class Training:
         self._save_adapter("last")
 
     def _resume(self) -> None:
-        if not self._state_file.exists() or self.step:
+        if self.step:
             return
+        # of the first process alone: other machines need not see its folder
+        facts, tensors = self.workers.from_first(self._read_checkpoint() if self.workers.is_first else (None, {}))
+        if facts is None:
+            return
+        device = self.backbone.device
+        for i, p in enumerate(self.stack.parameters()):
+            p.data.copy_(tensors[f"parameter.{i}"])
+            if f"momentum.{i}" in tensors:
+                self.optimizer.state[p] = {"momentum_buffer": tensors[f"momentum.{i}"].to(device)}
+        self.step, self.seconds, self.labels = facts["step"], facts["seconds"], facts["labels"]
+        self.tokens, self.best = facts["tokens"], facts["best"]
+
+    def _read_checkpoint(self) -> tuple[dict | None, dict[str, torch.Tensor]]:
+        """What was known and the tensors, on the CPU; None and nothing if there is no checkpoint."""
+        if not self._state_file.exists():
+            return None, {}
         try:
             with safe_open(self._state_file, "pt") as stored:
                 facts = json.loads(stored.metadata()["molorec"])
             made_from = facts["made from"]
-            tensors = load_file(self._state_file, device=str(self.backbone.device))
+            tensors = load_file(self._state_file)
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise BadInput(f"{self._state_file} is damaged or of another version ({error}); delete it to start again, with "
                            f"--init-from {self.folder / 'last'} if that is there") from error
@@ -263,15 +305,11 @@ class Training:
         if changed:
             raise BadInput(f"{self.folder} holds a checkpoint of another training ({', '.join(changed)} differ); give "
                            "another --out, or delete that folder")
-        for i, p in enumerate(self.stack.parameters()):
-            p.data.copy_(tensors[f"parameter.{i}"])
-            if f"momentum.{i}" in tensors:
-                self.optimizer.state[p] = {"momentum_buffer": tensors[f"momentum.{i}"]}
-        self.step, self.seconds, self.labels = facts["step"], facts["seconds"], facts["labels"]
-        self.tokens, self.best = facts["tokens"], facts["best"]
+        return facts, tensors
 
     def _save_adapter(self, name: str) -> None:
-        adapters.save(self.adapter(), self.folder / name, self.card.base)
+        if self.workers.is_first:
+            adapters.save(self.adapter(), self.folder / name, self.card.base)
 
 
 def device_name(device: torch.device) -> str:

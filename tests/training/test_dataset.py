@@ -7,6 +7,7 @@ import torch
 from molorec.catalog import prepare
 from molorec.errors import BadInput
 from molorec.prompts import template
+from molorec.training import objectives
 from molorec.training.dataset import ListSampler, WindowSampler, load_domain
 from tests.conftest import source_data
 
@@ -141,3 +142,17 @@ def test_a_list_too_long_with_ten_titles_loses_history_not_candidates(data, base
     for row in short.tokens.tolist():
         listed = base.prompter.decode(row).split(heading)[1]
         assert listed.count("\n") >= 30 + 2
+
+
+@pytest.mark.parametrize("style", ["open", "listed"])
+@pytest.mark.parametrize("objective", ["listwise", "lm"])
+def test_the_losses_of_a_batchs_parts_add_up_to_its_own(data, base, style, objective):
+    batch = sampler(data, style, objective, rows=5).batch(0)
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(*batch.tokens.shape, 32, generator=generator)
+    head = base.model.get_output_embeddings().weight
+    parts = batch.split(2)
+    assert [len(part.tokens) for part in parts] == [2, 2, 1]
+    losses = [objectives.loss(part, hidden[2 * i : 2 * i + 2], head) for i, part in enumerate(parts)]
+    assert len({loss.item() for loss in losses}) == 3
+    assert sum(losses).item() == pytest.approx(objectives.loss(batch, hidden, head).item(), rel=1e-5)

@@ -75,6 +75,24 @@ def test_a_killed_training_goes_on_to_the_same_result(base, data, tmp_path):
     assert torch.allclose(parameters(resumed), parameters(straight), atol=1e-6)
 
 
+@pytest.mark.parametrize("how", [{"micro_rows": 3}, {"micro_rows": 1, "checkpointing": True}])
+def test_less_memory_for_the_same_result(base, data, tmp_path, how):
+    recipe = Recipe(steps=4, rows=4, length=100, warmup=1, replay=0.5, calibration=0.5)
+    found = []
+    for name, options in (("whole", {}), ("parts", how)):
+        run = training(base, data, tmp_path / name, recipe, **options)
+        run.stack.dropout = 0.0  # it is drawn anew for each part
+        losses = [progress.loss for progress in run.run()]
+        found.append((losses, parameters(run)))
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-4)
+    assert torch.allclose(found[1][1], found[0][1], atol=1e-4)
+
+
+def test_a_forward_has_at_least_one_row(base, data, tmp_path):
+    with pytest.raises(BadInput, match="micro rows are 0"):
+        training(base, data, tmp_path, Recipe(), micro_rows=0)
+
+
 def test_another_recipe_does_not_go_on_from_a_checkpoint(base, data, tmp_path):
     for _ in training(base, data, tmp_path, Recipe(steps=1, rows=1, length=80)).run():
         pass
