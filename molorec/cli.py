@@ -8,6 +8,7 @@ import json
 import platform
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from molorec import __version__, config
@@ -271,6 +272,40 @@ def export(arguments: argparse.Namespace) -> None:
                       "folder": str(folder)}, [f"written: {folder}"])
 
 
+def adapters_list(arguments: argparse.Namespace) -> None:
+    """The adapters of this machine, in the order in which they are looked for."""
+    from molorec import hub
+
+    found = hub.here(config.profile(arguments.profile))
+    used = {entry.folder.name: entry.folder for entry in reversed(found)}
+    lines = []
+    for entry in found:
+        what = entry.problem or (f"{entry.card.role}, {entry.card.base}, template {entry.card.template}, {entry.card.steps} steps"
+                                 if entry.card else "no card")
+        lines.append(f"{entry.folder.name}: {what}, {entry.folder}" + ("" if used[entry.folder.name] == entry.folder
+                                                                     else " (not used: another of its name comes first)"))
+    _emit(arguments, {"schema": SCHEMA, "adapters": [
+        {"name": entry.folder.name, "folder": str(entry.folder), "used": used[entry.folder.name] == entry.folder,
+         "problem": entry.problem, "card": asdict(entry.card) if entry.card else None} for entry in found]},
+          lines or ["no adapters yet: see training_scripts/"])
+
+
+def adapters_push(arguments: argparse.Namespace) -> None:
+    """Upload an adapter with its card to the Hugging Face hub."""
+    from molorec import hub
+
+    address = hub.push(arguments.folder, arguments.repository, arguments.public)
+    _emit(arguments, {"schema": SCHEMA, "repository": arguments.repository, "commit": address}, [f"uploaded: {address}"])
+
+
+def adapters_pull(arguments: argparse.Namespace) -> None:
+    """Download an adapter from the Hugging Face hub to where it comes into use."""
+    from molorec import hub
+
+    folder = hub.pull(arguments.repository, config.profile(arguments.profile), arguments.name, arguments.replace)
+    _emit(arguments, {"schema": SCHEMA, "repository": arguments.repository, "folder": str(folder)}, [f"here: {folder}"])
+
+
 # -- the parser --------------------------------------------------------------------------------------------------
 
 
@@ -327,6 +362,18 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("name", metavar="NAME")
     listing.add_argument("--setting", default="warm")
     listing.add_argument("--split", choices=["tune", "quick", "full"])
+
+    adapters = commands.add_parser("adapters", help="List adapters, push them to the hub or pull them from there.")
+    adapters = adapters.add_subparsers(required=True, metavar="ACTION")
+    add(adapters, "list", adapters_list, [common])
+    pushing = add(adapters, "push", adapters_push, [common])
+    pushing.add_argument("folder", type=Path, metavar="FOLDER")
+    pushing.add_argument("repository", metavar="SOMEONE/NAME", help="on the hub; made if it is not there")
+    pushing.add_argument("--public", action="store_true", help="let everyone see a repository that is made (default: you alone)")
+    pulling = add(adapters, "pull", adapters_pull, [common])
+    pulling.add_argument("repository", metavar="SOMEONE/NAME", help="on the hub; @revision may follow")
+    pulling.add_argument("--name", help="of the folder (default: general, or the card's domain)")
+    pulling.add_argument("--replace", action="store_true", help="replace an adapter of that name")
 
     add(commands, "rank", rank, [common, model, who]).add_argument("--top", type=int, default=10, help="lines shown")
     tuning = add(commands, "tune", tune, [common, model])

@@ -4,12 +4,13 @@ import json
 import math
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import huggingface_hub
 import pytest
 
-from molorec import cli
+from molorec import cli, hub
 from molorec.catalog import Catalog, prepare
 from molorec.errors import FetchError
 from molorec.evaluation import runs
@@ -17,7 +18,7 @@ from tests.conftest import source_data
 
 README = Path(cli.__file__).parent.parent / "README.md"
 COMMANDS = ["doctor", "domains list", "domains fetch", "domains add", "domains remove", "domains lists", "rank", "tune",
-            "explain", "evaluate", "export"]
+            "explain", "evaluate", "export", "adapters list", "adapters push", "adapters pull"]
 
 
 @pytest.fixture
@@ -98,6 +99,23 @@ def test_doctor_looks_for_a_hub_model_in_the_hubs_own_cache(molorec, monkeypatch
     assert any("Qwen/Qwen2-7B-Instruct" in text for text in report["missing"])
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda name, file, revision: str(tmp_path / name / file))
     assert document(molorec("doctor", "--json", "--profile", "qwen2-7b"))["model"] == str(tmp_path / "Qwen/Qwen2-7B-Instruct")
+
+
+def test_adapters_are_listed_with_the_one_in_use_first(molorec, home):
+    listed = document(molorec("adapters", "list", "--json"))["adapters"]
+    assert [(entry["name"], entry["used"], entry["card"]["role"]) for entry in listed] == [
+        ("general", True, "general"), ("movielens-1m", True, "specific")]
+    shutil.copytree(listed[0]["folder"], home / "adapters" / "embedded" / "general")
+    code, out, _ = molorec("adapters", "list")
+    lines = out.splitlines()
+    assert code == 0 and str(home) in lines[0] and "not used" not in lines[0] and "not used" in lines[1]
+
+
+def test_an_adapter_is_pulled_by_its_name_on_the_hub(molorec, monkeypatch, tmp_path):
+    monkeypatch.setattr(hub, "pull", lambda *asked: tmp_path / str(asked[0]) / str(asked[2:]))
+    assert "someone/toys" in document(molorec("adapters", "pull", "someone/toys", "--json"))["folder"]
+    monkeypatch.setattr(hub, "push", lambda *asked: f"pushed {asked[1:]}")
+    assert document(molorec("adapters", "push", tmp_path, "someone/toys", "--json"))["commit"] == "pushed ('someone/toys', False)"
 
 
 def test_doctor_says_how_to_get_what_is_missing(molorec):

@@ -28,7 +28,8 @@ ROLES = ("general", "specific", "merged")  # merged: an exported mixture of the 
 _VARIANTS = ("use_qalora", "use_bdlora", "alora_invocation_tokens", "kasa_config", "corda_config", "eva_config")
 
 Factors = dict[str, tuple[Tensor, Tensor]]
-_CONFIG, _WEIGHTS, _CARD = "adapter_config.json", "adapter_model.safetensors", "molorec.json"
+_CONFIG, _WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "molorec.json"
+FILES = (_CONFIG, _WEIGHTS, CARD, "README.md")
 _PREFIX = "base_model.model."
 # settings of PEFT that change the maths; an adapter that uses one is refused, not read wrongly
 _PLAIN = {"use_rslora": False, "use_dora": False, "bias": "none", "fan_in_fan_out": False, "lora_bias": False,
@@ -140,25 +141,22 @@ def read(folder: Path | str, shapes: Mapping[str, tuple[int, int]], base_sha256:
     folder = Path(folder)
     config = _json(folder / _CONFIG)
     rank, alpha = _plain_settings(folder, config)
-    weights_file = folder / _WEIGHTS
-    if not weights_file.is_file():
-        other = next((f.name for f in folder.glob("adapter_model.*")), None)
-        hint = f"; {other} is not read, because pickled weights can run code" if other else ""
-        raise BadAdapter(f"adapter '{folder.name}' has no {_WEIGHTS}{hint}")
-    try:
-        with safe_open(weights_file, framework="pt") as stored:
-            tensors = {key: stored.get_tensor(key) for key in stored.keys()}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise BadAdapter(f"adapter '{folder.name}': {_WEIGHTS} is damaged ({error}); get it again") from error
+    tensors = _tensors(folder)
     factors = _factors(folder, tensors, rank, shapes)
-    card = _card(folder)
+    card = read_card(folder)
     if card and base_sha256 and card.base_sha256 and card.base_sha256 != base_sha256:
         raise BadAdapter(f"adapter '{folder.name}' was trained for base {card.base} ({card.base_sha256[:12]}), the "
                          f"model in use is another ({base_sha256[:12]}); use that base, or train the adapter again")
     if card and tokenizer and card.tokenizer and card.tokenizer != tokenizer:
         raise BadAdapter(f"adapter '{folder.name}' was trained with another tokenizer ({card.tokenizer}, in use is "
                          f"{tokenizer}); fetch the base again")
-    return Adapter(factors, rank, alpha, card, file_sha256(weights_file), folder)
+    return Adapter(factors, rank, alpha, card, file_sha256(folder / _WEIGHTS), folder)
+
+
+def check_files(folder: Path) -> None:
+    """Raises BadAdapter if a folder's settings or weights could be read for no base model at all."""
+    _plain_settings(folder, _json(folder / _CONFIG))
+    _tensors(folder)
 
 
 def save(adapter: Adapter, folder: Path | str, base_name: str = "", dtype: torch.dtype = torch.bfloat16) -> Path:
@@ -186,7 +184,7 @@ def save(adapter: Adapter, folder: Path | str, base_name: str = "", dtype: torch
                   "target_modules": sorted({path.rpartition(".")[2] for path in adapter.factors}), **_PLAIN}
         _write_json(partial / _CONFIG, config)
         if adapter.card:
-            _write_json(partial / _CARD, asdict(adapter.card))
+            _write_json(partial / CARD, asdict(adapter.card))
             (partial / "README.md").write_text(card_text(adapter.card), encoding="utf-8")
         old = work / "old"
         if folder.exists():
@@ -234,11 +232,11 @@ def card_text(card: Card) -> str:
 def update_card(folder: Path | str, **changes: object) -> None:
     """Change fields of a saved adapter's card (scores, the tuned λ) and its README."""
     folder = Path(folder)
-    card = _card(folder)
+    card = read_card(folder)
     if card is None:
-        raise BadAdapter(f"adapter '{folder.name}' has no {_CARD}")
+        raise BadAdapter(f"adapter '{folder.name}' has no {CARD}")
     card = replace(card, **changes)
-    _write_json(folder / _CARD, asdict(card))
+    _write_json(folder / CARD, asdict(card))
     (folder / "README.md").write_text(card_text(card), encoding="utf-8")
 
 
@@ -263,8 +261,9 @@ def _write_json(path: Path, content: dict) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _card(folder: Path) -> Card | None:
-    path = folder / _CARD
+def read_card(folder: Path) -> Card | None:
+    """An adapter folder's card, None if it has none. Raises BadAdapter if it is damaged or of another version."""
+    path = folder / CARD
     if not path.exists():
         return None
     content = _json(path)
@@ -307,6 +306,19 @@ def _plain_settings(folder: Path, config: dict) -> tuple[int, float]:
     if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not math.isfinite(alpha) or alpha <= 0:
         raise BadAdapter(f"adapter '{folder.name}': its lora_alpha is {alpha!r}, not a number above 0")
     return rank, float(alpha)
+
+
+def _tensors(folder: Path) -> dict[str, Tensor]:
+    weights_file = folder / _WEIGHTS
+    if not weights_file.is_file():
+        other = next((f.name for f in folder.glob("adapter_model.*")), None)
+        hint = f"; {other} is not read, because pickled weights can run code" if other else ""
+        raise BadAdapter(f"adapter '{folder.name}' has no {_WEIGHTS}{hint}")
+    try:
+        with safe_open(weights_file, framework="pt") as stored:
+            return {key: stored.get_tensor(key) for key in stored.keys()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BadAdapter(f"adapter '{folder.name}': {_WEIGHTS} is damaged ({error}); get it again") from error
 
 
 def _factors(folder: Path, tensors: dict[str, Tensor], rank: int, shapes: Mapping[str, tuple[int, int]]) -> Factors:
