@@ -16,7 +16,7 @@ import molorec  # noqa: F401 - thread settings before torch
 from molorec.catalog import Catalog
 from molorec.datasets import ensure_movielens
 from molorec.engine import Engine
-from molorec.forwards import ROWS, Forwards
+from molorec.forwards import Forwards
 
 
 def main() -> None:
@@ -30,7 +30,8 @@ def main() -> None:
     engine = Engine.start(catalog=catalog)
     examples = catalog.examples("movielens-1m", "quick", limit=60)
     engine.rank(examples[0], 0.5)
-    seconds, waits = {1: [], ROWS: []}, {1: [], ROWS: []}
+    shared = engine.rows
+    seconds, waits = {1: [], shared: []}, {1: [], shared: []}
     rng = random.Random(0)
 
     def visit(seed: int, waited: list[float]) -> None:
@@ -41,7 +42,7 @@ def main() -> None:
             waited.append(time.perf_counter() - started)
 
     for _ in range(arguments.rounds):
-        for rows in (1, ROWS):
+        for rows in (1, shared):
             engine._forwards = Forwards(engine.base.model, rows)
             threads = [threading.Thread(target=visit, args=(rng.random(), waits[rows])) for _ in range(arguments.visitors)]
             started = time.perf_counter()
@@ -51,12 +52,12 @@ def main() -> None:
                 thread.join()
             seconds[rows].append(time.perf_counter() - started)
     moves = arguments.visitors * arguments.moves
-    for rows in (1, ROWS):
+    for rows in (1, shared):
         longest = statistics.quantiles(waits[rows], n=20)[-1]
         print(f"{rows} rows a pass: {moves / statistics.median(seconds[rows]):.2f} rankings a second, a visitor waits "
               f"{statistics.median(waits[rows]):.2f} s (19 of 20 at most {longest:.2f} s)")
     print(f"ratio, median of {arguments.rounds} rounds: "
-          f"{statistics.median(one / more for one, more in zip(seconds[1], seconds[ROWS], strict=True)):.2f}")
+          f"{statistics.median(one / more for one, more in zip(seconds[1], seconds[shared], strict=True)):.2f}")
 
 
 if __name__ == "__main__":

@@ -124,6 +124,11 @@ class Engine:
         folders = adapter_folders if adapter_folders is not None else config.adapter_folders(profile)
         return cls(backbone.load(base, profile, precision), catalog or Catalog(), folders)
 
+    @property
+    def rows(self) -> int:
+        """How many prompts share a forward pass at most: a list of λ is best asked for in as many at a time."""
+        return self._forwards.rows
+
     # -- adapters ------------------------------------------------------------------------------------------------
 
     def mixture(self, domain: str) -> Mixture:

@@ -57,12 +57,18 @@ class JournalError(MolorecError):
     """The record of rankings and tunings could not be read or written (disk full, locked, damaged)."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python or torch says that memory is full."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in ("out of memory", "allocate memory")))
+
+
 @contextmanager
 def memory_in_words() -> Iterator[None]:
     """What Python and torch say about a full memory, as a MolorecError; every other error as it is."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or "out of memory" in str(error) or "allocate memory" in str(error):
+        if is_out_of_memory(error):
             raise MolorecError("there is not enough memory for this; close other programs, or rank fewer candidates") from error
         raise

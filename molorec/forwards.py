@@ -4,6 +4,7 @@ One thread, because each thread that calls torch would keep a pool of workers an
 because on two cores five prompts together take 1.8 times less than one after the other (``LOG.md``).
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,11 +16,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from molorec.errors import is_out_of_memory
 from molorec.mixture.layer import AdapterStack
 from molorec.ranking.scorer import log_probabilities
 from molorec.ranking.trie import PackedTrie
 
-ROWS = 5  # of one pass; more of them would keep whoever comes next waiting for longer
+# Rows of one pass. On a processor, more of them would keep whoever comes next waiting for longer; on a GPU the weights are
+# read once for all of them, and a sweep of 21 λ is one pass.
+ROWS = {"cpu": 5, "cuda": 32}
 LONGER = 1.5  # rows whose lengths differ by more do not share a pass: much of the shorter one would be padding
 T = TypeVar("T")
 
@@ -54,8 +58,8 @@ class _Call:
 class Forwards:
     """The only way to a base model; may be used by any number of threads."""
 
-    def __init__(self, model: nn.Module, rows: int = ROWS):
-        self.model, self.rows = model, rows
+    def __init__(self, model: nn.Module, rows: int | None = None):
+        self.model, self.rows = model, rows or ROWS.get(next(model.parameters()).device.type, ROWS["cpu"])
         self._calls: list[_Call] = []
         self._state = threading.Lock()
         self._worker = ThreadPoolExecutor(1, "molorec-forward")
@@ -87,10 +91,7 @@ class Forwards:
         try:
             found = self._forward(batch)
         except Exception as error:
-            if len(batch) == 1:
-                self._fail(batch[0][0], error)
-                return
-            found = [self._alone(entry) for entry in batch]  # what one row does wrong, or needs too much of, is its own
+            found = self._in_parts(batch, error.with_traceback(None))  # the traceback holds on to the failed pass's memory
         for (call, number), logs in zip(batch, found, strict=True):
             if logs is not None:
                 call.found[number] = logs
@@ -117,12 +118,26 @@ class Forwards:
         with torch.inference_mode(), mixed:
             return log_probabilities(self.model, [entry.rows[i].packed for entry, i in batch])
 
-    def _alone(self, entry: tuple[_Call, int]) -> Tensor | None:
-        try:
-            return self._forward([entry])[0]
-        except Exception as error:
-            self._fail(entry[0], error)
-            return None
+    def _in_parts(self, batch: list[tuple[_Call, int]], error: Exception) -> list[Tensor | None]:
+        """The answers of a pass that failed, taken apart; None where a call has been told what went wrong."""
+        if len(batch) == 1:
+            self._fail(batch[0][0], error)
+            return [None]
+        size = 1  # what one row does wrong is its own
+        if is_out_of_memory(error):
+            size = self.rows = len(batch) // 2
+            logging.getLogger(__name__).warning(
+                "there is not enough memory for %d prompts at once; from now on %d at most", len(batch), size)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        found: list[Tensor | None] = []
+        for first in range(0, len(batch), size):
+            part = batch[first : first + size]
+            try:
+                found += self._forward(part)
+            except Exception as again:
+                found += self._in_parts(part, again.with_traceback(None))
+        return found
 
     def _fail(self, call: _Call, error: Exception) -> None:
         with self._state:

@@ -14,7 +14,6 @@ from molorec.catalog import Item, RankingExample
 from molorec.engine import Engine
 from molorec.errors import BadInput
 from molorec.evaluation.metrics import rank_of
-from molorec.forwards import ROWS
 from molorec.mixture.rule import DEFAULT_RULE
 
 POINTS = 21
@@ -100,8 +99,9 @@ def _swept(engine: Engine, example: RankingExample, rule: str, points: int) -> I
     grid = np.linspace(0, 1, points).round(12).tolist()
     order = coarse_to_fine(points)
     known: dict[float, tuple[list[float], float]] = {}
-    for first in range(0, points, ROWS):
-        lams = [grid[i] for i in order[first : first + ROWS]]
+    together = engine.rows  # it may shrink meanwhile
+    for first in range(0, points, together):
+        lams = [grid[i] for i in order[first : first + together]]
         for lam, ranking in zip(lams, engine.rank_each(example, lams, rule), strict=True):
             known[lam] = ranking.probabilities(), ranking.entropy
         at = sorted(known)

@@ -119,6 +119,28 @@ def test_a_row_that_fails_fails_alone(base, parts, monkeypatch):
             assert (answers[i].result()[0].exp() - alone(base, mixture, rows[i])).abs().max().item() <= SAME
 
 
+def test_a_full_memory_halves_the_batch_and_says_so(base, parts, monkeypatch, caplog):
+    mixture, packed = parts
+    sizes = []
+
+    def room_for_two(model, batch):
+        sizes.append(len(batch))
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return log_probabilities(model, batch)
+
+    monkeypatch.setattr(forwards, "log_probabilities", room_for_two)
+    working, rows = Forwards(base.model, rows=5), [Row(packed[i], [i / 5, 1 - i / 5]) for i in range(5)]
+    answers = working.score(rows, mixture.stack, "sum")
+    for row, answer in zip(rows, answers, strict=True):
+        assert (answer.exp() - alone(base, mixture, row)).abs().max().item() <= SAME
+    assert sizes == [5, 2, 2, 1] and working.rows == 2
+    assert "not enough memory for 5 prompts at once; from now on 2" in caplog.text
+    sizes.clear()
+    working.score(rows, mixture.stack, "sum")
+    assert sizes == [2, 2, 1]
+
+
 def test_a_call_that_fails_leaves_nothing_waiting(base, parts, monkeypatch):
     mixture, packed = parts
     monkeypatch.setattr(forwards, "log_probabilities", lambda *_: 1 / 0)

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from molorec import landscape
 from molorec.catalog import Item, RankingExample
 from molorec.errors import BadInput
-from molorec.forwards import ROWS
 from molorec.landscape import Landscape, coarse_to_fine, sweep
 
 
@@ -45,7 +44,7 @@ def test_the_ends_and_the_middle_come_first():
 
 def test_a_sweep_grows_batch_by_batch_to_the_engines_own_numbers(engine, example):
     steps = list(sweep(engine, example, "product", points=11))
-    assert [len(step.lams) for step in steps] == [ROWS, 2 * ROWS, 11]
+    assert [len(step.lams) for step in steps] == [engine.rows, 2 * engine.rows, 11]
     assert [step.done for step in steps] == [False, False, True]
     assert {0.0, 0.5, 1.0} <= set(steps[0].lams)
     last = steps[-1]
@@ -81,7 +80,7 @@ def test_closing_the_iterator_stops_all_further_forwards(engine, example, monkey
     steps = sweep(engine, example)
     next(steps)
     steps.close()
-    assert len(asked) == ROWS and next(steps, None) is None
+    assert len(asked) == engine.rows and next(steps, None) is None
 
 
 def test_the_top_titles_are_those_most_probable_anywhere():
