@@ -4,7 +4,6 @@ One row a user: a sequence is always read whole, so it is stored whole, as a JSO
 numbers are private to a domain's tables; everything outside this module speaks of :class:`Item`.
 """
 
-import difflib
 import hashlib
 import json
 import random
@@ -20,14 +19,12 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from molorec import config, database, titles
-from molorec.catalog import known, lists, splits
+from molorec.catalog import alike, known, lists, splits
 from molorec.catalog.prepare import PreparedDomain
 from molorec.catalog.records import DomainInfo, Item, RankingExample
 from molorec.errors import BadInput, CatalogError, NoData
 
-SCHEMA_VERSION = 3
-# How many titles that share letters with a search are compared with it closely, and how alike they must be.
-_CLOSE, _ALIKE = 200, 0.5
+SCHEMA_VERSION = 4
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
@@ -163,7 +160,7 @@ class Catalog:
     def search(self, domain: str, text: str, limit: int = 20) -> list[Item]:
         """Items whose title holds the words of ``text`` (the last one may be unfinished), best match first; where there
         is none, those whose title is written much like it, so that a typing error still finds something."""
-        return self._with_words(domain, text, limit) or self._written_like(domain, text)[:limit]
+        return self._with_words(domain, text, limit) or self._written_like(domain, text, limit)
 
     def _with_words(self, domain: str, text: str, limit: int) -> list[Item]:
         words = re.findall(r"\w+", unicodedata.normalize("NFC", text))
@@ -175,17 +172,10 @@ class Catalog:
                                                  where="domain = :domain", where_args={"domain": domain})
             return [Item(row["item_id"], row["title"]) for row in matches]
 
-    def _written_like(self, domain: str, text: str) -> list[Item]:
-        wanted = titles.normalise(text)
-        pieces = {wanted[i : i + 3] for i in range(len(wanted) - 2)}
-        if not pieces:
-            return []
-        query = " OR ".join('"' + piece.replace('"', '""') + '"' for piece in sorted(pieces))
-        rows = self._rows("select item_id, title, items.normal_form from items_letters join items on items.rowid = "
-                          "items_letters.rowid where items_letters match ? and domain = ? order by rank limit ?",
-                          query, domain, _CLOSE)
-        alike = [(_likeness(wanted, row["normal_form"]), Item(row["item_id"], row["title"])) for row in rows]
-        return [item for likeness, item in sorted(alike, key=lambda pair: -pair[0]) if likeness >= _ALIKE]
+    def _written_like(self, domain: str, text: str, limit: int) -> list[Item]:
+        rows = list(self._rows("select item_id, title, normal_form from items where domain = ?", domain))
+        close = alike.closest(titles.normalise(text), [row["normal_form"] for row in rows], limit)
+        return [Item(rows[place]["item_id"], rows[place]["title"]) for place in close]
 
     def users(self, domain: str, split: str | None = None, setting: str = "warm", limit: int | None = None) -> list[str]:
         """Ids of the users that have a list in ``setting``, in split order, of one split or of all."""
@@ -335,28 +325,11 @@ class Catalog:
                                 "candidates": str}, pk=("domain", "setting", "user_id"), if_not_exists=True)
             db["items"].enable_fts(["title"], create_triggers=True, tokenize="unicode61 remove_diacritics 2",
                                    replace=True)
-            _index_letters(db)
+            # until version 3 there was a second index, over every three letters in a row
+            for event in ("insert", "delete", "update"):
+                db.execute(f"drop trigger if exists items_letters_{event}")
+            db.execute("drop table if exists items_letters")
             db.execute(f"pragma user_version = {SCHEMA_VERSION}")
-
-
-def _index_letters(db: Database) -> None:
-    """A second full-text index, over every three letters in a row of the normal forms: what typing errors leave whole."""
-    db.execute("drop table if exists items_letters")
-    db.execute("create virtual table items_letters using fts5(normal_form, content='items', tokenize='trigram')")
-    db.execute("insert into items_letters(items_letters) values ('rebuild')")
-    for event, changes in (("insert", ("new",)), ("delete", ("old",)), ("update", ("old", "new"))):
-        db.execute(f"drop trigger if exists items_letters_{event}")
-        lines = "".join(
-            "insert into items_letters(rowid, normal_form) values (new.rowid, new.normal_form);" if row == "new" else
-            "insert into items_letters(items_letters, rowid, normal_form) values ('delete', old.rowid, old.normal_form);"
-            for row in changes)
-        db.execute(f"create trigger items_letters_{event} after {event} on items begin {lines} end")
-
-
-def _likeness(wanted: str, title: str) -> float:
-    """How alike what was typed is to a title, or to as much of its beginning, from 0 to 1."""
-    return max(difflib.SequenceMatcher(None, wanted, other, autojunk=False).ratio()
-               for other in (title, title[: len(wanted) + 1]))
 
 
 def _popularity(domain: PreparedDomain) -> list[int]:

@@ -122,9 +122,8 @@ def panel(engine: Engine, screen: Screen, journal: Journal) -> None:
     truth.input(show_truth, [swept, truth], [plot, download], **QUICK)
     clicks.click(choose, None, screen.lam_twice, **QUICK).then(**screen.rank)
     screen.lam.change(None, screen.lam, None, js=_TELL)
-    others = [component for component in screen.asked if component is not screen.lam]
-    gr.on([component.change for component in others], compare, [swept, *screen.asked], stale, show_progress="hidden",
-          trigger_mode="always_last", queue=False)
+    screen.drawn_list.change(compare, [swept, *screen.asked], stale, show_progress="hidden", trigger_mode="always_last",
+                             queue=False)
 
 
 def rows(view: View, found: Landscape, truth: bool) -> tuple[list[str], list[list]]:

@@ -67,7 +67,7 @@ def build(engine: Engine, journal: Journal | None = None) -> gr.Blocks:
             with gr.Column(scale=5, min_width=330):
                 result = ranked.panel()
         screen = Screen(visitor, people.domain, people.scenario, people.user, people.history, people.candidates, mixing.lam,
-                        mixing.number, mixing.rule, gr.State({}))
+                        mixing.number, mixing.rule, gr.State({}), gr.State({}), gr.State({}))
         _wire(engine, journal, page, badge, saved, screen, people, mixing, result)
         _tabs(engine, journal, screen)
     for number, event in page.fns.items():
@@ -132,8 +132,8 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
     shown, latest, sent = gr.State(Shown()), gr.State(Latest()), gr.Number(visible=False)
     # What to rank is read from the screen at every event, never from a memory that two events could both change.
     asked = [*screen.asked, result.truth, shown, result.explaining, latest, screen.visitor, sent]
-    outputs = [shown, saved, people.shown_history, people.shown_candidates, result.ranking, result.status, result.facts,
-               result.reason, result.evidence, result.position_found]
+    outputs = [shown, saved, screen.drawn, screen.drawn_list, people.shown_history, people.shown_candidates, result.ranking,
+               result.status, result.facts, result.reason, result.evidence, result.position_found]
 
     def show(*values):
         """The history, the candidates and their ranking; a problem becomes a notice."""
@@ -149,16 +149,17 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
             mixture = engine.mixture(view.domain)
         except MolorecError as error:
             explaining.stop("the view changed")
-            said = (Shown(), gr.skip(), "", "", render.note(str(error)), "", "", *nothing_to_explain)
+            said = (Shown(), gr.skip(), {}, {}, "", "", render.note(str(error)), "", "", *nothing_to_explain)
             return said if latest.is_latest(sent) else stay
         if not latest.is_latest(sent):  # rankings may end in another order than they were asked for
             return stay
         if view != shown.view:
             with suppress(JournalError):  # no reason to keep a ranking from the screen; the record's panel says what is wrong
                 journal.keep_ranking(visitor, ranking, mixture.key, engine.base.sha256)
-        now = shown.then(view, ranking)
-        return (now, link.fields_of(view), render.history(ranking.example.history), render.candidates(ranking.example.candidates),
-                render.ranking(ranking, now.before, truth), render.ranking_status(ranking, mixture),
+        now, fields = shown.then(view, ranking), link.fields_of(view)
+        return (now, fields, fields, {**fields, "lam": ""}, render.history(ranking.example.history),
+                render.candidates(ranking.example.candidates), render.ranking(ranking, now.before, truth),
+                render.ranking_status(ranking, mixture),
                 render.facts(engine.base, mixture, ranking, sent),
                 *(nothing_to_explain if view != shown.view else (gr.skip(),) * 3))
 

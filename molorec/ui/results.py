@@ -83,7 +83,7 @@ def panel(engine: Engine, screen: Screen) -> None:
     # the visitor changes when the browser has said who this is
     changes = [each.input for each in filters] + [screen.visitor.change]
     gr.on(changes, show, [screen.visitor, *filters], outputs, **QUICK)
-    screen.domain.change(show, [screen.visitor, source, screen.domain, setting, metric, run], outputs, **QUICK)
+    screen.drawn_list.change(show, [screen.visitor, source, screen.domain, setting, metric, run], outputs, **QUICK)
     # without triggers: when the page opens
     gr.on(None, lambda: show("", BOTH, None, "warm", "ndcg@1", None), None, outputs, **QUICK)
 

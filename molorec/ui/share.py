@@ -157,8 +157,8 @@ def panel(engine: Engine, screen: Screen, journal: Journal) -> None:
         except MolorecError as error:
             return *stay, _note(error), ""
 
-    gr.on(None, follow, [*screen.asked, address], [here, link_note, copy], js=_ADDRESS, queue=False, show_progress="hidden",
-          trigger_mode="always_last")
+    screen.drawn.change(follow, [*screen.asked, address], [here, link_note, copy], js=_ADDRESS, queue=False,
+                        show_progress="hidden", trigger_mode="always_last")
     copy.click(None, here, copy, js=_COPY)
     show.click(show_for, [*screen.asked, address], [shown, python, command, client, as_csv, as_json], js=_ADDRESS, **QUICK)
     make.click(make_adapter, screen.asked, [adapter_note, adapter], **LONG)

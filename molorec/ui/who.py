@@ -24,6 +24,9 @@ FOUND = 8
 HINTS = {"warm": "Somebody of the data: what they chose, and 30 titles of which one came next.",
          "new-item": "The same, but all 30 titles are ones that no adapter was trained on.",
          BUILT: "Your own history, and the titles to rank."}
+# A dropdown hands on whatever the browser holds, as another tab may have deleted it: what is wrong with it is said where the
+# ranking would be, not by Gradio's own error. Nobody can type into it.
+ANY = {"allow_custom_value": True, "filterable": False}
 
 
 @dataclass
@@ -57,11 +60,11 @@ def panel(engine: Engine, domain: str) -> Who:
     gr.Markdown("### Who")
     samples = sample_users(engine.catalog, domain)
     found = {
-        "domain": gr.Dropdown(domain_choices(engine.catalog), value=domain, label="Domain"),
+        "domain": gr.Dropdown(domain_choices(engine.catalog), value=domain, label="Domain", **ANY),
         "scenario": gr.Radio(list(session.SCENARIOS), value="warm", label="Whose history?", info=HINTS["warm"])}
     with gr.Column() as found["person"]:
         found["sample"] = gr.Dropdown(samples, value=samples[0][1] if samples else None, label="Sample users",
-                                      info="What they choose more than others do")
+                                      info="What they choose more than others do", **ANY)
         found["user"] = gr.Textbox(samples[0][1] if samples else "", label="User id", max_lines=1,
                                    info="Type one and press Enter")
         found["random"] = gr.Button("Random user", size="sm")

@@ -9,8 +9,9 @@ import pytest
 
 from molorec.catalog import prepare
 from molorec.engine import Engine
+from molorec.errors import MolorecError
 from molorec.mixture.rule import DEFAULT_RULE, RULES
-from molorec.ui import style
+from molorec.ui import link, session, style
 from molorec.ui.screen import Screen
 from tests.conftest import source_data
 
@@ -21,13 +22,24 @@ PATIENCE = 60_000  # ms; a shared machine can be slow
 def plain_screen(engine: Engine, domain: str = "toybox") -> Screen:
     """What a panel reads, with no wiring: the first user of split "quick" at λ = ½. Call it inside ``gr.Blocks``."""
     user = engine.catalog.users(domain, "quick", limit=1)[0]
-    return Screen(
+    screen = Screen(
         visitor=gr.BrowserState("visitor-1"), domain=gr.Dropdown([domain], value=domain, label="Domain"),
         scenario=gr.Radio(["warm", "new-item", "built"], value="warm", label="Scenario"), user=gr.Textbox(user, label="User id"),
         history=gr.JSON([], visible=False), candidates=gr.JSON([], visible=False),
         lam=gr.Slider(0, 1, 0.5, label="λ"), number=gr.Number(0.5, label="λ as a number"),
         rule=gr.Dropdown(list(RULES), value=DEFAULT_RULE, label="Mixing rule"),
-        tuned=gr.State({}), rank={"fn": lambda: None}, refresh={"fn": lambda: None})
+        tuned=gr.State({}), drawn=gr.State({}), drawn_list=gr.State({}), rank={"fn": lambda: None}, refresh={"fn": lambda: None})
+
+    def draw(*asked):
+        """As if what is asked for had been ranked."""
+        try:
+            fields = link.fields_of(session.view_of(*asked))
+        except MolorecError:
+            fields = {}
+        return fields, {**fields, "lam": ""}
+
+    gr.on(None, draw, screen.asked, [screen.drawn, screen.drawn_list], show_progress="hidden")
+    return screen
 
 
 @pytest.fixture(scope="module")

@@ -251,13 +251,14 @@ def held_at_the_third(gate, before):
 
 
 @pytest.mark.browser
-def test_stop_ends_a_run_with_the_forward_pass_under_way(tab, engine, monkeypatch):
+def test_stop_ends_a_run_with_the_forward_pass_under_way(tab, engine, user, monkeypatch):
     stopped, works = threading.Event(), session.Job.stop
     monkeypatch.setattr(session.Job, "stop", lambda job, why: (works(job, why), stopped.set()))
     before = inside()
     for where, start, stop, _ in LONG_RUNS:
         go_to(tab, where)
         engine._cache.clear()
+        engine.rank(engine.catalog.example("toybox", user), 0.5)  # what is on screen is asked for again at the end
         gate = Gate(engine.base.model.base_model, monkeypatch)
         button(tab, start).click()
         with held_at_the_third(gate, before):
