@@ -187,7 +187,7 @@ def explain(arguments: argparse.Namespace) -> None:
             raise BadInput(f"'{arguments.item}' is not among the user's candidates; see `molorec rank`")
     evidence = list(explaining.evidence(engine, example, top, arguments.lam, arguments.rule))
     text = None
-    for text in explaining.explain(engine, example, top, arguments.lam, arguments.rule):
+    for text in explaining.explain(engine, example, top, evidence, arguments.lam, arguments.rule, style=arguments.style):
         pass
     lines = [f"why {top.title}:", text.text if text.is_grounded else f"(the model's text is not shown: {text.problem})"]
     lines += [f"  {e.effect:+7.2%}  {e.item.title}" for e in sorted(evidence, key=lambda e: -e.effect)]
@@ -379,7 +379,9 @@ def _parser() -> argparse.ArgumentParser:
     tuning = add(commands, "tune", tune, [common, model])
     tuning.add_argument("--prompts", type=int, default=50, help="unlabelled prompts (default: %(default)s)")
     tuning.add_argument("--setting", default="warm", help="warm or new-item (default: %(default)s)")
-    add(commands, "explain", explain, [common, model, who]).add_argument("--item", help="a candidate's id (default: the first)")
+    command = add(commands, "explain", explain, [common, model, who])
+    command.add_argument("--item", help="a candidate's id (default: the first)")
+    command.add_argument("--style", default="short", help="how long the reason is: short (default) or detailed")
     evaluating = add(commands, "evaluate", evaluate, [common, model])
     evaluating.add_argument("--split", default="quick", help="quick or full (default: %(default)s)")
     evaluating.add_argument("--setting", default="warm", help="warm or new-item (default: %(default)s)")

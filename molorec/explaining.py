@@ -13,8 +13,8 @@ from molorec.engine import Engine, Mixture
 from molorec.errors import BadInput
 from molorec.mixture.rule import DEFAULT_RULE
 from molorec.prompts import HISTORY_TITLES, Prompter
-from molorec.ranking.trie import pack
 
+LEAST_EFFECT = 0.02  # a title that moves the probability by a smaller part of it than this is no reason
 LEAST_TOKENS = 3
 REPETITION = 1.5  # taken off a token's logit once it has been written
 _YEAR_TITLE = re.compile(r"((?:[A-Z0-9][\w'’:.,&!-]*(?: |(?=\()))+)\((?:1[89]|20)\d\d\)")
@@ -51,10 +51,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The text so far. ``problem`` is empty while nothing speaks against it; ``done`` on the last one."""
+    """The text so far. ``problem`` is empty while nothing speaks against it; ``done`` on the last one.
+
+    ``because`` is the evidence that the text begins with: the titles it names as the reasons.
+    """
 
     text: str
-    named: tuple[Item, ...]
+    because: tuple[Evidence, ...]
     problem: str = ""
     done: bool = False
 
@@ -77,15 +80,32 @@ def evidence(engine: Engine, example: RankingExample, item: Item, lam: float = 0
         yield Evidence(dropped, whole, engine.rank(rest, lam, rule).probabilities()[place])
 
 
-def explain(engine: Engine, example: RankingExample, item: Item, lam: float = 0.5, rule: str = DEFAULT_RULE,
-            stop: threading.Event | None = None, style: str = "short") -> Iterator[Explanation]:
+def strongest(evidence: Sequence[Evidence], count: int) -> tuple[Evidence, ...]:
+    """Up to ``count`` pieces without which the probability falls most, each title once; none that hardly matters.
+
+    >>> films = [Item(str(i), f"Film {i}") for i in range(3)]
+    >>> [piece.item.title for piece in strongest([Evidence(films[0], 0.2, 0.199), Evidence(films[1], 0.2, 0.1),
+    ...                                           Evidence(films[2], 0.2, 0.3)], 2)]
+    ['Film 1']
+    """
+    found: list[Evidence] = []
+    for piece in sorted(evidence, key=lambda piece: -piece.effect):
+        if piece.effect >= LEAST_EFFECT * piece.probability and piece.item not in [other.item for other in found]:
+            found.append(piece)
+    return tuple(found[:count])
+
+
+def explain(engine: Engine, example: RankingExample, item: Item, evidence: Sequence[Evidence], lam: float = 0.5,
+            rule: str = DEFAULT_RULE, stop: threading.Event | None = None, style: str = "short") -> Iterator[Explanation]:
     """Stream a reason from the mixed model, then check it.
 
-    The model itself picks which titles of the history to name (decoding constrained to their trie), then writes on
-    freely. The check: the free part is prose and names no title outside the history and the list.
+    It begins with the titles of the history that the evidence shows to matter most, so that it cannot contradict what was
+    measured; from there the model writes on freely. The check: the free part is prose and names no title outside the history
+    and the list.
 
     Parameters
     ----------
+    evidence : of this item, from :func:`evidence`.
     stop : set it to end the stream within one token.
     style : one of STYLES.
 
@@ -100,42 +120,26 @@ def explain(engine: Engine, example: RankingExample, item: Item, lam: float = 0.
     shown = replace(example, history=example.history[-HISTORY_TITLES:])
     prompter = engine.base.prompter
     prompt = prompter.ranking(shown, mixture.template, mixture.noun) if shown.history else []
-    prompt += prompter.title(item.title)
-    named: list[Item] = []
-    for _ in range(min(wanted.titles, len(set(shown.history)))):
-        tokens = lead_in(prompter, item, named, more=True)[1]
-        rest = [candidate for candidate in shown.history if candidate not in named]
-        named.append(rest[_choose(engine, mixture, prompt + tokens, rest, lam, rule)])
-        yield Explanation(lead_in(prompter, item, named, more=True)[0].removesuffix(" and"), tuple(named))
-        if stop is not None and stop.is_set():
-            return
-    text, tokens = lead_in(prompter, item, named, mixture.noun)
+    because = strongest(evidence, wanted.titles)
+    text, tokens = lead_in(prompter, item, [piece.item for piece in because], mixture.noun)
+    yield Explanation(text, because)
     free = ""
-    for piece in _continue(engine, mixture, prompt + tokens, lam, rule, wanted):
+    for piece in _continue(engine, mixture, [*prompt, *prompter.title(item.title), *tokens], lam, rule, wanted):
         free = piece
-        yield Explanation(text + free, tuple(named))
+        yield Explanation(text + free, because)
         if stop is not None and stop.is_set():
             return
-    yield Explanation(text + _sentences(free), tuple(named), problem=check(free, [*example.history, *example.candidates],
-                                                                     engine.catalog.items(example.domain)), done=True)
+    yield Explanation(text + _sentences(free), because, problem=check(free, [*example.history, *example.candidates],
+                                                                      engine.catalog.items(example.domain)), done=True)
 
 
-def lead_in(prompter: Prompter, item: Item, named: Sequence[Item], noun: str = "items",
-            more: bool = False) -> tuple[str, list[int]]:
-    """The part of a reason that is not free, as text and as tokens: what is recommended, because of which titles.
-
-    Parameters
-    ----------
-    more : a title comes next; otherwise the free part does.
-    """
-    pieces: list[str | Item] = [f"\nThis person may like {item.title} because they" + (" chose" if named or more else "")]
+def lead_in(prompter: Prompter, item: Item, named: Sequence[Item], noun: str = "items") -> tuple[str, list[int]]:
+    """The part of a reason that is not free, as text and as tokens: what is recommended, because of which titles."""
+    pieces: list[str | Item] = [f"\nThis person may like {item.title} because they" + (" chose" if named else "")]
     for i, title in enumerate(named):
         pieces += [" and", title] if i else [title]
-    if more and named:
-        pieces.append(" and")
-    elif not more:
-        # about the person, not about the titles: a small model invents facts
-        pieces.append(f". They seem to enjoy {noun} that are" if named else f" enjoy {noun} that are")
+    # about the person, not about the titles: a small model invents facts
+    pieces.append(f". They seem to enjoy {noun} that are" if named else f" enjoy {noun} that are")
     text = "".join(piece if isinstance(piece, str) else " " + piece.title for piece in pieces).strip()
     tokens = [token for piece in pieces
               for token in (prompter.encode(piece) if isinstance(piece, str) else prompter.title(piece.title)[:-1])]
@@ -174,12 +178,6 @@ def check(text: str, allowed: Sequence[Item], catalogue: Sequence[Item] = ()) ->
         if named and form not in known:
             return f"it names '{item.title}', which is not in the history or the list"
     return ""
-
-
-def _choose(engine: Engine, mixture: Mixture, tokens: list[int], items: Sequence[Item], lam: float, rule: str) -> int:
-    """The index of the item that the mixed model finds most probable behind ``tokens``."""
-    packed = pack(tokens, [(*engine.base.prompter.title(item.title),) for item in items])
-    return int(engine.log_probabilities(mixture, packed, [lam], rule)[0].argmax())
 
 
 def _sentences(text: str) -> str:

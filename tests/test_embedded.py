@@ -55,7 +55,8 @@ def test_exported_sum_gives_the_live_answer(engine, example, tmp_path):
 
 def test_a_reason_names_only_titles_of_the_history(engine, example):
     top = engine.rank(example, 0.5).items[0].item
-    *_, last = explaining.explain(engine, example, top, 0.5)
-    assert last.done
-    assert set(last.named) <= set(example.history)
-    assert all(item.title in last.text for item in last.named)
+    measured = list(explaining.evidence(engine, example, top, 0.5))
+    *_, last = explaining.explain(engine, example, top, measured, 0.5)
+    assert last.done and last.because
+    assert {piece.item for piece in last.because} <= set(example.history)
+    assert all(piece.item.title in last.text for piece in last.because)

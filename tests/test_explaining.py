@@ -4,10 +4,12 @@ import threading
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from molorec.catalog import Item
 from molorec.errors import BadInput
-from molorec.explaining import STYLES, check, evidence, explain
+from molorec.explaining import LEAST_EFFECT, STYLES, Evidence, check, evidence, explain, strongest
 from molorec.prompts import HISTORY_TITLES
 
 LAM = 0.4
@@ -83,24 +85,45 @@ def test_the_check_ends_on_any_text():
     assert check("A" * 60 + "! " + "Ab" * 40, [FILM]) == ""
 
 
-def test_the_text_names_titles_of_the_history_and_is_checked_last(engine, example, first):
-    texts = list(explain(engine, example, first, LAM))
+@pytest.fixture
+def measured(engine, example, first):
+    return list(evidence(engine, example, first, LAM))
+
+
+def test_the_text_names_the_titles_that_matter_most_and_is_checked_last(engine, example, first, measured):
+    texts = list(explain(engine, example, first, measured, LAM))
     assert [text.done for text in texts] == [False] * (len(texts) - 1) + [True]
     final = texts[-1]
-    assert len(final.named) == len(set(final.named)) == STYLES["short"].titles
-    assert set(final.named) <= set(example.history[-HISTORY_TITLES:])
-    assert f"may like {first.title} because they chose {final.named[0].title} and {final.named[1].title}." in final.text
+    most = sorted(measured, key=lambda piece: -piece.effect)[: STYLES["short"].titles]
+    assert most[-1].effect > LEAST_EFFECT * most[-1].probability  # else the example tests nothing
+    assert final.because == tuple(most)
+    assert f"may like {first.title} because they chose {most[0].item.title} and {most[1].item.title}." in final.text
     for item in engine.catalog.items("toybox"):
-        assert item.title not in final.text or item in (first, *final.named)
+        assert item.title not in final.text or item in (first, *(piece.item for piece in most))
     assert final.is_grounded == (not final.problem)
     assert not any(text.is_grounded for text in texts[:-1])
 
 
-def test_a_stop_ends_the_text_within_a_token(engine, example, first, monkeypatch):
+FILMS = [Item(str(i), f"Film {i}") for i in range(12)]
+pieces = st.lists(st.builds(Evidence, st.sampled_from(FILMS), st.just(0.3), st.floats(0, 1)), max_size=10)
+
+
+@given(pieces, st.integers(1, 5))
+def test_the_strongest_evidence_is_distinct_falls_and_lowers_the_probability(found, count):
+    chosen = strongest(found, count)
+    assert len(chosen) == len({piece.item for piece in chosen}) <= count
+    effects = [piece.effect for piece in chosen]
+    assert effects == sorted(effects, reverse=True) and all(effect >= LEAST_EFFECT * 0.3 for effect in effects)
+    others = [piece for piece in found if piece.item not in {chosen.item for chosen in chosen}]
+    if len(chosen) == count:
+        assert all(piece.effect <= effects[-1] for piece in others)
+
+
+def test_a_stop_ends_the_text_within_a_token(engine, example, first, measured, monkeypatch):
     stop, tokens, following = threading.Event(), [], engine.next_token
     monkeypatch.setattr(engine, "next_token", lambda *arguments: tokens.append(1) or following(*arguments))
     texts = []
-    for text in explain(engine, example, first, LAM, stop=stop):
+    for text in explain(engine, example, first, measured, LAM, stop=stop):
         texts.append(text)
         if len(tokens) == 2:
             stop.set()
@@ -108,8 +131,8 @@ def test_a_stop_ends_the_text_within_a_token(engine, example, first, monkeypatch
     assert not texts[-1].done
 
 
-def test_closing_the_text_ends_it(engine, example, first, monkeypatch):
-    texts = explain(engine, example, first, LAM)
+def test_closing_the_text_ends_it(engine, example, first, measured, monkeypatch):
+    texts = explain(engine, example, first, measured, LAM)
     next(texts)
     texts.close()
     monkeypatch.setattr(engine, "next_token", lambda *_: pytest.fail("a token after the end"))
@@ -118,20 +141,22 @@ def test_closing_the_text_ends_it(engine, example, first, monkeypatch):
 
 def test_without_a_history_nothing_is_named(engine, example, first):
     bare = replace(example, history=())
-    final = list(explain(engine, bare, first, LAM))[-1]
-    assert final.done and final.named == ()
-    assert final.text.startswith(f"This person may like {first.title} because they enjoy items that are")
     assert list(evidence(engine, bare, first, LAM)) == []
+    final = list(explain(engine, bare, first, [], LAM))[-1]
+    assert final.done and final.because == ()
+    assert final.text.startswith(f"This person may like {first.title} because they enjoy items that are")
 
 
-def test_a_title_chosen_twice_is_named_once(engine, example, first):
-    final = list(explain(engine, replace(example, history=example.history[:1] * 2), first, LAM))[-1]
-    assert final.done and final.named == example.history[:1]
+def test_a_history_that_does_not_matter_is_not_named(engine, example, first):
+    idle = [Evidence(item, 0.3, 0.299) for item in example.history]
+    assert list(explain(engine, example, first, idle, LAM))[-1].because == ()
 
 
-def test_a_detailed_reason_names_more_titles_and_may_be_longer(engine, example):
-    *_, short = explain(engine, example, example.candidates[0], 0.5)
-    *_, detailed = explain(engine, example, example.candidates[0], 0.5, style="detailed")
-    assert len(detailed.named) == STYLES["detailed"].titles > len(short.named)
+def test_a_detailed_reason_names_more_titles_and_may_be_longer(engine, example, first):
+    helpful = [Evidence(item, 0.3, 0.01 * i) for i, item in enumerate(example.history[-HISTORY_TITLES:])]
+    *_, short = explain(engine, example, first, helpful, 0.5)
+    *_, detailed = explain(engine, example, first, helpful, 0.5, style="detailed")
+    assert (len(short.because), len(detailed.because)) == (STYLES["short"].titles, STYLES["detailed"].titles)
+    assert detailed.because[: len(short.because)] == short.because
     with pytest.raises(BadInput, match="short, detailed"):
-        next(explain(engine, example, example.candidates[0], 0.5, style="long"))
+        next(explain(engine, example, first, helpful, 0.5, style="long"))

@@ -147,9 +147,9 @@ def endpoints(engine: Engine) -> None:
 
     def explain(domain: str, user: str = "", lam: float = 0.5, rule: str = DEFAULT_RULE, scenario: str = "warm",
                 history: list[str] | None = None, candidates: list[str] | None = None,
-                item_id: str = "") -> Iterator[ExplanationDocument]:
-        """Why a candidate (the first one, unless an id is given): evidence from the history, then a text, given once it
-        is whole and checked; an answer after every step, the last one is the result."""
+                item_id: str = "", style: str = "short") -> Iterator[ExplanationDocument]:
+        """Why a candidate (the first one, unless an id is given): evidence from the history, then a text (short or
+        detailed), given once it is whole and checked; an answer after every step, the last one is the result."""
         with _in_words():
             view = _view(engine, domain, user, lam, rule, scenario, history, candidates)
             example, item_id = session.example_of(engine, view), _text("item_id", item_id)
@@ -161,7 +161,8 @@ def endpoints(engine: Engine) -> None:
             for piece in explaining.evidence(engine, example, item, view.lam, view.rule):
                 evidence.append(piece)
                 yield documents.explanation(domain, example.user, view.lam, item, Explanation("", ()), evidence)
-            for text in explaining.explain(engine, example, item, view.lam, view.rule):
+            for text in explaining.explain(engine, example, item, evidence, view.lam, view.rule,
+                                            style=_text("style", style)):
                 yield documents.explanation(domain, example.user, view.lam, item, text, evidence)
 
     for found in (domains, users, search, rank):

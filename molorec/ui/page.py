@@ -149,7 +149,8 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
             mixture = engine.mixture(view.domain)
         except MolorecError as error:
             explaining.stop("the view changed")
-            said = (Shown(), gr.skip(), {}, {}, "", "", render.note(str(error)), "", "", *nothing_to_explain)
+            nothing = {"domain": asked[PLACE["domain"]]}
+            said = (Shown(), gr.skip(), nothing, nothing, "", "", render.note(str(error)), "", "", *nothing_to_explain)
             return said if latest.is_latest(sent) else stay
         if not latest.is_latest(sent):  # rankings may end in another order than they were asked for
             return stay

@@ -76,7 +76,7 @@ def wire(engine: Engine, result: Ranked, screen: Screen) -> None:
                 figure = gr.skip()
                 if len(pieces) > drawn:
                     drawn, figure = len(pieces), gr.Plot(plots.evidence_bars(pieces), visible=True)
-                yield (gr.skip() if text is None else render.reason(text)), figure, *running()
+                yield (gr.skip() if text is None else render.reason(text, style == "detailed")), figure, *running()
             yield gr.skip(), gr.skip(), *idle()
         except MolorecError as error:
             yield render.note(str(error)), gr.skip(), *idle()

@@ -8,7 +8,7 @@ from molorec import owned
 from molorec.backbone import Backbone
 from molorec.catalog import Item
 from molorec.engine import Mixture, Ranking
-from molorec.explaining import Explanation
+from molorec.explaining import Evidence, Explanation
 from molorec.position import PositionCheck
 from molorec.prompts import HISTORY_TITLES
 from molorec.tuning import TuningStep
@@ -90,13 +90,15 @@ def stopped(why: str, step: TuningStep) -> str:
     return note(f"{why} After {step.prompts} of {step.total} prompts the best λ was {step.lam:.2f}.")
 
 
-def reason(explanation: Explanation) -> str:
-    """The streamed text; one that failed its check is replaced by the reason why."""
+def reason(explanation: Explanation, detailed: bool = False) -> str:
+    """The streamed text; one that failed its check is replaced by the reason why. ``detailed``: with what was measured."""
     if explanation.done and explanation.problem:
         return note(f"The model wrote a text that did not pass the check ({explanation.problem}), so it is not shown. "
                     "The evidence below stands on its own.")
-    tail = "<p class='ml-dim'>Checked: it names no title but those of the history and the list.</p>" if explanation.done else ""
-    return f"<p class='ml-reason'>{escape(explanation.text)}{'' if explanation.done else ' …'}</p>{tail}"
+    measured = _measured(explanation.because) if detailed and explanation.done else ""
+    tail = ("<p class='ml-dim'>The titles are those that the bars below show to matter most. How the sentence goes on is the "
+            "model's own; checked is only that it names no other title.</p>" if explanation.done else "")
+    return f"<p class='ml-reason'>{escape(explanation.text)}{'' if explanation.done else ' …'}</p>{measured}{tail}"
 
 
 def note(text: str) -> str:
@@ -113,6 +115,15 @@ def code(text: str) -> str:
 def percent(probability: float) -> str:
     """A probability as HTML, with one decimal."""
     return "&lt;0.1%" if probability < 0.001 else f"{100 * probability:.1f}%"
+
+
+def _measured(because: Sequence[Evidence]) -> str:
+    if not because:
+        return "<p class='ml-measured'>No single title of the history matters much to its probability.</p>"
+    parts = [f"{percent(piece.without)} without {escape(piece.item.title)}" for piece in because]
+    listed = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+    return (f"<p class='ml-measured'>Measured: its probability is {percent(because[0].probability)} with the whole history, "
+            f"{listed}.</p>")
 
 
 def _code(escaped: str) -> str:

@@ -78,14 +78,20 @@ def panel(engine: Engine, screen: Screen) -> None:
             nothing = [gr.skip(), gr.skip(), render.note(str(error))]
             return *nothing, gr.Plot(visible=False), "", gr.Dataframe(visible=False), gr.DownloadButton(visible=False)
 
+    def follow(drawn, followed, *filters):
+        """The same for a domain that has come on screen; another person or another list of one domain changes nothing."""
+        if drawn.get("domain", followed) == followed:
+            return followed, *[gr.skip()] * len(outputs)
+        return drawn["domain"], *show(*filters)
+
+    followed = gr.State("")
     filters = [source, domain, setting, metric, run]
     outputs = [domain, run, about, figure, words, table, download]
     # the visitor changes when the browser has said who this is
     changes = [each.input for each in filters] + [screen.visitor.change]
     gr.on(changes, show, [screen.visitor, *filters], outputs, **QUICK)
-    screen.drawn_list.change(show, [screen.visitor, source, screen.domain, setting, metric, run], outputs, **QUICK)
-    # without triggers: when the page opens
-    gr.on(None, lambda: show("", BOTH, None, "warm", "ndcg@1", None), None, outputs, **QUICK)
+    screen.drawn_list.change(follow, [screen.drawn_list, followed, screen.visitor, source, screen.domain, setting, metric, run],
+                             [followed, *outputs], **QUICK)
 
 
 def _shown(engine: Engine, visitor, source: str, domain: str | None, setting: str, metric: str, chosen: str | None) -> tuple:

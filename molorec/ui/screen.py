@@ -22,9 +22,9 @@ class Screen:
     ----------
     visitor : a random id that the browser keeps; what somebody brings or keeps is theirs by it.
     tuned : (domain, rule) → the λ that was tuned in this tab.
-    drawn, drawn_list : the view whose ranking is on screen as a link's fields, with its λ and without; empty if there is
-        none. Panels that follow the screen listen to these: they change on the server, once for each ranking, whatever
-        the browser makes of a component whose choices and value arrive one after the other.
+    drawn, drawn_list : the view whose ranking is on screen as a link's fields, with its λ and without; the domain alone if
+        it cannot be ranked. Panels that follow the screen listen to these: they change on the server, once for each ranking,
+        whatever the browser makes of a component whose choices and value arrive one after the other.
     rank : keyword arguments of an event that ranks what the screen asks for; ``event.then(**screen.rank)`` after setting λ.
     refresh : the same, and what depends on the domain and the scenario alone; after setting one of these.
     """

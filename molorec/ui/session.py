@@ -183,5 +183,5 @@ def explain(engine: Engine, view: View, style: str = "short") -> Iterator[tuple[
     for piece in explaining.evidence(engine, example, first, view.lam, view.rule):
         pieces.append(piece)
         yield pieces, None
-    for text in explaining.explain(engine, example, first, view.lam, view.rule, style=style):
+    for text in explaining.explain(engine, example, first, pieces, view.lam, view.rule, style=style):
         yield pieces, text

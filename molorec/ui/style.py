@@ -34,6 +34,7 @@ CSS = """
 .ml-code { font-size: .93em; white-space: normal; }
 .ml-code span { display: inline-block; max-width: 100%; overflow-wrap: anywhere; } /* else "--items" could break after a dash */
 .ml-reason { font-size: 1.08em; line-height: 1.5; }
+.ml-measured { line-height: 1.5; font-variant-numeric: tabular-nums; }
 .ml-lam input[type=number] { display: none; } /* "λ as a number" stands below, and takes any number of digits */
 .ml-ends { display: flex; justify-content: space-between; font-size: .9em; color: var(--body-text-color-subdued); }
 .ml-edit { margin: 0; padding-left: 2.2em; max-height: 22rem; overflow-y: auto; }

@@ -24,9 +24,9 @@ FOUND = 8
 HINTS = {"warm": "Somebody of the data: what they chose, and 30 titles of which one came next.",
          "new-item": "The same, but all 30 titles are ones that no adapter was trained on.",
          BUILT: "Your own history, and the titles to rank."}
-# A dropdown hands on whatever the browser holds, as another tab may have deleted it: what is wrong with it is said where the
-# ranking would be, not by Gradio's own error. Nobody can type into it.
-ANY = {"allow_custom_value": True, "filterable": False}
+# A dropdown hands on whatever the browser holds, also what was typed or what another tab has deleted: what is wrong with it
+# is said where the ranking would be, not by Gradio's own error.
+ANY = {"allow_custom_value": True}
 
 
 @dataclass

@@ -35,7 +35,7 @@ def plain_screen(engine: Engine, domain: str = "toybox") -> Screen:
         try:
             fields = link.fields_of(session.view_of(*asked))
         except MolorecError:
-            fields = {}
+            fields = {"domain": asked[0]}
         return fields, {**fields, "lam": ""}
 
     gr.on(None, draw, screen.asked, [screen.drawn, screen.drawn_list], show_progress="hidden")

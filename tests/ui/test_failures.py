@@ -451,7 +451,7 @@ def test_no_text_of_the_data_runs_in_any_tab_or_file(browser, base, engine, tmp_
         tab.wait_for_selector("text=Pin 1")
         files += [saved_by(tab, f"Download the table ({kind})") for kind in ("CSV", "JSON")]
         go_to(tab, "Results")
-        tab.wait_for_selector("text=What this says")
+        tab.wait_for_selector("text=/Nothing has been measured here on toybox/")
         go_to(tab, "How it works")
         button(tab, "Draw the pictures for this person").click()
         tab.wait_for_selector("text=/Drawn for user/")

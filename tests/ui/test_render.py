@@ -6,7 +6,7 @@ import pytest
 
 from molorec.catalog import Item, RankingExample
 from molorec.engine import RankedItem, Ranking
-from molorec.explaining import Explanation
+from molorec.explaining import Evidence, Explanation
 from molorec.ui import render
 from tests.ui.conftest import PAYLOAD
 
@@ -30,8 +30,8 @@ VIEWS = {
     "candidates": lambda: render.candidates([EVIL, PLAIN]),
     "ranking": lambda: render.ranking(result(), {EVIL.item_id: 2}, truth=True),
     "tuning": lambda: render.tuning(step(settled=True)),
-    "reason": lambda: render.reason(Explanation(PAYLOAD, (EVIL,), done=True)),
-    "reason being written": lambda: render.reason(Explanation(PAYLOAD, (EVIL,))),
+    "reason": lambda: render.reason(Explanation(PAYLOAD, (Evidence(EVIL, 0.2, 0.1),), done=True), detailed=True),
+    "reason being written": lambda: render.reason(Explanation(PAYLOAD, (Evidence(EVIL, 0.2, 0.1),))),
     "refused reason": lambda: render.reason(Explanation("text", (), problem=f"it names '{PAYLOAD}'", done=True)),
     "adapter's name": lambda: render.ranking_status(
         result(), SimpleNamespace(is_pair=False, adapters=[SimpleNamespace(name=PAYLOAD)])),
@@ -88,6 +88,17 @@ def test_tuning_says_where_it_stands():
 def test_a_refused_text_is_not_shown():
     made = render.reason(Explanation("they like secret things", (), problem="it runs in circles", done=True))
     assert "secret" not in made and "it runs in circles" in made
+
+
+def test_a_detailed_reason_says_what_was_measured():
+    films = [Item(str(i), f"Film {i}") for i in range(3)]
+    because = tuple(Evidence(film, 0.3, 0.1 * i) for i, film in enumerate(films))
+    made = render.reason(Explanation("text.", because, done=True), detailed=True)
+    assert ("its probability is 30.0% with the whole history, &lt;0.1% without Film 0, 10.0% without Film 1 and 20.0% without "
+            "Film 2.") in made
+    assert "No single title" in render.reason(Explanation("text.", (), done=True), detailed=True)
+    assert "Measured" not in render.reason(Explanation("text.", because, done=True)) + render.reason(
+        Explanation("text", because), detailed=True)
 
 
 def test_a_notice_shows_commands_as_code_and_nothing_else_as_markup():

@@ -152,6 +152,9 @@ def test_look_filter_and_download(panel_tab, engine, width):
     one = System(PAYLOAD + "${window.__xss=1}", None, SHIPPED.systems[0].scores, {})
     runs.save(replace(SHIPPED, n=9_999, setting="new-item", systems=(one, *SHIPPED.systems)))
     with panel_tab(results.panel, engine, results.CSS, width) as tab:
+        tab.wait_for_selector("text=/measured here on toybox/")  # it follows the domain on screen
+        tab.get_by_label("Domain of the results").click()
+        tab.get_by_role("option", name=SHIPPED.domain).click()
         tab.wait_for_selector("text=specific, λ=0.00 is surely above popularity")
         tab.locator(".js-plotly-plot text", has_text="TALLRec").wait_for()
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
