@@ -22,6 +22,7 @@ SCRIPT = config.PACKAGE.parent / "training_scripts" / "train_specific.py"
 # step, 3.60 after 50 and 3.20 after 100.
 RECIPE = ("--steps", "150", "--rows", "4", "--length", "128", "--learning-rate", "8e-4", "--validation-lists", "20",
           "--validate-every", "50")
+PACE = 5  # steps after which the time left is told
 GRACE = 60.0  # seconds for the step in progress and a checkpoint, once a training is told to stop
 
 
@@ -35,8 +36,9 @@ class State:
     losses : (step, loss in nats) of every step so far, those before a stop included.
     validations : (step, mean −log p of held-out choices in nats) where it was taken.
     first, best : the same at the start and of the best checkpoint, in nats; None where there are no lists to measure on.
-    seconds_left : of this run, at its pace so far and under its limit; None before the first step.
+    seconds_left : of this run, at its pace so far and under its limit; None before its first few steps.
     message : why it stopped or failed.
+    waited : seconds since it was started, while it has not begun to train.
     """
 
     status: str = "starting"
@@ -48,6 +50,7 @@ class State:
     best: float | None = None
     seconds_left: float | None = None
     message: str = ""
+    waited: float = 0.0
 
     @property
     def is_running(self) -> bool:
@@ -88,6 +91,7 @@ class BackgroundTraining:
         self._watcher: threading.Thread | None = None
         self._lock = threading.Lock()
         self._why = ""
+        self._started = time.monotonic()
         self.state = self._earlier()
 
     def start(self) -> None:
@@ -108,6 +112,7 @@ class BackgroundTraining:
                         creationflags=getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0))
             except OSError as error:
                 raise MolorecError(f"the training cannot be started ({error})") from error
+            self._started = time.monotonic()
             self.state = replace(self.state, status="starting", seconds_left=None, message="")
             self._watcher = threading.Thread(target=self._watch, args=(self._process,), daemon=True)
             self._watcher.start()
@@ -135,6 +140,11 @@ class BackgroundTraining:
             self._why = self._why or "The app ended."
             process.kill()
             process.wait(10)
+
+    def now(self) -> State:
+        """The state at this moment: until it trains, nothing but the time that has passed changes it."""
+        state = self.state
+        return replace(state, waited=time.monotonic() - self._started) if state.status == "starting" else state
 
     def wait(self, seconds: float | None = None) -> State:
         """The state once the run has ended, or after so many seconds."""
@@ -233,7 +243,7 @@ class Trainings:
         """Where a domain's training stands; None if there has been none."""
         known = self._known.get(domain)
         if known:
-            return known.state
+            return known.now()
         if not (folder_of(domain) / "checkpoint.safetensors").is_file():
             return None
         return BackgroundTraining([], folder_of(domain), Path()).state
@@ -274,7 +284,8 @@ def _after(state: State, report: dict, limit: float) -> State:
         status="stopping" if state.status == "stopping" else "training", step=step, steps=steps,
         losses=(*losses, (step, report["loss"])), validations=validations,
         first=best if state.first is None and step == 1 else state.first, best=best,
-        seconds_left=max(0.0, min(limit, (steps - step) * report["seconds"] / step)))
+        # the first steps are slower than the rest
+        seconds_left=max(0.0, min(limit, (steps - step) * report["seconds"] / step)) if step >= PACE else None)
 
 
 def _copy(made: Path, target: Path) -> None:

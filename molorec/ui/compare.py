@@ -21,11 +21,11 @@ PINS = 4
 INTRO = (
     "### Side by side\nRanks this list by the base model as it was before any training on recommendations, by each adapter "
     "alone, and by the mixture at the λ on screen. **Pin** a ranking to keep it as a further column while you change λ, the "
-    f"rule or the person. The first {TITLES} titles are shown; ▲ and ▼ say how many places higher or lower a title stands "
-    "than in the mixture.")
+    f"rule or the person. The first {TITLES} titles are shown; ▲ and ▼, on a shaded line, say how many places higher or lower a "
+    "title stands than in the mixture. Where there are more columns than fit, they scroll sideways.")
 
 CSS = """
-.ml-compare { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(14.5rem, 1fr); gap: 1rem; overflow-x: auto;
+.ml-compare { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(12.5rem, 1fr); gap: .8rem; overflow-x: auto;
   padding-bottom: .6rem; scroll-snap-type: x proximity; }
 .ml-compare:focus-visible { outline: 2px solid #14b8a6; outline-offset: 2px; }
 .ml-column { scroll-snap-align: start; display: flex; flex-direction: column; min-width: 0; }

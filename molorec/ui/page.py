@@ -14,10 +14,10 @@ from molorec.config import LIMITS
 from molorec.engine import Engine
 from molorec.errors import JournalError, MolorecError, NoData
 from molorec.journal import Journal
-from molorec.ui import api, compare, landscape, link, mix, own, ranked, render, results, session, share, story, style, who
+from molorec.ui import api, compare, landscape, link, mix, own, ranked, render, results, session, share, story, style, tune, who
 from molorec.ui.rate import RateLimit
 from molorec.ui.screen import QUICK, Screen
-from molorec.ui.session import PLACE, Latest, Shown
+from molorec.ui.session import BUILT, PLACE, Latest, Shown
 
 # Fixed, so that what a browser keeps still opens after a restart; nothing in it is a secret.
 BROWSER_KEY = "molorec"
@@ -26,9 +26,9 @@ CSS = "".join(panel.CSS for panel in (style, landscape, compare, results, own, s
 # Gradio goes through its record of events after every one; nobody reads that record here.
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 CACHE_SECONDS = (3_600, 86_400)  # how often, and how old, downloads and uploads that were never added are deleted
-_PRESENT = "() => { document.body.classList.toggle('ml-presenter') }"
-_OPEN_PRESENTER = ("() => { if (new URLSearchParams(location.search).get('presenter') === '1') "
-                   "document.body.classList.add('ml-presenter') }")
+_PRESENT = "() => document.body.classList.toggle('ml-presenter') ? 'Leave presenter mode' : 'Presenter mode'"
+_OPEN_PRESENTER = ("() => document.body.classList.toggle('ml-presenter', new URLSearchParams(location.search).get('presenter') "
+                   "=== '1') ? 'Leave presenter mode' : 'Presenter mode'")
 # The time at which an event was sent takes the place of its last input: see :class:`molorec.ui.session.Latest`.
 _SENT = "(...values) => [...values.slice(0, -1), performance.timeOrigin + performance.now()]"
 _DARK = "() => { document.body.classList.toggle('dark') }"
@@ -53,22 +53,26 @@ def build(engine: Engine, journal: Journal | None = None) -> gr.Blocks:
         saved = gr.BrowserState({}, storage_key="molorec-view", secret=BROWSER_KEY)
         with gr.Row(elem_classes="ml-head"):
             gr.Markdown(
-                "# MoLoRec\nTwo adapters of one small language model: the **general** one has learned from many domains, the "
+                "# MoLoRec\nTwo adapters of one language model: the **general** one has learned from many domains, the "
                 "**specific** one from this domain alone. λ mixes them. Move it, and see what the model would recommend next.")
             with gr.Column(scale=0, min_width=190):
-                gr.Button("Presenter mode", size="sm").click(None, js=_PRESENT)
+                present = gr.Button("Presenter mode", size="sm")
+                present.click(None, None, present, js=_PRESENT)
                 gr.Button("Light or dark", size="sm").click(None, js=_DARK)
         badge = gr.HTML(_badge(engine, domain), padding=False)
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=3, min_width=290, elem_classes="ml-who"):
+        with gr.Row(elem_classes="ml-main"):  # where each of the four stands: see style
+            with gr.Column(elem_classes="ml-who"):
                 people = who.panel(engine, domain)
-            with gr.Column(scale=3, min_width=300, elem_classes="ml-mix"):
+            with gr.Column(elem_classes="ml-mix"):
                 mixing = mix.panel(_is_pair(engine, domain))
-            with gr.Column(scale=5, min_width=330):
+            with gr.Column(elem_classes="ml-ranked"):
                 result = ranked.panel()
+            with gr.Column(visible=_is_pair(engine, domain), elem_classes="ml-tune") as auto:
+                tuner = tune.panel()
         screen = Screen(visitor, people.domain, people.scenario, people.user, people.history, people.candidates, mixing.lam,
                         mixing.number, mixing.rule, gr.State({}), gr.State({}), gr.State({}))
-        _wire(engine, journal, page, badge, saved, screen, people, mixing, result)
+        _wire(engine, journal, page, badge, saved, screen, people, mixing, result, tuner, auto)
+        page.load(None, None, present, js=_OPEN_PRESENTER)
         _tabs(engine, journal, screen)
     for number, event in page.fns.items():
         if number not in endpoints:
@@ -90,8 +94,8 @@ def _tabs(engine: Engine, journal: Journal, screen: Screen) -> None:
             own.panel(engine, screen)
         with gr.Tab("How it works"):
             story.panel(engine, screen)
-        with gr.Tab("Use it elsewhere"):
-            share.panel(engine, screen, journal)
+        with gr.Tab("Use it elsewhere") as tab:
+            share.panel(engine, screen, journal, tab)
 
 
 def _is_pair(engine: Engine, domain: str) -> bool:
@@ -102,9 +106,9 @@ def _is_pair(engine: Engine, domain: str) -> bool:
 
 
 def _of_domain(engine: Engine, domain: str):
-    """The badge, the word that there is nothing to mix, and the controls to mix with."""
+    """The badge, the word that there is nothing to mix, and the controls to mix and to tune with."""
     pair = _is_pair(engine, domain)
-    return _badge(engine, domain), gr.HTML(visible=not pair), gr.Column(visible=pair)
+    return _badge(engine, domain), gr.HTML(visible=not pair), gr.Column(visible=pair), gr.Column(visible=pair)
 
 
 def _badge(engine: Engine, domain: str) -> str:
@@ -127,7 +131,7 @@ def _badge(engine: Engine, domain: str) -> str:
 
 
 def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, saved: gr.BrowserState, screen: Screen,
-          people: who.Who, mixing: mix.Mix, result: ranked.Ranked) -> None:
+          people: who.Who, mixing: mix.Mix, result: ranked.Ranked, tuner: tune.Tuner, auto: gr.Column) -> None:
     """The ranking on screen, which every panel changes by changing what is asked for and then ranking again."""
     shown, latest, sent = gr.State(Shown()), gr.State(Latest()), gr.Number(visible=False)
     # What to rank is read from the screen at every event, never from a memory that two events could both change.
@@ -177,7 +181,8 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
     def show_anew(*values):
         """:func:`show`, and what depends on the domain, its adapters and the scenario alone."""
         domain, scenario, user = values[:3]
-        return (*_of_domain(engine, domain), *who.groups(engine, domain, scenario, user), *show(*values))
+        truth = gr.Checkbox(visible=scenario != BUILT)  # nobody chose from a list that a visitor puts together
+        return (*_of_domain(engine, domain), *who.groups(engine, domain, scenario, user), truth, *show(*values))
 
     def open_page(visitor: str, saved: dict, request: gr.Request):
         """What a link asks for, else what this browser showed last, else the default."""
@@ -200,11 +205,12 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
 
     again = {"inputs": asked, "outputs": outputs, "js": _SENT, **QUICK}
     screen.rank = {"fn": show, **again}
-    anew = [badge, mixing.alone, mixing.controls, people.scenario, people.person, people.own, people.sample]
+    anew = [badge, mixing.alone, mixing.controls, auto, people.scenario, people.person, people.own, people.sample, result.truth]
     screen.refresh = {**again, "fn": show_anew, "outputs": [*anew, *outputs]}
 
     who.wire(engine, people, screen)
     mix.wire(engine, journal, mixing, screen)  # before the events below: slider and box follow each other first
+    tune.wire(engine, journal, tuner, screen)
     ranked.wire(engine, result, screen)
     # Sliding and typing rank at once; everything else changes the screen first and ranks what is then on it.
     mixing.lam.input(**screen.rank, trigger_mode="always_last")
@@ -217,4 +223,3 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
     opened = [screen.visitor, people.domain, people.scenario, people.user, people.history, people.candidates, *screen.lam_twice,
               mixing.rule]
     page.load(open_page, [screen.visitor, saved], opened, **QUICK).then(**screen.refresh)
-    page.load(None, js=_OPEN_PRESENTER)

@@ -1,5 +1,6 @@
 """Records as HTML. Every text that comes from data is escaped here."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -54,7 +55,10 @@ def ranking_status(result: Ranking, mixture: Mixture) -> str:
         mixed = f"<b>λ = {result.lam:.2f}</b> · {result.lam:.0%} general + {1 - result.lam:.0%} specific"
     else:
         mixed = f"<b>{escape(mixture.adapters[0].name)} adapter alone</b>"
-    return (f"<p class='ml-status' role='status'>{mixed} · entropy {result.entropy:.3f} nat · {result.seconds:.2f} s</p>")
+    # what is asked for again comes from memory
+    time = f"{result.seconds:.2f} s" if result.seconds >= 0.005 else "from memory"
+    return (f"<p class='ml-status' role='status'>{mixed} · entropy {result.entropy:.3f} of at most "
+            f"{math.log(len(result.items)):.2f} nat · {time}</p>")
 
 
 def facts(base: Backbone, mixture: Mixture, result: Ranking, sent: float | None = None) -> str:

@@ -87,9 +87,7 @@ def panel(engine: Engine, screen: Screen) -> None:
     followed = gr.State("")
     filters = [source, domain, setting, metric, run]
     outputs = [domain, run, about, figure, words, table, download]
-    # the visitor changes when the browser has said who this is
-    changes = [each.input for each in filters] + [screen.visitor.change]
-    gr.on(changes, show, [screen.visitor, *filters], outputs, **QUICK)
+    gr.on([each.input for each in filters], show, [screen.visitor, *filters], outputs, **QUICK)
     screen.drawn_list.change(follow, [screen.drawn_list, followed, screen.visitor, source, screen.domain, setting, metric, run],
                              [followed, *outputs], **QUICK)
 

@@ -49,8 +49,13 @@ _GO = "query => { if (query) location.search = query; }"
 _RECORD = {"show_progress": "hidden", "concurrency_id": "record", "concurrency_limit": 4}
 
 
-def panel(engine: Engine, screen: Screen, journal: Journal) -> None:
-    """Lay out the panel and wire it. Call it inside the tab that is to hold it, once ``screen.refresh`` is filled."""
+def panel(engine: Engine, screen: Screen, journal: Journal, tab: gr.Tab) -> None:
+    """Lay out the panel and wire it. Call it inside the tab that is to hold it, once ``screen.refresh`` is filled.
+
+    Parameters
+    ----------
+    tab : that tab; whoever opens it sees their record as it is now.
+    """
     gr.Markdown(INTRO)
     address = gr.Textbox(visible=False)
     with gr.Row(equal_height=False):
@@ -163,7 +168,7 @@ def panel(engine: Engine, screen: Screen, journal: Journal) -> None:
     show.click(show_for, [*screen.asked, address], [shown, python, command, client, as_csv, as_json], js=_ADDRESS, **QUICK)
     make.click(make_adapter, screen.asked, [adapter_note, adapter], **LONG)
     parts = [record_note, record, picked, record_csv]
-    gr.on(None, show_record, [screen.visitor], parts, **_RECORD)
+    gr.on([tab.select, screen.visitor.change], show_record, [screen.visitor], parts, **_RECORD)
     latest.click(show_record, screen.visitor, parts, **_RECORD)
     forget.click(forget_record, screen.visitor, parts, js=_SURE, **_RECORD)
     record.select(pick, None, picked, queue=False, show_progress="hidden")

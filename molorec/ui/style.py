@@ -9,9 +9,24 @@ THEME = gr.themes.Soft(primary_hue="teal", neutral_hue="slate", font=FONTS, font
     body_text_color_subdued="#566274", body_text_color_subdued_dark="#a3b1c6",
     # labels as plain text: a dozen coloured chips would outshine the ranking
     block_title_background_fill="transparent", block_title_background_fill_dark="transparent", block_title_padding="0",
-    block_title_text_color="*body_text_color", block_title_text_color_dark="*body_text_color")
+    block_title_text_color="*body_text_color", block_title_text_color_dark="*body_text_color",
+    # Gradio's edges of what one can fill in or tick are nearly white on white: 3 to 1 at least
+    input_border_color="*neutral_500", input_border_width="1px", checkbox_border_color="*neutral_500",
+    checkbox_label_border_color="*neutral_500", input_border_color_dark="*neutral_500",
+    checkbox_border_color_dark="*neutral_400", checkbox_label_border_color_dark="*neutral_500")
 
 CSS = """
+.ml-main { display: grid !important; align-items: start; gap: 1.2rem; grid-template-columns: minmax(0, 1fr);
+  grid-template-areas: "who" "mix" "ranked" "tune"; }
+.ml-who { grid-area: who; } .ml-mix { grid-area: mix; } .ml-ranked { grid-area: ranked; } .ml-tune { grid-area: tune; }
+@media (min-width: 700px) {
+  .ml-main { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); grid-template-rows: auto auto 1fr;
+    grid-template-areas: "who mix" "who ranked" "tune ranked"; }
+}
+@media (min-width: 1050px) {
+  .ml-main { grid-template-columns: minmax(0, 3fr) minmax(0, 3fr) minmax(0, 5fr); grid-template-rows: auto 1fr;
+    grid-template-areas: "who mix ranked" "who tune ranked"; }
+}
 .ml-list { margin: 0; padding-left: 3em; line-height: 1.55; max-height: 26rem; overflow-y: auto; }
 .ml-dim { color: var(--body-text-color-subdued); margin: .2rem 0; font-size: .9em; }
 .ml-ranking { list-style: none; margin: 0; padding: 0; max-height: 40rem; overflow-y: auto; }
@@ -35,22 +50,33 @@ CSS = """
 .ml-code span { display: inline-block; max-width: 100%; overflow-wrap: anywhere; } /* else "--items" could break after a dash */
 .ml-reason { font-size: 1.08em; line-height: 1.5; }
 .ml-measured { line-height: 1.5; font-variant-numeric: tabular-nums; }
-.ml-lam input[type=number] { display: none; } /* "λ as a number" stands below, and takes any number of digits */
+.ml-lam .tab-like-container { display: none !important; } /* "λ as a number" stands below, and takes any number of digits */
+input[type=range]::-webkit-slider-thumb { border: 1px solid #0f766e; }
+input[type=range]::-moz-range-thumb { border: 1px solid #0f766e; }
+.wrap:has(> .wrap-inner) { border-color: #64748b !important; } /* a dropdown's edge is not the theme's to choose */
+.wrap:has(> .wrap-inner):focus-within { outline: 2px solid #14b8a6; }
+.ml-lam input[type=range]:focus-visible { outline: 2px solid #14b8a6; outline-offset: 4px; }
 .ml-ends { display: flex; justify-content: space-between; font-size: .9em; color: var(--body-text-color-subdued); }
 .ml-edit { margin: 0; padding-left: 2.2em; max-height: 22rem; overflow-y: auto; }
 .ml-found { padding-left: 1.2em; max-height: 14rem; }
 .ml-edit li { padding: .1em 0; }
 .ml-edit-title { overflow-wrap: anywhere; margin-right: .4em; }
-.ml-edit button { padding: .1em .5em; margin-left: .15em; border: 1px solid var(--border-color-primary); border-radius: .35em;
-  font-size: .85em; background: var(--background-fill-secondary); color: var(--body-text-color); cursor: pointer; }
-.ml-edit button:hover, .ml-edit button:focus-visible { border-color: #14b8a6; }
+.ml-edit button, .ml-edit-all { padding: .1em .5em; margin-left: .15em; border: 1px solid var(--border-color-primary);
+  border-radius: .35em; font-size: .85em;
+  background: var(--background-fill-secondary); color: var(--body-text-color); cursor: pointer; }
+.ml-edit-all { margin: .4em 0 .2em 2.2em; }
+:is(.ml-edit button, .ml-edit-all):is(:hover, :focus-visible) { border-color: #14b8a6; }
 .ml-facts { font-size: .8em; overflow-wrap: anywhere; }
 .ml-presenter { font-size: 1.25em; }
-.ml-presenter .ml-who, .ml-presenter .ml-facts, .ml-presenter footer, .ml-presenter .ml-tabs { display: none; }
-.ml-presenter .ml-row { font-size: 1.3em; }
+.ml-presenter :is(.ml-quiet, .ml-facts, footer, .ml-tabs, .ml-edit button, .ml-edit-all) { display: none !important; }
+.ml-presenter :is(.ml-row, .ml-list, .ml-edit, .ml-ends) { font-size: 1.25em; }
+.ml-presenter .ml-lam :is(label, span) { font-size: 1.15em; }
+.ml-presenter .ml-lam input[type=range] { height: 1rem; }
+.ml-presenter .ml-lam input[type=range]::-webkit-slider-thumb { transform: scale(1.8); }
+.ml-presenter .ml-lam input[type=range]::-moz-range-thumb { transform: scale(1.8); }
 @media (max-width: 640px) {
   .ml-head { flex-direction: column; }
-  .ml-row { grid-template-columns: 1.6em 2.4em minmax(0, 1fr) 3.8em; }
-  .ml-track { display: none; }
+  .ml-row { grid-template-columns: 1.6em 2.4em minmax(0, 1fr) 3.8em; row-gap: .15em; }
+  .ml-track { grid-column: 3 / 5; grid-row: 2; height: .35em; } /* under its title */
 }
 """

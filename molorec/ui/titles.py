@@ -34,16 +34,22 @@ const draw = () => {
     const empty = document.createElement('p');
     empty.className = 'ml-dim'; empty.textContent = props.empty;
     element.replaceChildren(empty);
-  } else element.replaceChildren(list);
+    return;
+  }
+  const all = button('Remove all', `Remove all of: ${props.label}`, {act: 'clear', at: 0});
+  all.className = 'ml-edit-all';
+  element.replaceChildren(list, ...(list.children.length > 1 ? [all] : []));
 };
 element.addEventListener('click', event => {
   const pressed = event.target.closest('button[data-act]');
   if (!pressed) return;
-  const at = Number(pressed.dataset.at), act = pressed.dataset.act, list = [...rows()];
+  const at = Number(pressed.dataset.at), act = pressed.dataset.act, list = act === 'clear' ? [] : [...rows()];
   const to = act === 'up' ? at - 1 : act === 'down' ? at + 1 : at;
-  if (to < 0 || to >= list.length) return;
-  const [moved] = list.splice(at, 1);
-  if (act !== 'remove') list.splice(to, 0, moved);
+  if (act !== 'clear') {
+    if (to < 0 || to >= list.length) return;
+    const [moved] = list.splice(at, 1);
+    if (act !== 'remove') list.splice(to, 0, moved);
+  }
   props.value = list;
   trigger('input');
   // the rows are drawn anew: keep the keyboard where it was

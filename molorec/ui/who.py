@@ -60,37 +60,40 @@ def panel(engine: Engine, domain: str) -> Who:
     gr.Markdown("### Who")
     samples = sample_users(engine.catalog, domain)
     found = {
-        "domain": gr.Dropdown(domain_choices(engine.catalog), value=domain, label="Domain", **ANY),
-        "scenario": gr.Radio(list(session.SCENARIOS), value="warm", label="Whose history?", info=HINTS["warm"])}
+        "domain": gr.Dropdown(domain_choices(engine.catalog), value=domain, label="Domain", elem_classes="ml-quiet", **ANY),
+        "scenario": gr.Radio(list(session.SCENARIOS), value="warm", label="Whose history?", info=HINTS["warm"],
+                             elem_classes="ml-quiet")}
     with gr.Column() as found["person"]:
         found["sample"] = gr.Dropdown(samples, value=samples[0][1] if samples else None, label="Sample users",
                                       info="What they choose more than others do", **ANY)
-        found["user"] = gr.Textbox(samples[0][1] if samples else "", label="User id", max_lines=1,
-                                   info="Type one and press Enter")
-        found["random"] = gr.Button("Random user", size="sm")
+        with gr.Column(elem_classes="ml-quiet"):
+            found["user"] = gr.Textbox(samples[0][1] if samples else "", label="User id", max_lines=1,
+                                       info="Type one and press Enter")
+            found["random"] = gr.Button("Random user", size="sm")
         gr.Markdown("**History**")
         found["shown_history"] = gr.HTML(padding=False)
-        with gr.Accordion("The candidates, in the order of the list", open=False):
-            found["shown_candidates"] = gr.HTML(padding=False)
-        found["edit"] = gr.Button("Change this history", size="sm")
+        with gr.Column(elem_classes="ml-quiet"):
+            with gr.Accordion("The candidates, in the order of the list", open=False):
+                found["shown_candidates"] = gr.HTML(padding=False)
+            found["edit"] = gr.Button("Change this history", size="sm")
     with gr.Column(visible=False) as found["own"]:
-        found["search"] = gr.Textbox(label="Search titles", placeholder="alien, matirx …", max_lines=1)
+        found["search"] = gr.Textbox(label="Search titles", placeholder="alien, matirx …", max_lines=1, elem_classes="ml-quiet")
         found["found"] = search_results()
         gr.Markdown("**Your history**, oldest first")
         found["history"] = edited_list("Your history, oldest first", "Nothing yet: search for a title and add it.")
-        gr.Markdown("**Your candidates**")
-        with gr.Row():
+        with gr.Column(elem_classes="ml-quiet"):
+            gr.Markdown("**Your candidates**")
             found["count"] = gr.Slider(2, LIMITS.candidates, NEGATIVES + 1, step=1, label="How many to draw", buttons=[])
-        with gr.Row():
-            found["draw"] = gr.Button("Draw at random", size="sm", min_width=80)
-            found["shuffle"] = gr.Button("Shuffle", size="sm", min_width=80)
-        with gr.Accordion("Show and change the candidates", open=False):
-            found["candidates"] = edited_list("Your candidates", "Nothing yet: draw some, or search and add.")
-        with gr.Accordion("Paste a list", open=False):
-            found["pasted"] = gr.Textbox(label="Titles, one a line", lines=4, max_length=LIMITS.candidates * 200)
             with gr.Row():
-                found["paste_history"] = gr.Button("As history", size="sm", min_width=80)
-                found["paste_candidates"] = gr.Button("As candidates", size="sm", min_width=80)
+                found["draw"] = gr.Button("Draw at random", size="sm", min_width=80)
+                found["shuffle"] = gr.Button("Shuffle", size="sm", min_width=80)
+            with gr.Accordion("Show and change the candidates", open=False):
+                found["candidates"] = edited_list("Your candidates", "Nothing yet: draw some, or search and add.")
+            with gr.Accordion("Paste a list", open=False):
+                found["pasted"] = gr.Textbox(label="Titles, one a line", lines=4, max_length=LIMITS.candidates * 200)
+                with gr.Row():
+                    found["paste_history"] = gr.Button("As history", size="sm", min_width=80)
+                    found["paste_candidates"] = gr.Button("As candidates", size="sm", min_width=80)
     return Who(**found)
 
 
@@ -165,8 +168,10 @@ def wire(engine: Engine, people: Who, screen: Screen) -> None:
     scenario.input(choose_scenario, [domain, scenario, user, *lists], [user, *lists], **QUICK).then(**screen.refresh)
     people.edit.click(change_history, [domain, scenario, user], [scenario, *lists], **QUICK).then(**screen.refresh)
     people.sample.input(None, people.sample, user, js="user => user").then(**screen.rank)
+    people.user.change(None, people.user, people.sample, js="user => user")  # whoever is on screen
     people.random.click(choose_random, [domain, scenario, user], user, **QUICK).then(**screen.rank)
-    people.search.input(search, [domain, people.search], people.found, show_progress="hidden", trigger_mode="always_last",
+    # on every change: text that is pasted or dropped is no input to Gradio
+    people.search.change(search, [domain, people.search], people.found, show_progress="hidden", trigger_mode="always_last",
                         concurrency_limit=8)
     people.found.select(add, [domain, *lists], lists, **QUICK).then(**screen.rank)
     people.draw.click(draw, [people.count, domain, *lists], people.candidates, **QUICK).then(**screen.rank)
@@ -176,9 +181,9 @@ def wire(engine: Engine, people: Who, screen: Screen) -> None:
 
 
 def groups(engine: Engine, domain: str, scenario: str, user: str) -> tuple[gr.Radio, gr.Column, gr.Column, gr.Dropdown]:
-    """What the panel shows in a scenario: its hint, the two groups' visibility, and sample users with ``user`` if among them."""
+    """What the panel shows in a scenario: its hint, the two groups' visibility, and sample users with ``user`` chosen."""
     samples, here = _samples(engine, domain, scenario), _is_here(engine, domain)
-    sample = gr.Dropdown(samples, value=user if user in dict(samples).values() else None)
+    sample = gr.Dropdown(samples, value=user or None)
     return (gr.Radio(info=HINTS[scenario]), gr.Column(visible=here and scenario != BUILT),
             gr.Column(visible=here and scenario == BUILT), gr.skip() if scenario == BUILT else sample)
 

@@ -117,6 +117,8 @@ def test_time_left_is_the_pace_under_the_limit(fake):
     training = fake(steps=1000, pause=0.02, minutes=10)
     training.start()
     wait_for_step(training, 2)
+    assert training.state.seconds_left is None  # the first steps are no measure
+    wait_for_step(training, 6)
     assert 590 < training.state.seconds_left <= 600  # at 2 s a step there are 33 minutes to go
 
 

@@ -30,7 +30,7 @@ def plain_screen(engine: Engine, domain: str = "toybox") -> Screen:
         rule=gr.Dropdown(list(RULES), value=DEFAULT_RULE, label="Mixing rule"),
         tuned=gr.State({}), drawn=gr.State({}), drawn_list=gr.State({}), rank={"fn": lambda: None}, refresh={"fn": lambda: None})
 
-    def draw(*asked):
+    def ranked(*asked):
         """As if what is asked for had been ranked."""
         try:
             fields = link.fields_of(session.view_of(*asked))
@@ -38,7 +38,7 @@ def plain_screen(engine: Engine, domain: str = "toybox") -> Screen:
             fields = {"domain": asked[0]}
         return fields, {**fields, "lam": ""}
 
-    gr.on(None, draw, screen.asked, [screen.drawn, screen.drawn_list], show_progress="hidden")
+    gr.on(None, ranked, screen.asked, [screen.drawn, screen.drawn_list], show_progress="hidden")
     return screen
 
 

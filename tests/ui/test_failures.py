@@ -31,7 +31,7 @@ MEMORY = [RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to
           torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")]
 # tab, start button, Stop button, what stands there at the end
 LONG_RUNS = [(None, "Auto-tune", "Stop tuning", "text=/Done/"),
-             (None, "Explain the first title", "Stop explaining", "text=/Checked:|did not pass the check/"),
+             (None, "Explain the first title", "Stop explaining", "text=/How the sentence goes on|did not pass the check/"),
              ("λ landscape", "Sweep λ", "Stop sweep", "text=/21 of 21 points/"),
              ("How it works", "Draw the pictures for this person", "Stop drawing", "text=/Drawn for user/")]
 
@@ -437,7 +437,7 @@ def test_no_text_of_the_data_runs_in_any_tab_or_file(browser, base, engine, tmp_
     with served(page.build(hostile, Journal(tmp_path / "journal.db"))) as url, opened(browser, url) as tab:
         assert "<img" in tab.locator(".ml-ranking").inner_text()
         button(tab, "Explain the first title").click()
-        tab.wait_for_selector("text=/Checked:|did not pass the check/")
+        tab.wait_for_selector("text=/How the sentence goes on|did not pass the check/")
         tab.locator(".js-plotly-plot .bars path").nth(2).hover(force=True)
         button(tab, "Does the order of the list matter?").click()
         tab.wait_for_selector("text=/6 of 6 other orders/")

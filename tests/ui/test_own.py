@@ -49,7 +49,8 @@ def files(tmp_path):
 
 
 @pytest.mark.parametrize(("state", "words"), [
-    (State("starting"), "Loading"), (State("training", 3, 10, ((3, 1.0),), seconds_left=150.0), "Step 3 of 10, about 2 min left"),
+    (State("starting", waited=35.2), "35 s so far"),
+    (State("training", 3, 10, ((3, 1.0),), seconds_left=150.0), "Step 3 of 10, about 2 min left"),
     (State("training", 3, 10, seconds_left=30.0, first=4.0, best=3.5), "4.000 nat before, 3.500 at best"),
     (State("stopping", 3, 10), "Finishing"), (State("stopped", 3, 10, message="Stopped."), "Resume"),
     (State("stopped", 0, 0, message="Stopped."), "Stopped."), (State("failed", message="The training failed: x"), "failed"),
@@ -181,6 +182,11 @@ def test_another_visitor_sees_nothing_of_it_until_it_is_saved(browser, engine, f
             assert not theirs.get_by_text("Yours", exact=True).is_visible()
         tab.reload()
         tab.get_by_text("Yours", exact=True).wait_for()  # it is still this visitor's
+        tab.once("dialog", lambda dialog: dialog.dismiss())
+        tab.get_by_role("button", name="Save for everyone").click()
+        tab.wait_for_timeout(500)
+        assert engine.catalog.owned_domains()  # they thought better of it
+        tab.once("dialog", lambda dialog: dialog.accept())
         tab.get_by_role("button", name="Save for everyone").click()
         tab.wait_for_selector("text=Everyone on this machine can choose my-films now")
         assert engine.catalog.domain("my-films").owner == ""

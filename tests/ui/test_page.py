@@ -3,9 +3,9 @@
 import pytest
 
 from molorec.config import LIMITS
-from molorec.ui import mix, page, ranked, who
+from molorec.ui import mix, page, ranked, tune, who
 
-PANELS = (page, who, mix, ranked)
+PANELS = (page, who, mix, tune, ranked)
 LONG_RUNS = {"tune", "explain", "check_position"}
 AT_ONCE = {"search", "stop"}  # need no model
 

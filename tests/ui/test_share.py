@@ -8,6 +8,7 @@ import zipfile
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
+import gradio as gr
 import pytest
 import torch
 
@@ -102,7 +103,11 @@ browser_test = pytest.mark.browser
 
 
 def panel_of(journal):
-    return lambda engine, screen: share.panel(engine, screen, journal)
+    def panel(engine, screen):
+        with gr.Tab("Use it elsewhere") as tab:
+            share.panel(engine, screen, journal, tab)
+
+    return panel
 
 
 def downloaded(tab, button):

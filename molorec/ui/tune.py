@@ -1,0 +1,97 @@
+"""Auto-tune: the λ at which the model is least uncertain, found while one looks on."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import gradio as gr
+
+from molorec import owned, plots, tuning
+from molorec.engine import Engine
+from molorec.errors import JournalError, MolorecError
+from molorec.journal import Journal
+from molorec.tuning import PROMPTS
+from molorec.ui import render
+from molorec.ui.screen import LONG, QUICK, Screen, idle, running, stop
+from molorec.ui.session import Job
+
+
+@dataclass
+class Tuner:
+    """The panel's components."""
+
+    prompts: gr.Slider
+    setting: gr.Radio
+    start: gr.Button
+    stop: gr.Button
+    progress: gr.HTML
+    curve: gr.Plot
+    keep: gr.Button
+
+
+def panel() -> Tuner:
+    """Lay the panel out."""
+    gr.Markdown("### Auto-tune\nFinds the λ at which the model is least uncertain, on people whose next choice nobody looks at.")
+    found = {"prompts": gr.Slider(10, 100, PROMPTS, step=10, label="Prompts", buttons=[], elem_classes="ml-quiet",
+                                  info="How many people's lists to look at: more take longer and leave less to chance"),
+             "setting": gr.Radio([("What people chose", "warm"), ("New titles", "new-item")], value="warm", label="Prompts from",
+                                 info="New titles: lists of titles that no adapter was trained on", elem_classes="ml-quiet")}
+    with gr.Row():
+        found["start"] = gr.Button("Auto-tune", variant="primary", min_width=80)
+        found["stop"] = gr.Button("Stop tuning", interactive=False, min_width=80)
+    found["progress"] = gr.HTML(padding=False)
+    found["curve"] = gr.Plot(show_label=False, visible=False)
+    found["keep"] = gr.Button("Keep this λ for “Auto”", size="sm", visible=False)
+    return Tuner(**found)
+
+
+def wire(engine: Engine, journal: Journal, tuner: Tuner, screen: Screen) -> None:
+    """A run sets λ when it is done, and ends when the domain or the rule changes."""
+    job = gr.State(Job())
+
+    def leave_rule(job: Job) -> None:
+        job.stop("The rule changed, so tuning was stopped.")
+
+    def leave_domain(job: Job):
+        """What was tuned on another domain goes from the screen."""
+        job.stop("The domain changed, so tuning was stopped.")
+        return "", gr.Plot(visible=False), gr.Button(visible=False)
+
+    def tune(job: Job, domain: str, rule: str, found: dict, prompts: int, setting: str, visitor: str):
+        """Yields (tuned λs, text, curve, λ twice, Keep button, Auto-tune button, Stop button) as prompts arrive."""
+        run, stay = job.start(), (gr.skip(), gr.skip())
+        yield (found, render.note("Measuring the first prompts …"), gr.Plot(visible=False), *stay, gr.Button(visible=False),
+               *running())
+        step = None
+        try:
+            for step in tuning.tune(engine, domain, int(prompts), rule, setting):
+                if not job.wants(run):
+                    yield found, render.stopped(job.why, step), gr.skip(), *stay, gr.Button(visible=True), *idle()
+                    return
+                found = {**found, (domain, rule): step.lam}
+                there = (step.lam, step.lam) if step.settled else stay
+                buttons = idle() if step.settled else running()
+                yield (found, render.tuning(step), gr.Plot(plots.entropy_curve(step), visible=True), *there,
+                       gr.Button(visible=step.settled), *buttons)
+            with suppress(JournalError):
+                journal.keep_tuning(visitor, domain, rule, step, engine.mixture(domain).key, engine.base.sha256)
+        except MolorecError as error:
+            yield found, render.note(str(error)), gr.skip(), *stay, gr.skip(), *idle()
+
+    def keep(domain: str, rule: str, found: dict):
+        try:
+            lam = found[domain, rule]
+            journal.keep_lam(domain, rule, engine.mixture(domain).key, lam)
+            gr.Info(f"“Auto” is λ = {lam:.2f} for {owned.chosen_name(domain)} under the rule '{rule}' from now on.")
+        except KeyError:
+            gr.Warning("tune first: there is no λ to keep for this domain and rule")
+        except MolorecError as error:
+            gr.Warning(str(error))
+
+    tuner.start.click(
+        tune, [job, screen.domain, screen.rule, screen.tuned, tuner.prompts, tuner.setting, screen.visitor],
+        [screen.tuned, tuner.progress, tuner.curve, *screen.lam_twice, tuner.keep, tuner.start, tuner.stop],
+        **LONG).then(**screen.rank)
+    tuner.stop.click(stop, job, tuner.stop, queue=False)
+    tuner.keep.click(keep, [screen.domain, screen.rule, screen.tuned], None, **QUICK)
+    screen.rule.input(leave_rule, job, None, **QUICK)
+    screen.domain.input(leave_domain, job, [tuner.progress, tuner.curve, tuner.keep], **QUICK)
