@@ -237,31 +237,39 @@ def _on_the_grid(figure: go.Figure, height: int) -> go.Figure:
     return figure
 
 
-def loss_curve(losses: Sequence[tuple[int, float]], validations: Sequence[tuple[int, float]], steps: int) -> go.Figure:
-    """A training's loss by step, as points and as a running mean over an eighth of them, and what held-out lists say.
+def loss_curve(losses: Sequence[tuple[int, float]], validations: Sequence[tuple[int, float]], steps: int,
+               chance: float) -> go.Figure:
+    """A training's loss by step, as points and as a running mean over an eighth of them, and below it what held-out lists
+    say: two scales, for the loss counts every token of a row and the other the chosen title alone.
 
     Parameters
     ----------
-    losses, validations : (step, nats). steps : where the training ends.
+    losses, validations : (step, nats). steps : where the training ends. chance : the held-out value of a guess, in nats.
     """
-    figure = _figure("step", "loss (nat)")
-    figure.update_xaxes(range=[0, max(1, steps)])
-    if not losses:
-        return figure
-    at, values = zip(*losses, strict=True)
-    window = max(1, len(values) // 8)
-    recent = [values[max(0, i - window + 1) : i + 1] for i in range(len(values))]
-    smooth = [sum(few) / len(few) for few in recent]
-    figure.add_scatter(x=at, y=values, mode="markers", marker={"color": ACCENT, "size": 4, "opacity": 0.35}, name="each step",
-                       hovertemplate="step %{x}: %{y:.3f} nat<extra></extra>")
-    figure.add_scatter(x=at, y=smooth, mode="lines", line={"color": ACCENT, "width": 3}, name="running mean",
-                       hovertemplate="mean to step %{x}: %{y:.3f} nat<extra></extra>")
+    figure = _figure("", "")
+    figure.set_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.16, row_heights=[3, 2],
+                        subplot_titles=["loss of a step (nat)", "surprise at held-out choices (nat)"])
+    if losses:
+        at, values = zip(*losses, strict=True)
+        window = max(1, len(values) // 8)
+        recent = [values[max(0, i - window + 1) : i + 1] for i in range(len(values))]
+        smooth = [sum(few) / len(few) for few in recent]
+        figure.add_scatter(row=1, col=1, x=at, y=values, mode="markers", name="each step",
+                           marker={"color": ACCENT, "size": 4, "opacity": 0.35},
+                           hovertemplate="step %{x}: %{y:.3f} nat<extra></extra>")
+        figure.add_scatter(row=1, col=1, x=at, y=smooth, mode="lines", line={"color": ACCENT, "width": 3}, name="running mean",
+                           hovertemplate="mean to step %{x}: %{y:.3f} nat<extra></extra>")
     if validations:
         at, values = zip(*validations, strict=True)
-        figure.add_scatter(x=at, y=values, mode="lines+markers", line={"color": NEGATIVE, "width": 1, "dash": "dot"},
-                           marker={"color": NEGATIVE, "size": 10, "symbol": "diamond"}, name="held-out choices",
+        figure.add_scatter(row=2, col=1, x=at, y=values, mode="lines+markers", name="held-out choices",
+                           line={"color": NEGATIVE, "width": 1, "dash": "dot"},
+                           marker={"color": NEGATIVE, "size": 10, "symbol": "diamond"},
                            hovertemplate="held-out choices, step %{x}: %{y:.3f} nat<extra></extra>")
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
+    figure.add_hline(y=chance, row=2, col=1, line={"color": MUTED, "dash": "dash", "width": 1.5},
+                     annotation_text=f"a guess: {chance:.2f}", annotation_position="bottom right")
+    _on_the_grid(figure, 340)
+    figure.update_xaxes(range=[0, max(1, steps)])
+    figure.update_xaxes(row=2, col=1, title_text="step")
     return figure
 
 

@@ -130,15 +130,17 @@ def test_backgrounds_are_transparent_for_dark_mode(step, swept):
 
 def test_a_loss_curve_holds_each_step_its_running_mean_and_the_held_out_lists():
     losses = [(step, 8.0 if step % 2 else 4.0) for step in range(1, 33)]
-    figure = plots.loss_curve(losses, [(10, 4.5), (20, 4.0)], 50)
+    figure = plots.loss_curve(losses, [(10, 4.5), (20, 4.0)], 50, chance=3.4)
     by_name = {trace.name: trace for trace in figure.data}
     assert list(by_name["each step"].y) == [loss for _, loss in losses]
     assert list(by_name["running mean"].y)[-1] == pytest.approx(6.0)
     assert list(by_name["running mean"].y)[0] == 8.0
     assert (list(by_name["held-out choices"].x), list(by_name["held-out choices"].y)) == ([10, 20], [4.5, 4.0])
+    assert by_name["held-out choices"].yaxis != by_name["each step"].yaxis  # they count different things
+    assert [shape.y0 for shape in figure.layout.shapes] == [3.4] and figure.layout.shapes[0].yref == by_name["held-out choices"].yaxis
     assert tuple(figure.layout.xaxis.range) == (0, 50)
     assert figure.layout.paper_bgcolor == "rgba(0,0,0,0)"
-    assert len(plots.loss_curve([], [], 0).data) == 0
+    assert len(plots.loss_curve([], [], 0, chance=3.4).data) == 0
 
 
 def test_measured_and_published_results_share_no_axis():

@@ -36,6 +36,7 @@ _SURE = ("(visitor, mine, domain) => confirm('Save it for everyone who uses this
 _NONE = ("none", "")
 _ITEM = (("item_id", "Thing id"), ("title", "Title"), ("categories", "Kinds (if any)"))
 _EVENT = (("user_id", "Person id"), ("item_id", "Chosen thing"), ("time", "Time or order"))
+GUESS = math.log(NEGATIVES + 1)  # −log p of a title drawn at random from a list, in nats
 _COLUMNS, _CELL = 12, 60  # how much of a file a preview shows
 _CHOICES = 200
 _TICK = 2.0  # seconds between looks at a training
@@ -269,7 +270,7 @@ def _training(domain: str | None, state: State | None, drawn: object):
     if not state.losses:
         figure = gr.Plot(visible=False)
     elif now != drawn:
-        figure = gr.Plot(plots.loss_curve(state.losses, state.validations, state.steps), visible=True)
+        figure = gr.Plot(plots.loss_curve(state.losses, state.validations, state.steps, GUESS), visible=True)
     word = "Resume" if state.step and not running and state.status != "done" else "Train"
     return (training_status(state), figure, gr.Button(word, interactive=not running and state.status != "done"),
             gr.Button(interactive=running and state.status != "stopping"), gr.Timer(active=running), now)
@@ -280,7 +281,7 @@ def training_status(state: State) -> str:
     gained = ""
     if state.first is not None and state.best is not None:
         gained = (f" Surprise at held-out choices, less is better: {state.first:.3f} nat before, {state.best:.3f} at best; a "
-                  f"guess among {NEGATIVES + 1} has {math.log(NEGATIVES + 1):.2f}.")
+                  f"guess among {NEGATIVES + 1} has {GUESS:.2f}.")
     at = f"Step {state.step} of {state.steps}"
     if state.status == "starting":
         text = ("Loading the model and your data, then measuring held-out choices before the first step: "

@@ -80,7 +80,8 @@ def tuning(step: TuningStep) -> str:
     """Where tuning stands, with a progress bar."""
     share = 100 * step.prompts / step.total
     if step.settled:
-        state = f"<b>Done</b> · λ = {step.lam:.2f}: {escape(step.verdict)}"
+        enough = f"{step.prompts} prompts were enough; " if step.prompts < step.total else ""
+        state = f"<b>Done</b> · λ = {step.lam:.2f}: {enough}{escape(step.verdict)}"
     else:
         state = f"<b>Tuning</b> · λ = {step.lam:.2f}"
     return (f"<div role='status'><div class='ml-progress'><span style='width:{100 if step.settled else share:.0f}%'></span></div>"

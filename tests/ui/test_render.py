@@ -82,7 +82,7 @@ def test_the_status_says_what_is_mixed():
 def test_tuning_says_where_it_stands():
     assert "width:25%" in render.tuning(step()) and "5 of 20 prompts" in render.tuning(step())
     assert "Stopped. After 5 of 20 prompts the best λ was 0.40" in render.stopped("Stopped.", step())
-    assert "width:100%" in render.tuning(step(settled=True))
+    assert "width:100%" in render.tuning(step(settled=True)) and "5 prompts were enough" in render.tuning(step(settled=True))
 
 
 def test_a_refused_text_is_not_shown():
