@@ -137,7 +137,7 @@ def test_a_loss_curve_holds_each_step_its_running_mean_and_the_held_out_lists():
     assert list(by_name["running mean"].y)[0] == 8.0
     assert (list(by_name["held-out choices"].x), list(by_name["held-out choices"].y)) == ([10, 20], [4.5, 4.0])
     assert by_name["held-out choices"].yaxis != by_name["each step"].yaxis  # they count different things
-    assert [shape.y0 for shape in figure.layout.shapes] == [3.4] and figure.layout.shapes[0].yref == by_name["held-out choices"].yaxis
+    assert [(shape.y0, shape.yref) for shape in figure.layout.shapes] == [(3.4, by_name["held-out choices"].yaxis)]
     assert tuple(figure.layout.xaxis.range) == (0, 50)
     assert figure.layout.paper_bgcolor == "rgba(0,0,0,0)"
     assert len(plots.loss_curve([], [], 0, chance=3.4).data) == 0
