@@ -31,6 +31,7 @@ class Backbone:
     shapes : every wrapped layer's path → (out, in), in module order.
     sha256 : identifies the weights as they are published; adapters carry it, whatever the precision.
     precision : of the weights here, see :mod:`molorec.precision`.
+    folder : where the weights lie, as they are published; None for a model that was made in memory.
     """
 
     model: PreTrainedModel
@@ -40,6 +41,7 @@ class Backbone:
     revision: str
     sha256: str
     precision: str
+    folder: Path | None = None
 
     @property
     def device(self) -> torch.device:
@@ -123,14 +125,16 @@ def _is_whole(folder: Path) -> bool:
     return (folder / "model.safetensors").is_file()
 
 
-def wrap(model: PreTrainedModel, tokenizer, name: str, revision: str, sha256: str, precision: str | None = None) -> Backbone:
+def wrap(model: PreTrainedModel, tokenizer, name: str, revision: str, sha256: str, precision: str | None = None,
+         folder: Path | None = None) -> Backbone:
     """Freeze a model and wrap its linear layers for mixing."""
     model.requires_grad_(False)
     model.eval()
     attach(model)
     shapes = {module.path: (module.out_features, module.in_features)
               for module in model.modules() if isinstance(module, MixtureLinear)}
-    return Backbone(model, Prompter(tokenizer), shapes, name, revision, sha256, precision or precisions.dtype_name(model.dtype))
+    return Backbone(model, Prompter(tokenizer), shapes, name, revision, sha256, precision or precisions.dtype_name(model.dtype),
+                    folder)
 
 
 def _from_folder(folder: Path, precision: str, name: str, revision: str, sha256: str) -> Backbone:
@@ -143,7 +147,7 @@ def _from_folder(folder: Path, precision: str, name: str, revision: str, sha256:
             model = precisions.load_model(folder, precision, device)
     except (OSError, ValueError, SafetensorError) as error:
         raise BadInput(f"'{folder}' holds no model that can be loaded ({_first_line(error)})") from error
-    return wrap(model, tokenizer, name, revision, sha256, precision)
+    return wrap(model, tokenizer, name, revision, sha256, precision, folder)
 
 
 def _from_hub(name: str, precision: str) -> Backbone:

@@ -259,17 +259,42 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 
 def export(arguments: argparse.Namespace) -> None:
-    """Write the mixture at λ as one PEFT adapter."""
+    """Write the mixture at λ as one PEFT adapter, or as a whole model, and compare it with the live mixture."""
     _check_replaceable(arguments.out, arguments.force)
+    if arguments.dense and arguments.rank is not None:
+        raise BadInput("--rank is of an adapter; a whole model (--dense) has none")
+    from molorec import fidelity
+    from molorec.mixture import adapters
     from molorec.mixture import export as exporting
     from molorec.mixture.rule import as_weights
 
     engine = _engine(arguments)
     mixture = engine.mixture(arguments.domain)
     lam = as_weights(arguments.lam, len(mixture.adapters))
-    folder = exporting.export(list(mixture.adapters), mixture.stack, lam, arguments.rule, arguments.out, engine.base.name)
+    exact = not arguments.dense and arguments.rank is None
+    if arguments.dense:
+        folder = exporting.export_dense(mixture.stack, lam, arguments.rule, _base_folder(engine), arguments.out, arguments.dense)
+        found = fidelity.of_model(engine, arguments.domain, folder, arguments.lam, arguments.rule, arguments.dense)
+    else:
+        folder = exporting.export(list(mixture.adapters), mixture.stack, lam, arguments.rule, arguments.out, engine.base.name,
+                                  arguments.rank)
+        found = fidelity.of_adapter(engine, arguments.domain, folder, arguments.lam, arguments.rule)
+    if exact:
+        found.check(engine.base.precision)
+    card = adapters.read_card(folder)
+    error = card.data.get("truncation error") if card else None
+    lines = [f"written: {folder}", str(found)]
+    if error is not None:
+        lines.insert(1, f"of the mixture's change to the weights, rank {arguments.rank} leaves out {error:.1%} (Frobenius norm)")
     _emit(arguments, {"schema": SCHEMA, "domain": arguments.domain, "lam": arguments.lam, "rule": arguments.rule,
-                      "folder": str(folder)}, [f"written: {folder}"])
+                      "folder": str(folder), "rank": arguments.rank, "truncation_error": error, "dense": arguments.dense,
+                      "difference": found.difference, "same_first": found.same_first, "lists": found.lists}, lines)
+
+
+def _base_folder(engine) -> Path:
+    if engine.base.folder is None:
+        raise BadInput("the base model was not loaded from a folder, so there is nothing to add the mixture to")
+    return engine.base.folder
 
 
 def adapters_list(arguments: argparse.Namespace) -> None:
@@ -393,6 +418,8 @@ def _parser() -> argparse.ArgumentParser:
     exporting = add(commands, "export", export, [common, model])
     exporting.add_argument("--lam", type=float, required=True, help="λ: 0 specific alone, 1 general alone")
     exporting.add_argument("--out", type=Path, required=True, help="folder to write")
+    exporting.add_argument("--rank", type=int, help="rank of the adapter, by truncated SVD (default: the exact one)")
+    exporting.add_argument("--dense", choices=["bfloat16", "nf4"], help="write a whole model with the mixture in its weights")
     exporting.add_argument("--force", action="store_true", help="replace the adapter that is in the folder")
     return parser
 

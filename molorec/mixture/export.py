@@ -1,11 +1,15 @@
-"""A mixture at one λ as one ordinary PEFT adapter, for every other engine."""
+"""A mixture at one λ as one ordinary PEFT adapter, or as a whole model, for every other engine."""
 
 import math
+import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from transformers import AutoTokenizer
 
+from molorec import precision as precisions
 from molorec.errors import BadInput, memory_in_words
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
@@ -45,17 +49,93 @@ def merge(stack: AdapterStack, lam, rule: str) -> Adapter:
     return Adapter(factors, rank, scale * rank)
 
 
-def export(sources: list[Adapter], stack: AdapterStack, lam, rule: str, folder: Path | str, base_name: str) -> Path:
+def truncate(adapter: Adapter, rank: int) -> tuple[Adapter, float]:
+    """The adapter of a smaller rank whose change of every weight matrix is nearest, by a truncated SVD of each.
+
+    Returns
+    -------
+    The adapter, its scale 1, and the error: ‖ΔW − ΔW_r‖ / ‖ΔW‖ over all layers, in Frobenius norm, from 0 to 1.
+
+    Raises
+    ------
+    BadInput : the rank is not from 1 to the adapter's own.
+    """
+    if not 1 <= rank <= adapter.rank:
+        raise BadInput(f"rank {rank} is not possible; this mixture has rank {adapter.rank}, so give 1 to {adapter.rank}")
+    factors, lost, whole = {}, 0.0, 0.0
+    for path, (a, b) in adapter.factors.items():
+        # ΔW = B A = Q_b (R_b R_aᵀ) Q_aᵀ: only a small matrix needs the SVD
+        q_b, r_b = torch.linalg.qr(b.double() * adapter.scale)
+        q_a, r_a = torch.linalg.qr(a.double().T)
+        u, values, v = torch.linalg.svd(r_b @ r_a.T)
+        root = values[:rank].sqrt()
+        factors[path] = ((root[:, None] * (v[:rank] @ q_a.T)).float(), (q_b @ u[:, :rank] * root).float())
+        lost += float(values[rank:].square().sum())
+        whole += float(values.square().sum())
+    return replace(adapter, factors=factors, rank=rank, alpha=float(rank)), math.sqrt(lost / whole) if whole else 0.0
+
+
+def export(sources: list[Adapter], stack: AdapterStack, lam, rule: str, folder: Path | str, base_name: str,
+           rank: int | None = None) -> Path:
     """Write :func:`merge` as a PEFT folder with a card that says what was mixed, at which λ.
 
     Weights are float32: rounding to bf16 would make the export differ from the live mixture.
+
+    Parameters
+    ----------
+    rank : of the exported adapter, by :func:`truncate`; None for the exact one.
     """
+    error = 0.0
     with memory_in_words():
         merged = merge(stack, lam, rule)
+        if rank is not None:
+            merged, error = truncate(merged, rank)
     last = sources[-1].card
     if last:
         weights = [round(w, 6) for w in Mixing(stack, lam, rule, "global").weights.tolist()]
         merged.card = replace(last, role="merged", objective=f"mixture by rule '{rule}'", scores={}, steps=0, seconds=0.0,
                               device="", tuned_lam=None,
-                              data={"mixed from": ", ".join(f"{s.name} × {w}" for s, w in zip(sources, weights, strict=True))})
+                              data={"mixed from": ", ".join(f"{s.name} × {w}" for s, w in zip(sources, weights, strict=True)),
+                                    **({"truncation error": round(error, 6)} if rank is not None else {})})
     return adapters.save(merged, folder, base_name, torch.float32)
+
+
+def export_dense(stack: AdapterStack, lam, rule: str, base: Path, folder: Path | str, precision: str = "bfloat16") -> Path:
+    """Write the base model with the mixture added to its weights, as a folder of transformers, whole or not at all.
+
+    The sum is made in float32 on the base's own weights, never on 4-bit ones, and rounded once: to bfloat16, or through
+    bfloat16 to NF4. Rounding loses part of a small ΔW (``benchmarks/merging.py``), which is why the live mixture keeps its
+    adapters beside the base.
+
+    Parameters
+    ----------
+    base : the base model's folder, at the precision it is published in.
+
+    Raises
+    ------
+    BadInput : the base needs more memory than is free, λ is not one weight vector, or the rule does not fit the adapters.
+    OSError : the folder cannot be written; what was there stays.
+    """
+    merged = merge(stack, lam, rule)
+    folder, device = Path(folder), torch.device("cpu")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as work, memory_in_words():
+        precisions.check_memory(base, "bfloat16", device)
+        model = precisions.load_model(base, "bfloat16", device)
+        with torch.no_grad():
+            for path, (a, b) in merged.factors.items():
+                weight = model.get_submodule(path).weight
+                weight.copy_(weight.float() + merged.scale * (b @ a))
+        made = Path(work) / "new"
+        model.save_pretrained(made)
+        AutoTokenizer.from_pretrained(base, local_files_only=True).save_pretrained(made)
+        if precision == "nf4":
+            dense, made = made, Path(work) / "nf4"
+            model = precisions.load_model(dense, "nf4", torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+            model.save_pretrained(made)
+            AutoTokenizer.from_pretrained(dense, local_files_only=True).save_pretrained(made)
+        old = Path(work) / "old"
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(made, folder)
+    return folder

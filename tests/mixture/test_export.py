@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from molorec.errors import BadInput
 from molorec.mixture import adapters, export
@@ -76,3 +78,37 @@ def test_the_card_says_what_was_mixed_and_keeps_no_lam(base, tmp_path):
     text = (tmp_path / "merged" / "README.md").read_text()
     assert "rank 4" not in text and "rank 16" not in text  # of the merged adapter, the rank is 8
     assert merged.card.role == "merged" and "0 steps" not in text and "molorec rank" not in text and "PeftModel" in text
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rank=st.integers(1, 8), lam=st.sampled_from([0.0, 0.3, 1.0]))
+def test_a_truncated_export_is_the_nearest_and_says_how_near(base, rank, lam):
+    exact = export.merge(adapters.stack(pair(base)), lam, "sum")
+    made, error = export.truncate(exact, rank)
+    lost = whole = 0.0
+    for path, (a, b) in exact.factors.items():
+        change, (a_r, b_r) = exact.scale * (b @ a).double(), made.factors[path]
+        assert a_r.shape == (rank, a.shape[1]) and b_r.shape == (b.shape[0], rank)
+        values = torch.linalg.svdvals(change)  # Eckart and Young: no matrix of the rank is nearer
+        assert float((change - made.scale * (b_r @ a_r)).norm()) == pytest.approx(float(values[rank:].norm()), abs=1e-5)
+        lost += float(values[rank:].square().sum())
+        whole += float(values.square().sum())
+    assert error == pytest.approx((lost / whole) ** 0.5, abs=1e-4)
+
+
+@pytest.mark.parametrize("rank", [0, -1, 9])
+def test_a_rank_that_is_not_possible_is_refused(base, rank):
+    with pytest.raises(BadInput, match="give 1 to 8"):
+        export.truncate(export.merge(adapters.stack(pair(base)), 0.5, "sum"), rank)
+
+
+def test_nothing_to_truncate_is_no_error(base):
+    nothing = adapters.new(base.shapes, 4)
+    assert export.truncate(nothing, 2)[1] == 0.0
+
+
+def test_the_card_of_a_truncated_export_names_its_error(base, tmp_path):
+    sources = pair(base)
+    folder = export.export(sources, adapters.stack(sources), 0.5, "sum", tmp_path / "small", base.name, rank=3)
+    made = adapters.read(folder, base.shapes)
+    assert (made.rank, made.scale) == (3, 1) and 0 < made.card.data["truncation error"] < 1
