@@ -13,10 +13,10 @@ import molorec  # noqa: F401 - thread settings before torch
 
 # isort: split
 
+from molorec.backends.local import Local
 from molorec.catalog import Catalog
 from molorec.datasets import ensure_movielens
 from molorec.engine import Engine
-from molorec.forwards import Forwards
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
 
     for _ in range(arguments.rounds):
         for rows in (1, shared):
-            engine._forwards = Forwards(engine.base.model, rows)
+            engine.backend = Local(engine.base.model, rows)
             threads = [threading.Thread(target=visit, args=(rng.random(), waits[rows])) for _ in range(arguments.visitors)]
             started = time.perf_counter()
             for thread in threads:

@@ -8,8 +8,7 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +16,11 @@ import torch
 
 from molorec import backbone, config
 from molorec.backbone import Backbone
+from molorec.backends import Backend, Row, Writing
+from molorec.backends.local import Local
 from molorec.catalog import Catalog, Item, RankingExample
 from molorec.config import LIMITS, Profile
 from molorec.errors import BadInput, MolorecError, memory_in_words
-from molorec.forwards import Forwards, Row
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
 from molorec.mixture.layer import AdapterStack
@@ -97,7 +97,7 @@ class Mixture:
     @property
     def key(self) -> str:
         """Identifies the adapters' weights, for caches."""
-        return "+".join(adapter.sha256[:16] for adapter in self.adapters)
+        return self.stack.key
 
 
 class Engine:
@@ -106,14 +106,15 @@ class Engine:
     Parameters
     ----------
     adapter_folders : each holds a folder an adapter ("general", or a domain's name); the first that has one wins.
+    backend : what computes; by default the base model in this process.
     """
 
-    def __init__(self, base: Backbone, catalog: Catalog, adapter_folders: Sequence[Path] = ()):
+    def __init__(self, base: Backbone, catalog: Catalog, adapter_folders: Sequence[Path] = (), backend: Backend | None = None):
         self.base, self.catalog = base, catalog
         self.adapter_folders = list(adapter_folders)
         self._mixtures: dict[str, Mixture] = {}
         self._cache: OrderedDict[tuple, tuple[float, ...]] = OrderedDict()
-        self._forwards = Forwards(base.model)
+        self.backend = backend or Local(base.model)
         self._state = threading.Lock()
 
     @classmethod
@@ -127,7 +128,7 @@ class Engine:
     @property
     def rows(self) -> int:
         """How many prompts share a forward pass at most: a list of λ is best asked for in as many at a time."""
-        return self._forwards.rows
+        return self.backend.rows
 
     # -- adapters ------------------------------------------------------------------------------------------------
 
@@ -238,21 +239,17 @@ class Engine:
                           rule: str) -> list[torch.Tensor]:
         """log p of packed candidates (n,) at each λ (None: the base model alone), never from the cache."""
         with memory_in_words():
-            return self._forwards.score([Row(packed, _weights(mixture, lam)) for lam in lams], mixture.stack, rule)
+            return self.backend.score([Row(packed, _weights(mixture, lam)) for lam in lams], mixture.stack, rule)
 
-    def next_token(self, mixture: Mixture, tokens: list[int], cache, lam: float | None, rule: str):
-        """Logits (vocabulary,) of the token after ``tokens``, and the cache to pass with the tokens that follow."""
-        weights = _weights(mixture, lam)
-
-        def step():
-            with nullcontext() if weights is None else mixture.stack.at(weights, rule):
-                return self.base.model(input_ids=torch.tensor([tokens], device=self.base.device), past_key_values=cache,
-                                       use_cache=True, logits_to_keep=1)
-
-        with memory_in_words():
-            out = self._forwards.run(step)
-        # a copy made outside inference mode, which callers may change
-        return out.logits[0, -1].to(torch.float32, copy=True), out.past_key_values
+    def write(self, mixture: Mixture, tokens: Sequence[int], lam: float | None, rule: str, how: Writing) -> Iterator[list[int]]:
+        """What the model writes behind ``tokens`` at λ, yielded whole after each new token."""
+        texts = self.backend.write(tokens, _weights(mixture, lam), mixture.stack, rule, how)
+        while True:
+            with memory_in_words():
+                text = next(texts, None)
+            if text is None:
+                return
+            yield text
 
     def _cached(self, base: tuple, lams: Sequence[float | None]) -> dict[float | None, tuple[float, ...]]:
         """λ → the candidates' probabilities, for those λ that were ranked before."""

@@ -5,9 +5,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
 from molorec import titles
+from molorec.backends import Writing
 from molorec.catalog import Item, RankingExample
 from molorec.engine import Engine, Mixture
 from molorec.errors import BadInput
@@ -16,7 +15,7 @@ from molorec.prompts import HISTORY_TITLES, Prompter
 
 LEAST_EFFECT = 0.02  # a title that moves the probability by a smaller part of it than this is no reason
 LEAST_TOKENS = 3
-REPETITION = 1.5  # taken off a token's logit once it has been written
+REPETITION = 1.5  # small models repeat themselves
 _YEAR_TITLE = re.compile(r"((?:[A-Z0-9][\w'’:.,&!-]*(?: |(?=\()))+)\((?:1[89]|20)\d\d\)")
 _CAPITAL = re.compile(r"\b[A-Z]\w{2,}")
 _BEGINNING = re.compile(r"(?<=\. )[a-z]")
@@ -187,20 +186,9 @@ def _sentences(text: str) -> str:
 
 def _continue(engine: Engine, mixture: Mixture, tokens: list[int], lam: float, rule: str, style: Style) -> Iterator[str]:
     """Write on greedily from ``tokens``, yielding the text so far, to the end of the last sentence or token of the style."""
-    prompter, written, cache, feed = engine.base.prompter, [], None, tokens
-    unwanted = prompter.not_prose
-    for _ in range(style.tokens):
-        logits, cache = engine.next_token(mixture, feed, cache, lam, rule)
-        logits[unwanted] = -torch.inf
-        if len(written) < LEAST_TOKENS:
-            logits[list(prompter.stops)] = -torch.inf
-        for token in set(written):
-            logits[token] -= REPETITION  # small models repeat themselves
-        token = int(torch.argmax(logits))
-        if token in prompter.stops:
-            break
-        written.append(token)
-        feed = [token]
+    prompter = engine.base.prompter
+    how = Writing(style.tokens, LEAST_TOKENS, frozenset(prompter.stops), prompter.not_prose, REPETITION)
+    for written in engine.write(mixture, tokens, lam, rule, how):
         text = prompter.decode(written)
         yield text
         if text.count(".") >= style.sentences or (style.sentences == 1 and text.endswith(",") and len(written) > LEAST_TOKENS):

@@ -8,10 +8,11 @@ from pathlib import Path
 from torch import Tensor
 
 from molorec import backbone
+from molorec.backends import Row
+from molorec.backends.local import Local
 from molorec.catalog import RankingExample
 from molorec.engine import Engine
 from molorec.errors import BadInput
-from molorec.forwards import Forwards, Row
 from molorec.mixture import adapters
 from molorec.mixture.rule import DEFAULT_RULE
 
@@ -54,8 +55,8 @@ def of_model(engine: Engine, domain: str, folder: Path, lam: float, rule: str = 
              precision: str | None = None) -> Fidelity:
     """An exported model, loaded at a precision (its own, unless one is given), against the live mixture."""
     model = backbone.load(folder, precision=precision)
-    forwards, stack = Forwards(model.model), engine.mixture(domain).stack
-    return _between(engine, domain, lam, rule, lambda packed: forwards.score([Row(packed, None)], stack, DEFAULT_RULE)[0])
+    local, stack = Local(model.model), engine.mixture(domain).stack
+    return _between(engine, domain, lam, rule, lambda packed: local.score([Row(packed, None)], stack, DEFAULT_RULE)[0])
 
 
 def _between(engine: Engine, domain: str, lam: float, rule: str, score) -> Fidelity:

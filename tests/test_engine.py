@@ -11,7 +11,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from molorec import config, forwards
+from molorec import config
+from molorec.backends import local
 from molorec.catalog import Item
 from molorec.errors import BadInput, MolorecError
 from molorec.mixture import adapters, layer
@@ -121,7 +122,7 @@ def test_a_full_memory_is_said_in_words(engine, monkeypatch, error):
     def full(*_):
         raise error
 
-    monkeypatch.setattr("molorec.forwards.log_probabilities", full)
+    monkeypatch.setattr("molorec.backends.local.log_probabilities", full)
     with pytest.raises(MolorecError, match="not enough memory"):
         engine.rank(engine.catalog.examples("toybox", "quick", limit=1)[0])
 
@@ -130,7 +131,7 @@ def test_any_other_error_of_the_model_is_not_called_memory(engine, monkeypatch):
     def broken(*_):
         raise RuntimeError("shapes do not fit")
 
-    monkeypatch.setattr("molorec.forwards.log_probabilities", broken)
+    monkeypatch.setattr("molorec.backends.local.log_probabilities", broken)
     with pytest.raises(RuntimeError, match="shapes"):
         engine.rank(engine.catalog.examples("toybox", "quick", limit=1)[0])
 
@@ -195,7 +196,7 @@ def test_lam_reaches_the_layer_in_six_calls(engine, example, monkeypatch):
             return function(*arguments, **named)
         return inside
 
-    monkeypatch.setattr(forwards, "_Call", noted(forwards._Call))
+    monkeypatch.setattr(local, "_Call", noted(local._Call))
     monkeypatch.setattr(layer.Mixing, "__init__", noted(layer.Mixing.__init__))
     engine.rank(example, 0.3)
     assert calls == ["rank", "rank_each", "log_probabilities", "score", "_forward", "at"]

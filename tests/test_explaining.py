@@ -120,8 +120,8 @@ def test_the_strongest_evidence_is_distinct_falls_and_lowers_the_probability(fou
 
 
 def test_a_stop_ends_the_text_within_a_token(engine, example, first, measured, monkeypatch):
-    stop, tokens, following = threading.Event(), [], engine.next_token
-    monkeypatch.setattr(engine, "next_token", lambda *arguments: tokens.append(1) or following(*arguments))
+    stop, tokens, following = threading.Event(), [], engine.backend.next_token
+    monkeypatch.setattr(engine.backend, "next_token", lambda *arguments: tokens.append(1) or following(*arguments))
     texts = []
     for text in explain(engine, example, first, measured, LAM, stop=stop):
         texts.append(text)
@@ -135,7 +135,7 @@ def test_closing_the_text_ends_it(engine, example, first, measured, monkeypatch)
     texts = explain(engine, example, first, measured, LAM)
     next(texts)
     texts.close()
-    monkeypatch.setattr(engine, "next_token", lambda *_: pytest.fail("a token after the end"))
+    monkeypatch.setattr(engine.backend, "next_token", lambda *_: pytest.fail("a token after the end"))
     assert next(texts, None) is None
 
 

@@ -120,7 +120,8 @@ def stack(adapters: Sequence[Adapter], dropout: float = 0.0) -> AdapterStack:
             raise BadAdapter(f"adapters '{adapters[0].name}' and '{other.name}' do not change the same layers "
                              f"({len(different)} differ, e.g. {sorted(different)[0]}); train both on all linear layers")
     pairs = {path: [adapter.factors[path] for adapter in adapters] for path in paths}
-    return AdapterStack(pairs, [adapter.scale for adapter in adapters], dropout)
+    return AdapterStack(pairs, [adapter.scale for adapter in adapters], dropout,
+                        "+".join(adapter.sha256[:16] for adapter in adapters))
 
 
 def read(folder: Path | str, shapes: Mapping[str, tuple[int, int]], base_sha256: str | None = None,

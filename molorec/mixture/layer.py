@@ -67,10 +67,13 @@ class AdapterStack(nn.Module):
     factors : path → K pairs (A of shape (r_k, in), B of shape (out, r_k)).
     scales : s_k = α_k / r_k of each adapter.
     dropout : applied to the adapters' input in train mode.
+    key : identifies the adapters' weights, for whoever keeps something that was made from them.
     """
 
-    def __init__(self, factors: dict[str, Sequence[tuple[Tensor, Tensor]]], scales: Sequence[float], dropout: float = 0.0):
+    def __init__(self, factors: dict[str, Sequence[tuple[Tensor, Tensor]]], scales: Sequence[float], dropout: float = 0.0,
+                 key: str = ""):
         super().__init__()
+        self.key = key
         first = next(iter(factors.values()))
         self.ranks = [a.shape[0] for a, _ in first]
         self.scales = list(scales)

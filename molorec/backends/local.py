@@ -7,33 +7,23 @@ because on two cores five prompts together take 1.8 times less than one after th
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from molorec.backends import Row, Writing
 from molorec.errors import is_out_of_memory
 from molorec.mixture.layer import AdapterStack
 from molorec.ranking.scorer import log_probabilities
-from molorec.ranking.trie import PackedTrie
 
 # Rows of one pass. On a processor, more of them would keep whoever comes next waiting for longer; on a GPU the weights are
 # read once for all of them, and a sweep of 21 λ is one pass.
 ROWS = {"cpu": 5, "cuda": 32}
 LONGER = 1.5  # rows whose lengths differ by more do not share a pass: much of the shorter one would be padding
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One packed prompt and the adapters' weights (K,) to score it at; None: the base model alone."""
-
-    packed: PackedTrie
-    weights: Sequence[float] | None
 
 
 @dataclass(eq=False)
@@ -55,8 +45,8 @@ class _Call:
                 and long <= LONGER * short)
 
 
-class Forwards:
-    """The only way to a base model; may be used by any number of threads."""
+class Local:
+    """The only way to a base model in this process."""
 
     def __init__(self, model: nn.Module, rows: int | None = None):
         self.model, self.rows = model, rows or ROWS.get(next(model.parameters()).device.type, ROWS["cpu"])
@@ -79,9 +69,36 @@ class Forwards:
             self._worker.submit(self._pass)
         return call.answer.result()
 
-    def run(self, work: Callable[[], T]) -> T:
-        """Something else that calls the model, between two passes, without gradients."""
-        return self._worker.submit(torch.inference_mode()(work)).result()
+    def write(self, tokens: Sequence[int], weights: Sequence[float] | None, stack: AdapterStack, rule: str,
+              how: Writing) -> Iterator[list[int]]:
+        """See :class:`molorec.backends.Backend`; one pass a token, between those of others."""
+        written: list[int] = []
+        feed, cache, unwanted = list(tokens), None, list(how.unwanted)
+        for _ in range(how.most):
+            logits, cache = self.next_token(feed, cache, weights, stack, rule)
+            logits[unwanted] = -torch.inf
+            if len(written) < how.least:
+                logits[list(how.stops)] = -torch.inf
+            logits[list(set(written))] -= how.repetition
+            token = int(torch.argmax(logits))
+            if token in how.stops:
+                return
+            written.append(token)
+            feed = [token]
+            yield list(written)
+
+    def next_token(self, tokens: Sequence[int], cache, weights: Sequence[float] | None, stack: AdapterStack, rule: str):
+        """Logits (vocabulary,) of the token after ``tokens``, and the cache to pass with the tokens that follow."""
+
+        def step():
+            device = self.model.get_input_embeddings().weight.device
+            with nullcontext() if weights is None else stack.at(weights, rule):
+                return self.model(input_ids=torch.tensor([tokens], device=device), past_key_values=cache, use_cache=True,
+                                  logits_to_keep=1)
+
+        out = self._worker.submit(torch.inference_mode()(step)).result()
+        # a copy made outside inference mode, which can be changed
+        return out.logits[0, -1].to(torch.float32, copy=True), out.past_key_values
 
     def _pass(self) -> None:
         with self._state:

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from molorec import forwards
-from molorec.forwards import Forwards, Row
+from molorec.backends import Row, Writing, local
+from molorec.backends.local import Local
 from molorec.ranking.scorer import log_probabilities
 
 SAME = 1e-4
@@ -28,7 +28,7 @@ def parts(engine):
 def passes(monkeypatch):
     """The rows of every pass so far."""
     seen = []
-    monkeypatch.setattr(forwards, "log_probabilities",
+    monkeypatch.setattr(local, "log_probabilities",
                         lambda model, packed: seen.append(list(packed)) or log_probabilities(model, packed))
     return seen
 
@@ -56,7 +56,7 @@ def alone(base, mixture, row, rule="sum"):
 
 def test_rows_of_different_callers_share_a_pass_and_get_their_own_answers(base, parts, passes):
     mixture, packed = parts
-    working, rows = Forwards(base.model), [Row(packed[i], [i / 5, 1 - i / 5]) for i in range(5)]
+    working, rows = Local(base.model), [Row(packed[i], [i / 5, 1 - i / 5]) for i in range(5)]
     with ThreadPoolExecutor(5) as visitors:
         with held(working, 5):
             answers = [visitors.submit(working.score, [row], mixture.stack, "sum") for row in rows]
@@ -67,7 +67,7 @@ def test_rows_of_different_callers_share_a_pass_and_get_their_own_answers(base, 
 
 def test_nobody_waits_for_the_whole_of_a_long_run(base, parts, passes):
     mixture, packed = parts
-    working, long = Forwards(base.model, rows=2), [Row(packed[0], [i / 9, 1 - i / 9]) for i in range(10)]
+    working, long = Local(base.model, rows=2), [Row(packed[0], [i / 9, 1 - i / 9]) for i in range(10)]
     with ThreadPoolExecutor(2) as visitors:
         with held(working, 2):
             run = visitors.submit(working.score, long, mixture.stack, "sum")
@@ -81,7 +81,7 @@ def test_nobody_waits_for_the_whole_of_a_long_run(base, parts, passes):
 @pytest.mark.parametrize("change", ["rule", "stack", "base alone", "length"])
 def test_what_cannot_be_mixed_in_one_pass_is_not(base, parts, passes, engine, change):
     mixture, packed = parts
-    working, row = Forwards(base.model), Row(packed[0], [0.3, 0.7])
+    working, row = Local(base.model), Row(packed[0], [0.3, 0.7])
     other, stack, rule = Row(packed[1], [0.5, 0.5]), mixture.stack, "sum"
     if change == "rule":
         rule = "product"
@@ -109,8 +109,8 @@ def test_a_row_that_fails_fails_alone(base, parts, monkeypatch):
             raise MemoryError("can't allocate memory")
         return log_probabilities(model, batch)
 
-    monkeypatch.setattr(forwards, "log_probabilities", too_large)
-    working, rows = Forwards(base.model), [Row(packed[i], [0.5, 0.5]) for i in range(4)]
+    monkeypatch.setattr(local, "log_probabilities", too_large)
+    working, rows = Local(base.model), [Row(packed[i], [0.5, 0.5]) for i in range(4)]
     with ThreadPoolExecutor(4) as visitors:
         with held(working, 4):
             answers = [visitors.submit(working.score, [row], mixture.stack, "sum") for row in rows]
@@ -129,8 +129,8 @@ def test_a_full_memory_halves_the_batch_and_says_so(base, parts, monkeypatch, ca
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return log_probabilities(model, batch)
 
-    monkeypatch.setattr(forwards, "log_probabilities", room_for_two)
-    working, rows = Forwards(base.model, rows=5), [Row(packed[i], [i / 5, 1 - i / 5]) for i in range(5)]
+    monkeypatch.setattr(local, "log_probabilities", room_for_two)
+    working, rows = Local(base.model, rows=5), [Row(packed[i], [i / 5, 1 - i / 5]) for i in range(5)]
     answers = working.score(rows, mixture.stack, "sum")
     for row, answer in zip(rows, answers, strict=True):
         assert (answer.exp() - alone(base, mixture, row)).abs().max().item() <= SAME
@@ -143,18 +143,39 @@ def test_a_full_memory_halves_the_batch_and_says_so(base, parts, monkeypatch, ca
 
 def test_a_call_that_fails_leaves_nothing_waiting(base, parts, monkeypatch):
     mixture, packed = parts
-    monkeypatch.setattr(forwards, "log_probabilities", lambda *_: 1 / 0)
-    working = Forwards(base.model)
+    monkeypatch.setattr(local, "log_probabilities", lambda *_: 1 / 0)
+    working = Local(base.model)
     with pytest.raises(ZeroDivisionError):
         working.score([Row(packed[0], [0.5, 0.5])] * 9, mixture.stack, "sum")
     assert not working._calls
 
 
-def test_everything_runs_on_one_thread_without_gradients(base, parts):
+def test_everything_runs_on_one_thread_without_gradients(base, parts, monkeypatch):
     mixture, packed = parts
-    working = Forwards(base.model)
+    working, seen, forward = Local(base.model), [], base.model.base_model.forward
+    monkeypatch.setattr(base.model.base_model, "forward", lambda *arguments, **named: seen.append(
+        (threading.get_ident(), torch.is_inference_mode_enabled())) or forward(*arguments, **named))
     with ThreadPoolExecutor(4) as visitors:
-        threads = set(visitors.map(lambda _: working.run(threading.get_ident), range(8)))
-    assert len(threads) == 1 and threading.get_ident() not in threads
-    assert working.run(torch.is_inference_mode_enabled)
+        list(visitors.map(lambda entry: working.score([Row(entry, [0.5, 0.5])], mixture.stack, "sum"), packed))
+        list(visitors.map(lambda entry: working.next_token(entry.tokens, None, [0.5, 0.5], mixture.stack, "sum"), packed))
+    assert len(set(seen)) == 1 and threading.get_ident() not in {thread for thread, _ in seen} and seen[0][1]
     assert working.score([], mixture.stack, "sum") == []
+
+
+def test_what_is_written_is_the_likeliest_within_the_rules(base, parts):
+    mixture, packed = parts
+    working, tokens = Local(base.model), packed[0].tokens[:8]
+    how = Writing(6, 3, frozenset({1}), [5, 6, 7], 1.5)
+    texts = list(working.write(tokens, [0.3, 0.7], mixture.stack, "sum", how))
+    assert [len(text) for text in texts] == list(range(1, len(texts) + 1))
+    written: list[int] = []
+    for token in texts[-1]:  # without a cache, one whole prompt a token
+        with torch.inference_mode(), mixture.stack.at([0.3, 0.7], "sum"):
+            logits = base.model(input_ids=torch.tensor([[*tokens, *written]])).logits[0, -1].float().clone()
+        logits[[5, 6, 7]] = -torch.inf
+        if len(written) < 3:
+            logits[1] = -torch.inf
+        logits[list(set(written))] -= 1.5
+        assert int(logits.argmax()) == token
+        written.append(token)
+    assert not {1, 5, 6, 7} & set(written)
