@@ -97,7 +97,7 @@ class Mixture:
     @property
     def key(self) -> str:
         """Identifies the adapters' weights, for caches."""
-        return self.stack.key
+        return "+".join(adapter.sha256[:16] for adapter in self.adapters)
 
 
 class Engine:

@@ -171,7 +171,8 @@ def test_what_is_written_is_the_likeliest_within_the_rules(base, parts):
     written: list[int] = []
     for token in texts[-1]:  # without a cache, one whole prompt a token
         with torch.inference_mode(), mixture.stack.at([0.3, 0.7], "sum"):
-            logits = base.model(input_ids=torch.tensor([[*tokens, *written]])).logits[0, -1].float().clone()
+            logits = base.model(input_ids=torch.tensor([[*tokens, *written]])).logits[0, -1]
+        logits = logits.float().clone()
         logits[[5, 6, 7]] = -torch.inf
         if len(written) < 3:
             logits[1] = -torch.inf
