@@ -19,13 +19,15 @@ def main(argv: list[str] | None = None) -> None:
                                           "that has adapters here)")
     parser.add_argument("--base", help="folder or hub id of another base model")
     parser.add_argument("--precision", help="of its weights: nf4, bfloat16 or float32")
+    parser.add_argument("--backend", help="what computes: local, vllm, or the address of a server")
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--host", help="address to listen on (default: this machine only)")
     arguments = parser.parse_args(argv)
     try:
         catalog = Catalog()
         ensure_movielens(catalog)
-        engine = Engine.start(config.profile(arguments.profile), arguments.base, catalog, precision=arguments.precision)
+        engine = Engine.start(config.profile(arguments.profile), arguments.base, catalog, precision=arguments.precision,
+                              backend=arguments.backend)
         app = page.build(engine)
         app.launch(server_name=arguments.host, server_port=arguments.port, **page.launch_options())
     except MolorecError as error:

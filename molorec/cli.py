@@ -3,9 +3,12 @@
 import argparse
 import csv
 import importlib.metadata
+import importlib.util
 import io
 import json
+import os
 import platform
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -297,6 +300,28 @@ def _base_folder(engine) -> Path:
     return engine.base.folder
 
 
+def serve(arguments: argparse.Namespace) -> None:
+    """Export a domain's mixtures at several λ and have vLLM serve them, to this machine alone."""
+    from molorec import backbone
+    from molorec.backends import server
+    from molorec.backends.vllm import INSTALL
+    from molorec.catalog import Catalog
+    from molorec.engine import Engine
+    from molorec.mixture import export
+
+    base = backbone.outline(arguments.base, config.profile(arguments.profile), arguments.precision)
+    folders = [arguments.adapters] if arguments.adapters else config.adapter_folders(config.profile(arguments.profile))
+    mixture = Engine(base, Catalog(), folders).mixture(arguments.domain)
+    made = server.export_mixtures(mixture, arguments.rule, arguments.points, arguments.out)
+    command, environment = server.command(base, made, export.rank_of(mixture.stack, arguments.rule), arguments.port)
+    _emit(arguments, {"schema": SCHEMA, "command": command, "mixtures": list(made)},
+          [f"{len(made)} mixtures are in {arguments.out}", shlex.join(command)])
+    if not arguments.only_print:
+        if importlib.util.find_spec("vllm") is None:
+            raise MolorecError(f"vLLM is not here; {INSTALL}")
+        os.execve(command[0], command, {**os.environ, **environment})
+
+
 def adapters_list(arguments: argparse.Namespace) -> None:
     """The adapters of this machine, in the order in which they are looked for."""
     from molorec import hub
@@ -349,6 +374,8 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--base", help="folder or hub id of another base model")
     model.add_argument("--precision", help="of the base model's weights: nf4, bfloat16 or float32 (default: MOLOREC_PRECISION, "
                                            "else the profile's, else what this device is fast at)")
+    model.add_argument("--backend", help="what computes: local, vllm, or the address of a server (default: MOLOREC_BACKEND, else "
+                                         "local)")
     model.add_argument("--adapters", type=Path, help="folder of adapter folders (default: those that ship)")
     who = argparse.ArgumentParser(add_help=False)
     who.add_argument("--user", help="user id (default: the first of the evaluated users)")
@@ -400,6 +427,12 @@ def _parser() -> argparse.ArgumentParser:
     pulling.add_argument("--name", help="of the folder (default: general, or the card's domain)")
     pulling.add_argument("--replace", action="store_true", help="replace an adapter of that name")
 
+    serving = add(commands, "serve", serve, [common, model])
+    serving.add_argument("--points", type=int, default=21, help="equally spaced λ to serve (default: %(default)s)")
+    serving.add_argument("--port", type=int, default=8000, help="on this machine alone (default: %(default)s)")
+    serving.add_argument("--out", type=Path, required=True, help="folder for the exported mixtures")
+    serving.add_argument("--print", action="store_true", dest="only_print", help="write the mixtures and print the command only")
+
     add(commands, "rank", rank, [common, model, who]).add_argument("--top", type=int, default=10, help="lines shown")
     tuning = add(commands, "tune", tune, [common, model])
     tuning.add_argument("--prompts", type=int, default=50, help="unlabelled prompts (default: %(default)s)")
@@ -436,7 +469,8 @@ def _engine(arguments: argparse.Namespace):
     if arguments.adapters and not arguments.adapters.is_dir():
         raise BadInput(f"--adapters {arguments.adapters}: there is no such folder")
     folders = [arguments.adapters] if arguments.adapters else None
-    engine = Engine.start(config.profile(arguments.profile), arguments.base, catalog, folders, arguments.precision)
+    engine = Engine.start(config.profile(arguments.profile), arguments.base, catalog, folders, arguments.precision,
+                          arguments.backend)
     for problem in engine.mixture(arguments.domain).problems:
         print(f"note: {problem}", file=sys.stderr)
     return engine

@@ -5,6 +5,7 @@ every call.
 """
 
 import math
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from molorec import backbone, config
+from molorec import backbone, backends, config
 from molorec.backbone import Backbone
 from molorec.backends import Backend, Row, Writing
 from molorec.backends.local import Local
@@ -119,11 +120,21 @@ class Engine:
 
     @classmethod
     def start(cls, profile: Profile | None = None, base: str | None = None, catalog: Catalog | None = None,
-              adapter_folders: Sequence[Path] | None = None, precision: str | None = None) -> "Engine":
-        """Load the profile's base model and find its adapters; for ``base`` and ``precision`` see :func:`backbone.load`."""
+              adapter_folders: Sequence[Path] | None = None, precision: str | None = None,
+              backend: str | None = None) -> "Engine":
+        """Load the profile's base model and find its adapters; for ``base`` and ``precision`` see :func:`backbone.load`.
+
+        Parameters
+        ----------
+        backend : "local", "vllm", or the address of a server; by default ``MOLOREC_BACKEND``, else "local".
+        """
         profile = profile or config.profile()
         folders = adapter_folders if adapter_folders is not None else config.adapter_folders(profile)
-        return cls(backbone.load(base, profile, precision), catalog or Catalog(), folders)
+        backend = backend or os.environ.get("MOLOREC_BACKEND") or "local"
+        if backend == "local":
+            return cls(backbone.load(base, profile, precision), catalog or Catalog(), folders)
+        outline = backbone.outline(base, profile, precision)
+        return cls(outline, catalog or Catalog(), folders, backends.remote(backend, outline))
 
     @property
     def rows(self) -> int:

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from molorec.backbone import Backbone
+from molorec.errors import BadInput
 from molorec.mixture.layer import AdapterStack
 from molorec.ranking.trie import PackedTrie
 
@@ -51,3 +53,21 @@ class Backend(Protocol):
     def write(self, tokens: Sequence[int], weights: Sequence[float] | None, stack: AdapterStack, rule: str,
               how: Writing) -> Iterator[list[int]]:
         """What follows ``tokens``, yielded whole after each new token; close the iterator to stop."""
+
+
+def remote(name: str, base: Backbone) -> Backend:
+    """The backend called "vllm", or the one at an address, for a base model's outline.
+
+    Raises
+    ------
+    BadInput : it is neither. MolorecError : vLLM is not installed, or nobody answers at the address.
+    """
+    if name == "vllm":
+        from molorec.backends.vllm import VLLM
+
+        return VLLM(base)
+    if name.startswith(("http://", "https://")):
+        from molorec.backends.server import Server
+
+        return Server(name, base.model.get_input_embeddings().num_embeddings)
+    raise BadInput(f"there is no backend '{name}'; choose local, vllm, or the address of a server (http://…)")

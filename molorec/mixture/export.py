@@ -16,6 +16,11 @@ from molorec.mixture.adapters import Adapter
 from molorec.mixture.layer import AdapterStack, Mixing
 
 
+def rank_of(stack: AdapterStack, rule: str) -> int:
+    """The rank of :func:`merge`."""
+    return sum(stack.ranks) if rule == "sum" else stack.ranks[0]
+
+
 def merge(stack: AdapterStack, lam, rule: str) -> Adapter:
     """One adapter that does what the stack does at a global λ.
 
@@ -43,10 +48,8 @@ def merge(stack: AdapterStack, lam, rule: str) -> Adapter:
             own = torch.tensor(stack.scales).sqrt() * (weights if rule == "product" else weights.sqrt()) / math.sqrt(scale)
             factors[path] = ((a.view(len(stack), rank, -1) * own[:, None, None]).sum(0),
                              (b.view(-1, len(stack), rank) * own[:, None]).sum(1))
-    if rule == "sum":
-        rank = sum(stack.ranks)
-        return Adapter(factors, rank, float(rank))
-    return Adapter(factors, rank, scale * rank)
+    merged = rank_of(stack, rule)
+    return Adapter(factors, merged, float(merged) if rule == "sum" else scale * merged)
 
 
 def truncate(adapter: Adapter, rank: int) -> tuple[Adapter, float]:

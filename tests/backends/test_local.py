@@ -12,6 +12,7 @@ import torch
 from molorec.backends import Row, Writing, local
 from molorec.backends.local import Local
 from molorec.ranking.scorer import log_probabilities
+from tests.conftest import pico_backbone
 
 SAME = 1e-4
 
@@ -150,8 +151,9 @@ def test_a_call_that_fails_leaves_nothing_waiting(base, parts, monkeypatch):
     assert not working._calls
 
 
-def test_everything_runs_on_one_thread_without_gradients(base, parts, monkeypatch):
+def test_everything_runs_on_one_thread_without_gradients(parts, monkeypatch):
     mixture, packed = parts
+    base = pico_backbone()  # its own: passes of other tests may still be under way
     working, seen, forward = Local(base.model), [], base.model.base_model.forward
     monkeypatch.setattr(base.model.base_model, "forward", lambda *arguments, **named: seen.append(
         (threading.get_ident(), torch.is_inference_mode_enabled())) or forward(*arguments, **named))

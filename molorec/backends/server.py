@@ -1,0 +1,164 @@
+"""A server with OpenAI's interface, as vLLM has: ``molorec serve`` starts one on this machine.
+
+A server's mixtures are exported and named when it starts (``molorec-<adapters>-<rule>-<λ>``): it can load none later, for
+whoever may have it load files may have it load any file.
+"""
+
+import json
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import torch
+
+from molorec.backbone import Backbone
+from molorec.backends import Writing
+from molorec.backends.one_token import LAM_STEP, OneToken, quantised
+from molorec.backends.vllm import LONGEST, MIXTURES
+from molorec.engine import Mixture
+from molorec.errors import BadInput, MolorecError
+from molorec.mixture import adapters, export
+from molorec.mixture.layer import AdapterStack
+
+AT_ONCE = 64  # requests on their way
+SECONDS = 120.0
+PREFIX = "molorec"
+RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM can be set up for
+
+
+def name_of(key: str, rule: str, weights: Sequence[float]) -> str:
+    """What a server calls the mixture of two adapters, or of one alone, whose weights have this key.
+
+    >>> name_of("0123456789abcdef+fedcba9876543210", "sum", [0.25, 0.75])
+    'molorec-0123456789abcdef.fedcba9876543210-sum-0.2500'
+    """
+    return f"{PREFIX}-{key.replace('+', '.')}-{rule}-{quantised(weights)[0]:.4f}"
+
+
+def export_mixtures(mixture: Mixture, rule: str, points: int, folder: Path) -> dict[str, Path]:
+    """Export a domain's mixtures at equally spaced λ; what a server is to call each → its folder.
+
+    Raises
+    ------
+    BadInput : fewer than 2 points, or more than there are steps of λ.
+    """
+    if not 2 <= points <= LAM_STEP + 1:
+        raise BadInput(f"{points} points of λ cannot be served; give 2 to {LAM_STEP + 1}")
+    lams = [i / (points - 1) for i in range(points)] if mixture.is_pair else [1.0]
+    made = {}
+    for lam in lams:
+        weights = quantised([lam, 1 - lam] if mixture.is_pair else [lam])
+        name = name_of(mixture.stack.key, rule, weights)
+        made[name] = adapters.save(export.merge(mixture.stack, weights, rule), folder / name, dtype=torch.float32)
+    return made
+
+
+def command(base: Backbone, mixtures: dict[str, Path], rank: int, port: int) -> tuple[list[str], dict[str, str]]:
+    """The command that serves mixtures of a rank to this machine alone, and what its environment must not allow.
+
+    Raises
+    ------
+    BadInput : vLLM takes no adapter of that rank.
+    """
+    size = next((size for size in RANKS if size >= rank), None)
+    if size is None:
+        raise BadInput(f"mixtures of rank {rank} are more than vLLM takes ({RANKS[-1]}); mix smaller adapters")
+    names = sorted({path.rpartition(".")[2] for path in base.shapes})
+    words = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(base.folder),
+             "--served-model-name", base.name, "--host", "127.0.0.1", "--port", str(port),
+             "--dtype", "float32" if base.precision == "float32" else "bfloat16",
+             *(["--quantization", "bitsandbytes"] if base.precision == "nf4" else []),
+             "--max-model-len", str(LONGEST), "--enable-prefix-caching", "--enable-lora", "--max-loras", str(MIXTURES),
+             "--max-lora-rank", str(size), "--lora-target-modules", *names,
+             "--lora-modules", *(f"{name}={folder.resolve()}" for name, folder in mixtures.items())]
+    return words, {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "0"}
+
+
+class Server(OneToken):
+    """A base model and its mixtures, behind an address.
+
+    Parameters
+    ----------
+    address : such as ``http://127.0.0.1:8000``.
+    vocabulary : how many tokens the model knows.
+
+    Raises
+    ------
+    MolorecError : nobody answers there.
+    """
+
+    rows = 21
+
+    def __init__(self, address: str, vocabulary: int):
+        super().__init__()
+        self.address, self._vocabulary = address.rstrip("/").removesuffix("/v1"), vocabulary
+        self._client = httpx.AsyncClient(base_url=f"{self.address}/v1", timeout=SECONDS,
+                                         limits=httpx.Limits(max_connections=AT_ONCE))
+        models = self._wait(self._answer("GET", "/models"))["data"]
+        self._mixtures = {model["id"] for model in models if model["id"].startswith(f"{PREFIX}-")}
+        self._base = next((model["id"] for model in models if model["id"] not in self._mixtures), None)
+        if self._base is None:
+            raise MolorecError(f"{self.address} names no base model; start it with `molorec serve`")
+
+    async def ask(self, tokens: Sequence[int], children: Sequence[int], adapter: str) -> dict[int, float]:
+        """See :class:`OneToken`."""
+        answer = await self._answer("POST", "/completions", {
+            "model": adapter, "prompt": list(tokens), "max_tokens": 1, "temperature": 0, "allowed_token_ids": list(children),
+            "logprobs": 1, "logprob_token_ids": list(children), "return_tokens_as_token_ids": True})
+        found = answer["choices"][0]["logprobs"]["top_logprobs"][0]
+        try:
+            return {child: found[f"token_id:{child}"] for child in children}
+        except KeyError:
+            raise MolorecError(f"{self.address} gives no probability of given tokens; it has to be vLLM 0.32 or newer") from None
+
+    async def stream(self, tokens: Sequence[int], adapter: str, how: Writing) -> AsyncIterator[list[int]]:
+        """See :class:`OneToken`."""
+        unwanted = set(how.unwanted)
+        body = {"model": adapter, "prompt": list(tokens), "max_tokens": how.most, "min_tokens": how.least, "temperature": 0,
+                "stop_token_ids": sorted(how.stops), "presence_penalty": how.repetition, "stream": True,
+                "return_token_ids": True, "allowed_token_ids": [t for t in range(self._vocabulary) if t not in unwanted]}
+        written: list[int] = []
+        async with self._client.stream("POST", "/completions", json=body) as response:
+            if response.is_error:
+                await response.aread()
+                raise self._said(response)
+            async for line in response.aiter_lines():
+                if not line.startswith("data: ") or line == "data: [DONE]":
+                    continue
+                for choice in json.loads(line.removeprefix("data: ")).get("choices", []):
+                    fresh = [token for token in choice.get("token_ids") or [] if token not in how.stops]
+                    if fresh:
+                        written += fresh
+                        yield list(written)
+
+    async def adapter(self, weights: Sequence[float] | None, stack: AdapterStack, rule: str):
+        """See :class:`OneToken`. Raises BadInput, naming the λ that it has, for one that the server was started without."""
+        name = self._base if weights is None else name_of(stack.key, rule, weights)
+        if weights is not None and name not in self._mixtures:
+            beginning = name.rpartition("-")[0] + "-"
+            there = sorted(other.removeprefix(beginning) for other in self._mixtures if other.startswith(beginning))
+            if not there:
+                raise BadInput(f"{self.address} was started without these adapters under the rule '{rule}'; start it with "
+                               "`molorec serve --domain …` for this domain")
+            raise BadInput(f"{self.address} was started without λ = {quantised(weights)[0]:g}; it has λ = {', '.join(there)}")
+
+        @asynccontextmanager
+        async def named():
+            yield name
+
+        return named()
+
+    async def _answer(self, method: str, path: str, body: dict | None = None) -> dict:
+        try:
+            response = await self._client.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise MolorecError(f"{self.address} does not answer ({error or type(error).__name__}); start it with `molorec "
+                               "serve`, or give its address: --backend http://…") from error
+        if response.is_error:
+            raise self._said(response)
+        return response.json()
+
+    def _said(self, response: httpx.Response) -> MolorecError:
+        return MolorecError(f"{self.address} answers {response.status_code}: {response.text[:300]}")

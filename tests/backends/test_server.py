@@ -1,0 +1,135 @@
+"""A server over HTTP, played by one that answers as vLLM does."""
+
+import asyncio
+import json
+
+import httpx
+import pytest
+import torch
+
+from molorec import backbone
+from molorec.backends import Writing, server
+from molorec.backends.server import Server, command, export_mixtures, name_of
+from molorec.engine import Engine
+from molorec.errors import BadInput, MolorecError
+from molorec.mixture import adapters, export
+from tests.conftest import pico_model, pico_tokenizer, toybox_adapters
+
+ADDRESS = "http://127.0.0.1:8000"
+
+
+class Played:
+    """Answers for the mixtures it was given, with the pico model behind it."""
+
+    def __init__(self, engine, lams):
+        mixture = engine.mixture("toybox")
+        self.model, self.stack, self.bodies, self.broken = engine.base.model, mixture.stack, [], False
+        self.lams = {name_of(mixture.stack.key, "sum", [lam, 1 - lam]): lam for lam in lams}
+
+    def __call__(self, request):
+        if request.url.path == "/v1/models":
+            return httpx.Response(200, json={"data": [{"id": "pico"}, *({"id": name} for name in self.lams)]})
+        if self.broken:
+            return httpx.Response(500, text="the engine is dead")
+        body = json.loads(request.content)
+        self.bodies.append(body)
+        if body.get("stream"):
+            lines = "".join(f"data: {json.dumps({'choices': [{'token_ids': ids}]})}\n\n" for ids in ([11], [12, 13], [1]))
+            return httpx.Response(200, text=lines + "data: [DONE]\n\n")
+        with torch.inference_mode(), self.stack.at([self.lams[body["model"]], 1 - self.lams[body["model"]]], "sum"):
+            logs = self.model(input_ids=torch.tensor([body["prompt"]])).logits[0, -1].float().log_softmax(-1)
+        top = {f"token_id:{token}": float(logs[token]) for token in body["logprob_token_ids"]}
+        return httpx.Response(200, json={"choices": [{"logprobs": {"top_logprobs": [top]}}]})
+
+
+@pytest.fixture
+def played(engine, monkeypatch):
+    made = Played(engine, [0.0, 0.5, 1.0])
+    client = httpx.AsyncClient
+    monkeypatch.setattr(httpx, "AsyncClient", lambda **named: client(**{**named, "transport": httpx.MockTransport(made)}))
+    return made
+
+
+def test_rankings_are_those_of_the_local_backend(engine, played, base):
+    other = Engine(base, engine.catalog, engine.adapter_folders, Server(ADDRESS, 420))
+    example = engine.catalog.examples("toybox", "quick")[0]
+    for lam in (0.0, 0.5, 1.0):
+        ours, theirs = engine.rank(example, lam).probabilities(), other.rank(example, lam).probabilities()
+        assert max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) <= 1e-4
+    assert all(body["max_tokens"] == 1 and set(body["allowed_token_ids"]) == set(body["logprob_token_ids"])
+               for body in played.bodies)
+
+
+def test_a_lam_that_the_server_was_started_without_is_refused_with_those_it_has(engine, played, base):
+    other = Engine(base, engine.catalog, engine.adapter_folders, Server(ADDRESS, 420))
+    example = engine.catalog.examples("toybox", "quick")[0]
+    with pytest.raises(BadInput, match=r"without λ = 0.3; it has λ = 0.0000, 0.5000, 1.0000"):
+        other.rank(example, 0.3)
+    with pytest.raises(BadInput, match="without these adapters under the rule 'product'"):
+        other.rank(example, 0.5, "product")
+
+
+def test_a_text_is_streamed_without_its_stop(engine, played):
+    stack = engine.mixture("toybox").stack
+    texts = list(Server(ADDRESS, 420).write([5, 6], [0.5, 0.5], stack, "sum", Writing(8, 2, frozenset({1}), [7], 1.5)))
+    assert texts == [[11], [11, 12, 13]]
+    body = played.bodies[-1]
+    assert body["stop_token_ids"] == [1] and 7 not in body["allowed_token_ids"] and len(body["allowed_token_ids"]) == 419
+    assert (body["presence_penalty"], body["min_tokens"], body["max_tokens"]) == (1.5, 2, 8)
+
+
+def test_what_the_server_says_is_said(engine, played, base):
+    made = Server(ADDRESS, 420)
+    played.broken = True
+    other = Engine(base, engine.catalog, engine.adapter_folders, made)
+    with pytest.raises(MolorecError, match="answers 500: the engine is dead"):
+        other.rank(engine.catalog.examples("toybox", "quick")[0], 0.5)
+    with pytest.raises(MolorecError, match="answers 500"):
+        list(made.write([5], [0.5, 0.5], engine.mixture("toybox").stack, "sum", Writing(2, 0, frozenset(), [], 0.0)))
+
+
+def test_nobody_there_is_said_with_what_to_do():
+    with pytest.raises(MolorecError, match="does not answer .*molorec serve"):
+        Server("http://127.0.0.1:9", 420)
+
+
+def test_the_exported_mixtures_are_those_of_the_slider(engine, tmp_path):
+    mixture = engine.mixture("toybox")
+    made = export_mixtures(mixture, "sum", 5, tmp_path)
+    assert [name.rpartition("-")[2] for name in made] == ["0.0000", "0.2500", "0.5000", "0.7500", "1.0000"]
+    again = adapters.read(made[name_of(mixture.stack.key, "sum", [0.25, 0.75])], engine.base.shapes)
+    expected = export.merge(mixture.stack, [0.25, 0.75], "sum")
+    assert all(torch.equal(again.factors[path][0], a) for path, (a, _) in expected.factors.items())
+    for points in (1, 10_002):
+        with pytest.raises(BadInput, match="cannot be served"):
+            export_mixtures(mixture, "sum", points, tmp_path)
+
+
+def test_the_server_listens_to_this_machine_alone_and_loads_nothing_later(tmp_path):
+    tokenizer = pico_tokenizer()
+    pico_model("qwen2", len(tokenizer)).save_pretrained(tmp_path / "pico")
+    tokenizer.save_pretrained(tmp_path / "pico")
+    base = backbone.outline(tmp_path / "pico", precision="nf4")
+    words, environment = command(base, {"one": tmp_path / "one"}, 8, 8000)
+    assert words[words.index("--host") + 1] == "127.0.0.1" and environment == {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "0"}
+    assert words[words.index("--max-lora-rank") + 1] == "8" and words[words.index("--quantization") + 1] == "bitsandbytes"
+    with pytest.raises(BadInput, match="rank 600"):
+        command(base, {}, 600, 8000)
+
+
+def test_an_outline_has_everything_but_weights(tmp_path, catalog):
+    tokenizer = pico_tokenizer()
+    pico_model("qwen2", len(tokenizer)).save_pretrained(tmp_path / "pico")
+    tokenizer.save_pretrained(tmp_path / "pico")
+    whole, outline = (make(tmp_path / "pico", precision="float32") for make in (backbone.load, backbone.outline))
+    assert outline.is_outline and not whole.is_outline and outline.device.type == "cpu"
+    assert (outline.shapes, outline.sha256, outline.prompter.fingerprint()) == (whole.shapes, whole.sha256,
+                                                                                whole.prompter.fingerprint())
+    mixture = Engine(outline, catalog, [toybox_adapters(whole, tmp_path / "adapters")]).mixture("toybox")
+    assert mixture.is_pair and next(mixture.stack.parameters()).device.type == "cpu"
+
+
+def test_the_loop_of_a_server_ends_with_what_it_answers(played, engine):
+    made = Server(ADDRESS, 420)
+    assert asyncio.run_coroutine_threadsafe(made._answer("GET", "/models"), made._loop).result(5)["data"][0]["id"] == "pico"
+    assert server.PREFIX in next(iter(made._mixtures))
