@@ -74,6 +74,22 @@ def load_model(folder: Path, precision: str, device: torch.device) -> PreTrained
     return model
 
 
+def unpacked(weight: torch.Tensor) -> torch.Tensor:
+    """A linear layer's weights (out, in) in float32, whatever they are packed as."""
+    state = getattr(weight, "quant_state", None)
+    if state is None:
+        return weight.detach().float()
+    from bitsandbytes.functional import dequantize_4bit
+
+    return dequantize_4bit(weight.data, state).float()
+
+
+def count(model: nn.Module) -> int:
+    """How many weights a model has, packed ones each counted."""
+    states = [(parameter, getattr(parameter, "quant_state", None)) for parameter in model.parameters()]
+    return sum(parameter.numel() if state is None else state.shape.numel() for parameter, state in states)
+
+
 def weight_bytes(folder: Path, precision: str) -> int:
     """Memory that a model's weights take: linear layers at the precision, embeddings and head at the dtype of computing.
 

@@ -69,6 +69,12 @@ def test_every_layer_but_the_head_is_in_4_bits(nf4):
     assert nf4.model.get_input_embeddings().weight.dtype == torch.float32
 
 
+def test_packed_weights_are_counted_and_unpacked_one_by_one(nf4, unpacked):
+    assert precision.count(nf4.model) == sum(parameter.numel() for parameter in unpacked.model.parameters())
+    for ours, theirs in zip(linear_layers(nf4), linear_layers(unpacked), strict=True):
+        assert torch.equal(precision.unpacked(ours.weight), theirs.weight.float())
+
+
 def test_the_processor_does_not_repack_the_weights(nf4, engine):
     """With repacking, gradients and unpacked weights are silently wrong after the first forward."""
     example = engine.catalog.examples("toybox", "quick", limit=1)[0]

@@ -7,7 +7,7 @@ from html import escape
 
 import plotly.graph_objects as go
 
-from molorec import plots, tuning
+from molorec import plots, precision, tuning
 from molorec.catalog import Item, RankingExample
 from molorec.engine import Engine, Ranking
 from molorec.errors import BadInput
@@ -57,20 +57,23 @@ def adapters(engine: Engine, view: View, example: RankingExample) -> Iterator[Dr
     """How large base and adapters are, and how far each adapter moves the weights of one layer."""
     mixture = engine.mixture(view.domain)
     path = mixture.stack.paths[len(mixture.stack.paths) // 2]
-    base = sum(weights.numel() for weights in engine.base.model.parameters())
-    weights = engine.base.model.get_submodule(path).base.weight.float()
+    base = precision.count(engine.base.model)
+    # another program holds the weights of an outline
+    weights = None if engine.base.is_outline else precision.unpacked(engine.base.model.get_submodule(path).base.weight)
     sizes, moves, maps = [], [], []
     for adapter in mixture.adapters:
         role, count = adapter.card.role if adapter.card else adapter.name, change.parameters(adapter)
         delta = change.delta(adapter, path)
         sizes.append(f"the {role} adapter has {count:,}, {count / base:.1%} of that")
-        moves.append(f"the {role} adapter by {float(delta.norm() / weights.norm().cpu()):.1%}")
+        if weights is not None:
+            moves.append(f"the {role} adapter by {float(delta.norm() / weights.norm().cpu()):.1%}")
         maps.append((f"{role} adapter", change.block_means(delta).numpy()))
     rows, columns = delta.shape
+    measured = f" Measured against all weights of the layer, {escape(' and '.join(moves))}." if moves else ""
     yield (f"<p>{escape(engine.base.name)} has {base:,} weights, and none of them is changed; {escape('; '.join(sizes))}.</p>"
            f"<p>On the picture is one of {len(mixture.stack.paths)} layers, <code>{escape(path)}</code>, {rows:,} × "
-           f"{columns:,} weights. The stronger the colour, the further they are moved. Measured against all weights "
-           f"of the layer, {escape(' and '.join(moves))}.</p>", plots.weight_changes(maps))
+           f"{columns:,} weights. The stronger the colour, the further they are moved."
+           f"{measured}</p>", plots.weight_changes(maps))
 
 
 def mixing(engine: Engine, view: View, example: RankingExample) -> Iterator[Drawn]:

@@ -50,6 +50,13 @@ def test_the_adapters_are_counted_and_drawn(engine, view):
     assert f"the specific adapter by {float(change.delta(specific, path).norm() / weights.norm()):.1%}" in text
 
 
+def test_a_base_whose_weights_are_elsewhere_is_counted_and_not_measured(engine, view, monkeypatch):
+    whole = drawn(engine, view, pictures.adapters)[0]
+    monkeypatch.setattr(type(engine.base), "is_outline", property(lambda _: True))
+    outline = drawn(engine, view, pictures.adapters)[0]
+    assert "Measured against" in whole and "Measured against" not in outline and "weights, and none of them" in outline
+
+
 def test_mixing_shows_the_engines_probabilities(engine, view):
     text, figure = drawn(engine, view, pictures.mixing)
     example = example_of(engine, view)
