@@ -199,9 +199,10 @@ def explain(arguments: argparse.Namespace) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Every system on the same lists."""
-    from molorec.evaluation import protocol, runs
+    from molorec.evaluation import parts, protocol, runs
 
     _check_evaluation(arguments)
+    part = _part(arguments)
     if arguments.rows and not arguments.rows.parent.is_dir():
         raise BadInput(f"--rows {arguments.rows}: there is no folder {arguments.rows.parent}; make it first")
     engine = _engine(arguments)
@@ -224,8 +225,21 @@ def evaluate(arguments: argparse.Namespace) -> None:
         if not arguments.json and (done == total or done % 50 == 0):
             print(f"{done}/{total} users", file=sys.stderr, flush=True)
 
-    result = protocol.evaluate(engine, arguments.domain, arguments.split, arguments.setting, arguments.limit,
-                               rule=arguments.rule, lam=arguments.lam, on_user=report)
+    if part:
+        planned = protocol.plan(engine, arguments.domain, arguments.split, arguments.setting, arguments.limit,
+                                rule=arguments.rule, lam=arguments.lam)
+        path = parts.measure_part(engine, planned, *part, arguments.parts, arguments.limit, report, arguments.at_once)
+        _emit(arguments, {"schema": SCHEMA, "part": str(path)}, [f"measured: {path}; all parts together: molorec evaluate "
+                                                                 f"--parts {arguments.parts}"])
+        return
+    if arguments.parts:
+        planned, result = parts.together(arguments.parts)
+        if planned.base != engine.base.sha256 or planned.domain != arguments.domain:
+            raise BadInput(f"the parts in {arguments.parts} are of domain '{planned.domain}' and base {planned.base[:12]}; give "
+                           "--domain and --base as for them")
+    else:
+        result = protocol.evaluate(engine, arguments.domain, arguments.split, arguments.setting, arguments.limit,
+                                   rule=arguments.rule, lam=arguments.lam, on_user=report, at_once=arguments.at_once)
     if arguments.rows:
         with open(arguments.rows, "w", encoding="utf-8") as stream:
             for system in result.systems:
@@ -447,6 +461,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluating.add_argument("--lam", type=float, help="measure this λ as `chosen`, in place of `mixed` (tuned without labels)")
     evaluating.add_argument("--sweep", action="store_true", help="entropy and NDCG@1 at five λ on validation lists instead")
     evaluating.add_argument("--rows", type=Path, help="also write each user's rank to this JSONL file")
+    evaluating.add_argument("--parts", type=Path, metavar="FOLDER", help="put the parts in this folder together")
+    evaluating.add_argument("--part", metavar="I/N", help="measure the I-th of N parts into the folder --parts, or let it go on")
+    evaluating.add_argument("--at-once", type=int, default=1, metavar="USERS",
+                            help="users ranked at the same time (default: %(default)s; more pays with vLLM)")
     evaluating.add_argument("--update-cards", action="store_true", help="write scores and the tuned λ to the adapters' cards")
     exporting = add(commands, "export", export, [common, model])
     exporting.add_argument("--lam", type=float, required=True, help="λ: 0 specific alone, 1 general alone")
@@ -495,10 +513,28 @@ def _taken(file: Path, columns: dict[str, str]) -> str:
     return f"{file.name}: " + ", ".join(f"{key} is '{column}'" if column else f"no {key}" for key, column in columns.items())
 
 
+def _part(arguments: argparse.Namespace) -> tuple[int, int] | None:
+    """The part asked for and how many there are."""
+    if arguments.part is None:
+        return None
+    if arguments.parts is None:
+        raise BadInput("--part needs a folder to write to: --parts FOLDER")
+    first, sign, second = arguments.part.partition("/")
+    if not (sign and first.isdecimal() and second.isdecimal()):
+        raise BadInput(f"--part {arguments.part} is not understood; give the first of two as 1/2")
+    return int(first), int(second)
+
+
 def _check_evaluation(arguments: argparse.Namespace) -> None:
     """Refuse options that would be ignored, and cards that would say something else than what was measured."""
     if arguments.limit is not None and arguments.limit < 1:
         raise BadInput(f"--limit is {arguments.limit}; give 1 or more")
+    if arguments.at_once < 1:
+        raise BadInput(f"--at-once is {arguments.at_once}; give 1 or more")
+    if arguments.parts and (arguments.sweep or arguments.update_cards):
+        raise BadInput("--parts goes without --sweep and --update-cards")
+    if arguments.part and arguments.rows:
+        raise BadInput("--rows is of the whole: give it with --parts, once all parts are there")
     if arguments.sweep and (arguments.rows or arguments.lam is not None or arguments.update_cards):
         raise BadInput("--sweep looks at five λ on validation lists; it goes without --rows, --lam and --update-cards")
     if arguments.update_cards and (arguments.lam is not None or arguments.limit is not None or arguments.rule != "sum"

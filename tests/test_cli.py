@@ -335,7 +335,9 @@ def test_a_file_that_cannot_be_written_is_said_before_the_work(molorec, served, 
     (["--sweep", "--lam", "0.5"], "--sweep"), (["--sweep", "--rows", "rows.jsonl"], "--sweep"),
     (["--sweep", "--update-cards"], "--sweep"), (["--update-cards", "--lam", "0.5"], "whole splits"),
     (["--update-cards", "--limit", "5"], "whole splits"), (["--update-cards", "--rule", "product"], "whole splits"),
-    (["--limit", "0"], "--limit"),
+    (["--limit", "0"], "--limit"), (["--at-once", "0"], "--at-once"), (["--part", "1/2"], "--parts FOLDER"),
+    (["--part", "half", "--parts", "x"], "not understood"), (["--parts", "x", "--sweep"], "--parts"),
+    (["--part", "1/2", "--parts", "x", "--rows", "rows.jsonl"], "--rows"),
 ])
 def test_options_that_do_not_go_together_are_refused(molorec, served, words, said):
     code, out, err = molorec("evaluate", "--domain", "toybox", *words)

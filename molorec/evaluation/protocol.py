@@ -1,6 +1,7 @@
 """Every system on the same stored lists: who ranks the held-out item how high."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -123,17 +124,48 @@ def tuned_lam(engine: Engine, domain: str, rule: str = DEFAULT_RULE) -> float:
     return last.lam
 
 
-def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "warm", limit: int | None = None,
-             systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: float | None = None,
-             on_user: Callable[[int, int], None] = lambda done, total: None) -> Evaluation:
-    """Rank every stored list of a split with every system.
+@dataclass(frozen=True)
+class Plan:
+    """What is to be measured, and with what: two measurements of one plan can be put together.
 
-    Parameters
+    Attributes
     ----------
-    limit : at most so many users, from the first on.
-    lam : a λ to measure as the system `chosen`, in place of `mixed`, whose λ is tuned on the ``tune`` prompts without
-        labels.
-    on_user : called with (users done, users in all).
+    n : people; systems : their names, in order; lams : system → λ, for those that a model ranks.
+    base, adapters, precision : what ranks, by hash.
+    """
+
+    domain: str
+    split: str
+    setting: str
+    n: int
+    rule: str
+    systems: tuple[str, ...]
+    lams: dict[str, float | None]
+    lists_sha256: str
+    base: str
+    precision: str
+    adapters: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One person's part of an evaluation.
+
+    Attributes
+    ----------
+    user : the place in the domain's order of users.
+    ranks : system → (rank of the true item, its probability).
+    moves : whether the first title differs between λ = 0, ½ and 1; None with one adapter.
+    """
+
+    user: int
+    ranks: dict[str, tuple[int, float]]
+    moves: bool | None
+
+
+def plan(engine: Engine, domain: str, split: str = "quick", setting: str = "warm", limit: int | None = None,
+         systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: float | None = None) -> Plan:
+    """What :func:`evaluate` with these arguments measures; λ is tuned here, unless one is given.
 
     Raises
     ------
@@ -144,8 +176,8 @@ def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "
     unknown = [name for name in systems if name not in SYSTEMS]
     if unknown:
         raise BadInput(f"there is no system '{unknown[0]}'; choose from: {', '.join(SYSTEMS)}")
-    examples = engine.catalog.examples(domain, split, setting, limit)
-    if not examples:
+    n = len(engine.catalog.users(domain, split, setting, limit))
+    if not n:
         raise BadInput(f"domain '{domain}' has no lists in split '{split}', setting '{setting}'")
     mixture = engine.mixture(domain)
     alone = mixture.adapters[0].card.role if not mixture.is_pair and mixture.adapters[0].card else "general"
@@ -156,24 +188,72 @@ def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "
         lams[CHOSEN] = lam
     elif "mixed" in names:
         lams["mixed"] = tuned_lam(engine, domain, rule)
-    popularity = engine.catalog.popularity(domain)
-    rows: dict[str, list[Row]] = {name: [] for name in names}
-    moved = []
-    for index, example in enumerate(examples):
+    return Plan(domain, split, setting, n, rule, tuple(names), lams, engine.catalog.lists_sha256(domain, setting, split),
+                engine.base.sha256, engine.base.precision, mixture.key)
+
+
+def measure(engine: Engine, plan: Plan, users: Sequence[str], at_once: int = 1) -> Iterator[Answer]:
+    """Rank the stored lists of some of the plan's users with every system, in their order.
+
+    Parameters
+    ----------
+    at_once : users whose lists are ranked at the same time; more than one pays where a backend answers many together.
+    """
+    popularity = engine.catalog.popularity(plan.domain)
+
+    def answer(user: str) -> Answer:
+        example = engine.catalog.example(plan.domain, user, plan.setting)
         target = example.candidates.index(example.target)
-        place = engine.catalog.position(domain, example.user)
-        rankings = dict(zip(lams, engine.rank_each(example, list(lams.values()), rule), strict=True))
-        firsts = {name: ranking.items[0].item for name, ranking in rankings.items()}
-        for name in names:
+        rankings = dict(zip(plan.lams, engine.rank_each(example, list(plan.lams.values()), plan.rule), strict=True))
+        ranks = {}
+        for name in plan.systems:
             scores = rankings[name].probabilities() if name in rankings else _popularity_scores(popularity, example)
-            rows[name].append(Row(domain, place, name, rank_of(scores, target), scores[target]))
-        if {"general", "specific", "half"} <= set(firsts):
-            moved.append(len({firsts["general"], firsts["specific"], firsts["half"]}) > 1)
-        on_user(index + 1, len(examples))
-    results = [SystemResult(name, lams.get(name), rows[name]) for name in names]
+            ranks[name] = rank_of(scores, target), scores[target]
+        firsts = {rankings[name].items[0].item for name in ("general", "specific", "half") if name in rankings}
+        pair = {"general", "specific", "half"} <= set(rankings)
+        return Answer(engine.catalog.position(plan.domain, user), ranks, len(firsts) > 1 if pair else None)
+
+    if at_once == 1:
+        yield from map(answer, users)
+        return
+    with ThreadPoolExecutor(at_once, "molorec-evaluate") as pool:
+        for first in range(0, len(users), 4 * at_once):  # not all are asked for at once: whoever stops early stops the rest
+            yield from pool.map(answer, users[first : first + 4 * at_once])
+
+
+def summary(plan: Plan, answers: Sequence[Answer]) -> Evaluation:
+    """The table of a whole plan's answers."""
+    results = [SystemResult(name, plan.lams.get(name), [Row(plan.domain, answer.user, name, *answer.ranks[name])
+                                                        for answer in answers]) for name in plan.systems]
     _compare(results)
-    return Evaluation(domain, split, setting, engine.catalog.lists_sha256(domain, setting, split), results,
+    moved = [answer.moves for answer in answers if answer.moves is not None]
+    return Evaluation(plan.domain, plan.split, plan.setting, plan.lists_sha256, results,
                       float(np.mean(moved)) if moved else None)
+
+
+def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "warm", limit: int | None = None,
+             systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: float | None = None,
+             on_user: Callable[[int, int], None] = lambda done, total: None, at_once: int = 1) -> Evaluation:
+    """Rank every stored list of a split with every system.
+
+    Parameters
+    ----------
+    limit : at most so many users, from the first on.
+    lam : a λ to measure as the system `chosen`, in place of `mixed`, whose λ is tuned on the ``tune`` prompts without
+        labels.
+    on_user : called with (users done, users in all).
+    at_once : see :func:`measure`.
+
+    Raises
+    ------
+    BadInput : as :func:`plan`.
+    """
+    planned = plan(engine, domain, split, setting, limit, systems, rule, lam)
+    answers = []
+    for answer in measure(engine, planned, engine.catalog.users(domain, split, setting, limit), at_once):
+        answers.append(answer)
+        on_user(len(answers), planned.n)
+    return summary(planned, answers)
 
 
 def sweep(engine: Engine, examples: Sequence[RankingExample], lams: Sequence[float],

@@ -1,0 +1,113 @@
+"""An evaluation in parts: each measured by a process of its own, anywhere, and put together by user.
+
+A part is a file of JSON lines: the plan, then an answer a user, written as it is measured. A part that was stopped goes on
+where it is; what is put together must be of one plan.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from molorec.engine import Engine
+from molorec.errors import BadFile, BadInput, MolorecError
+from molorec.evaluation.protocol import Answer, Evaluation, Plan, measure, summary
+
+SCHEMA = 1
+
+
+def measure_part(engine: Engine, plan: Plan, part: int, parts: int, folder: Path, limit: int | None = None,
+                 on_user: Callable[[int, int], None] = lambda done, total: None, at_once: int = 1) -> Path:
+    """Measure every ``parts``-th of a plan's users from the ``part``-th on (counted from 1), but for those done already.
+
+    Parameters
+    ----------
+    limit : the plan's.
+    on_user : called with (users done, users in this part).
+
+    Raises
+    ------
+    BadInput : there is no such part, or the file that is there is of another plan.
+    MolorecError : the file cannot be written.
+    """
+    if not 1 <= part <= parts:
+        raise BadInput(f"there is no part {part} of {parts}; give one from 1/{parts} to {parts}/{parts}")
+    path = folder / f"part-{part}-of-{parts}.jsonl"
+    users = engine.catalog.users(plan.domain, plan.split, plan.setting, limit)[part - 1 :: parts]
+    places = {engine.catalog.position(plan.domain, user): user for user in users}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        done: dict[int, Answer] = {}
+        if path.exists():
+            found, answers = read(path)
+            _check_same(plan, found, path)
+            done = {answer.user: answer for answer in answers}
+        # written anew first: where the process was stopped in the middle of a line, half of it stands there
+        whole = path.with_suffix(".partial")
+        whole.write_text("".join([json.dumps({"schema": SCHEMA, **asdict(plan)}) + "\n", *map(_line, done.values())]), "utf-8")
+        os.replace(whole, path)
+        with open(path, "a", encoding="utf-8") as stream:
+            left = [user for place, user in places.items() if place not in done]
+            for count, answer in enumerate(measure(engine, plan, left, at_once), start=len(places) - len(left) + 1):
+                stream.write(_line(answer))
+                stream.flush()
+                on_user(count, len(places))
+    except OSError as error:
+        raise MolorecError(f"the part {path} cannot be written ({error}); the same command goes on from where it is") from error
+    return path
+
+
+def together(folder: Path) -> tuple[Plan, Evaluation]:
+    """All parts of a folder as one evaluation.
+
+    Raises
+    ------
+    BadInput : there are none, they are of different plans, or users are missing.
+    BadFile : a file is no part, or two parts answer differently for one user.
+    """
+    paths = sorted(folder.glob("part-*-of-*.jsonl"))
+    if not paths:
+        raise BadInput(f"{folder} holds no parts; measure them with --part 1/2 and so on")
+    plan, answers = None, {}
+    for path in paths:
+        found, some = read(path)
+        plan = plan or found
+        _check_same(plan, found, path)
+        for answer in some:
+            if answers.setdefault(answer.user, answer) != answer:
+                raise BadFile(path, f"it answers for user {answer.user} otherwise than another part does; delete one of them")
+    if len(answers) < plan.n:
+        raise BadInput(f"{plan.n - len(answers)} of {plan.n} users are missing in {folder}; measure the other parts, or let "
+                       "those that were stopped go on: the same command again")
+    return plan, summary(plan, [answers[user] for user in sorted(answers)])
+
+
+def read(path: Path) -> tuple[Plan, list[Answer]]:
+    """A part's plan and its answers; half a line at its end is left out. Raises BadFile if it is no part."""
+    try:
+        first, *lines = path.read_text("utf-8").split("\n")
+        head = json.loads(first)
+        if head.pop("schema") != SCHEMA:
+            raise BadFile(path, "it was written by another version of MoLoRec; measure it anew")
+        plan = Plan(**{**head, "systems": tuple(head["systems"])})
+        answers = []
+        for line in lines[:-1]:  # whole lines end, so the last one is empty or half
+            made = json.loads(line)
+            answers.append(Answer(made["user"], {name: tuple(pair) for name, pair in made["ranks"].items()}, made["moves"]))
+        return plan, answers
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadFile(path, f"it is no part of an evaluation ({error}); delete it, and measure it anew") from error
+
+
+def _line(answer: Answer) -> str:
+    return json.dumps(asdict(answer)) + "\n"
+
+
+def _check_same(plan: Plan, other: Plan, path: Path) -> None:
+    different = [name for name, value in asdict(plan).items() if asdict(other)[name] != value]
+    if different:
+        name = different[0]
+        hint = ", and give λ with --lam where machines tune it differently" if name == "lams" else ""
+        raise BadInput(f"{path} was measured otherwise: its {name} is {getattr(other, name)}, not {getattr(plan, name)}; put "
+                       f"each evaluation into a folder of its own{hint}")

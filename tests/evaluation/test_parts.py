@@ -1,0 +1,147 @@
+"""Parts put together are the whole, wherever and however often they were stopped."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
+
+import pytest
+
+from molorec import backbone, config
+from molorec.engine import Engine
+from molorec.errors import BadFile, BadInput, MolorecError
+from molorec.evaluation import parts, protocol
+from tests.conftest import pico_model, pico_tokenizer, toybox_adapters, toybox_catalog
+
+LIMIT = 7
+
+
+@pytest.fixture
+def plan(engine):
+    return protocol.plan(engine, "toybox", limit=LIMIT, lam=0.4)
+
+
+def whole(engine):
+    return protocol.evaluate(engine, "toybox", limit=LIMIT, lam=0.4)
+
+
+def measure(engine, plan, folder, part, count, **named):
+    return parts.measure_part(engine, plan, part, count, folder, LIMIT, **named)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_parts_together_are_the_whole(engine, plan, tmp_path, count):
+    for part in range(count, 0, -1):
+        measure(engine, plan, tmp_path, part, count)
+    assert asdict(parts.together(tmp_path)[1]) == asdict(whole(engine))
+
+
+def test_many_at_once_are_the_same_in_the_same_order(engine, plan):
+    users = engine.catalog.users("toybox", "quick", limit=LIMIT)
+    alone = list(protocol.measure(engine, plan, users))
+    engine._cache.clear()
+    together = list(protocol.measure(engine, plan, users, at_once=3))
+    for one, other in zip(alone, together, strict=True):
+        assert (one.user, one.moves) == (other.user, other.moves)
+        for name, (rank, probability) in one.ranks.items():
+            assert other.ranks[name] == (rank, pytest.approx(probability, abs=1e-4))
+
+
+@pytest.mark.parametrize("cut", [1, 30, 200])
+def test_a_part_that_was_stopped_goes_on_where_it_is(engine, plan, tmp_path, cut, monkeypatch):
+    path = measure(engine, plan, tmp_path, 1, 1)
+    text = path.read_text()
+    path.write_text(text[:-cut])  # in the middle of a line, as a killed process leaves it
+    answered = len(parts.read(path)[1])
+    asked = []
+    monkeypatch.setattr(parts, "measure", lambda engine, plan, users, at_once: asked.extend(users) or protocol.measure(
+        engine, plan, users, at_once))
+    measure(engine, plan, tmp_path, 1, 1)
+    assert len(asked) == LIMIT - answered > 0
+    assert path.read_text() == text
+    measure(engine, plan, tmp_path, 1, 1)
+    assert len(asked) == LIMIT - answered  # nothing is done twice
+
+
+def test_an_evaluation_with_users_missing_is_refused(engine, plan, tmp_path):
+    with pytest.raises(BadInput, match="holds no parts"):
+        parts.together(tmp_path)
+    measure(engine, plan, tmp_path, 1, 2)
+    with pytest.raises(BadInput, match="3 of 7 users are missing"):
+        parts.together(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"lams": {"chosen": 0.5}}, {"base": "another"}, {"adapters": "others"}, {"rule": "product"},
+                                    {"lists_sha256": "0" * 64}, {"n": 8}])
+def test_what_was_measured_otherwise_is_not_put_together(engine, plan, tmp_path, change):
+    measure(engine, plan, tmp_path, 1, 2)
+    other = measure(engine, plan, tmp_path, 2, 2)
+    head, *lines = other.read_text().splitlines(keepends=True)
+    other.write_text(json.dumps({**json.loads(head), **change}) + "\n" + "".join(lines))
+    for act in (lambda: parts.together(tmp_path), lambda: measure(engine, plan, tmp_path, 2, 2)):
+        with pytest.raises(BadInput, match=f"its {next(iter(change))} is"):
+            act()
+
+
+def test_two_answers_for_one_user_are_refused(engine, plan, tmp_path):
+    path = measure(engine, plan, tmp_path, 1, 1)
+    found, answers = parts.read(path)
+    changed = replace(answers[0], ranks={**answers[0].ranks, "base": (30, 0.001)})
+    (tmp_path / "part-2-of-2.jsonl").write_text(path.read_text().splitlines()[0] + "\n" + parts._line(changed))
+    with pytest.raises(BadFile, match="otherwise than another part"):
+        parts.together(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "x", "{}", '{"schema": 2}\n', '{"schema": 1, "domain": "toybox"}\n', "[]\n"])
+def test_a_file_that_is_no_part_is_refused(tmp_path, text):
+    path = tmp_path / "part-1-of-1.jsonl"
+    path.write_text(text)
+    with pytest.raises(BadFile, match="measure it anew"):
+        parts.read(path)
+
+
+@pytest.mark.parametrize(("part", "count"), [(0, 2), (3, 2), (1, 0)])
+def test_a_part_that_there_is_not_is_refused(engine, plan, tmp_path, part, count):
+    with pytest.raises(BadInput, match="there is no part"):
+        measure(engine, plan, tmp_path, part, count)
+
+
+def test_a_full_disk_keeps_what_was_measured(engine, plan, tmp_path, monkeypatch):
+    measured = protocol.measure
+
+    def filling(*arguments):
+        for count, answer in enumerate(measured(*arguments)):
+            if count == 3:
+                raise OSError(28, "No space left on device")
+            yield answer
+
+    monkeypatch.setattr(parts, "measure", filling)
+    with pytest.raises(MolorecError, match="goes on from where it is"):
+        measure(engine, plan, tmp_path, 1, 1)
+    assert len(parts.read(tmp_path / "part-1-of-1.jsonl")[1]) == 3
+
+
+def test_two_processes_give_what_one_gives(tmp_path, monkeypatch):
+    """Two programs on this machine, as they would be on two, and the command that puts their parts together."""
+    home, folder = tmp_path / "home", tmp_path / "pico"
+    monkeypatch.setenv("MOLOREC_HOME", str(home))
+    tokenizer = pico_tokenizer()
+    pico_model("qwen2", len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    base = backbone.load(folder, precision="float32")
+    home.mkdir()
+    engine = Engine(base, toybox_catalog(home / "catalog.db"), [toybox_adapters(base, tmp_path / "adapters")])
+    common = [sys.executable, "-m", "molorec", "evaluate", "--domain", "toybox", "--base", str(folder), "--precision",
+              "float32", "--adapters", str(tmp_path / "adapters"), "--limit", "6", "--lam", "0.4", "--json",
+              "--parts", str(tmp_path / "parts")]
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+    running = [subprocess.Popen([*common, "--part", f"{part}/2"], cwd=config.PACKAGE.parent, env=one_thread) for part in (1, 2)]
+    assert [process.wait(120) for process in running] == [0, 0]
+    together = parts.together(tmp_path / "parts")[1]
+    alone = protocol.evaluate(engine, "toybox", limit=6, lam=0.4)
+    for ours, theirs in zip(together.systems, alone.systems, strict=True):
+        assert (ours.name, ours.ranks, ours.low, ours.high) == (theirs.name, theirs.ranks, theirs.low, theirs.high)
+        assert [row.probability for row in ours.rows] == pytest.approx([row.probability for row in theirs.rows], abs=1e-4)
+    printed = json.loads(subprocess.run(common, cwd=config.PACKAGE.parent, capture_output=True, check=True, timeout=120).stdout)
+    assert [s["ndcg@1"] for s in printed["systems"]] == [s.ndcg(1) for s in alone.systems]
