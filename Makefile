@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test clean
+.PHONY: demo test space clean
 
 demo: .venv/installed
 	$(BIN)/python app.py
@@ -19,6 +19,10 @@ test: .venv/installed-dev
 .venv/installed-dev: .venv/installed requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
+
+# what a Hugging Face Space and a container need, checked here
+space: .venv/installed-dev
+	$(BIN)/python -m pytest tests/test_space.py
 
 clean:
 	rm -rf .venv build *.egg-info

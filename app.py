@@ -1,7 +1,11 @@
 """The MoLoRec app: ``python app.py`` here, and the entry point of a Hugging Face Space."""
 
 import argparse
+import os
 import sys
+
+if os.environ.get("SPACES_ZERO_GPU"):
+    import spaces  # noqa: F401 - a Space on ZeroGPU has it, and wants it before torch
 
 import molorec  # noqa: F401 - its thread settings have to be in place before torch loads
 from molorec import config

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import platformdirs
 
+from molorec import space
 from molorec.errors import BadInput
 
 PACKAGE = Path(__file__).resolve().parent
@@ -13,9 +14,9 @@ SHIPPED_ADAPTERS = PACKAGE.parent / "assets" / "adapters"
 
 
 def home() -> Path:
-    """Folder for everything fetched or made at run time: ``MOLOREC_HOME``, or the user's cache folder."""
+    """Folder for everything fetched or made at run time: ``MOLOREC_HOME``, a Space's own disk, or the user's cache folder."""
     chosen = os.environ.get("MOLOREC_HOME")
-    return Path(chosen).expanduser().resolve() if chosen else Path(platformdirs.user_cache_dir("molorec"))
+    return Path(chosen).expanduser().resolve() if chosen else space.home() or Path(platformdirs.user_cache_dir("molorec"))
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,8 @@ class Engine:
         folders = adapter_folders if adapter_folders is not None else config.adapter_folders(profile)
         backend = backend or os.environ.get("MOLOREC_BACKEND") or "local"
         if backend == "local":
-            return cls(backbone.load(base, profile, precision), catalog or Catalog(), folders)
+            loaded = backbone.load(base, profile, precision)
+            return cls(loaded, catalog or Catalog(), folders, backends.lent(loaded))
         outline = backbone.outline(base, profile, precision)
         return cls(outline, catalog or Catalog(), folders, backends.remote(backend, outline))
 

@@ -1,6 +1,7 @@
 """What computes: everything above asks one of these for the probabilities of candidates, and for text.
 
-`local` runs the model in this process, by transformers; `vllm` has vLLM run it, in this process or as a server.
+`local` runs the model in this process, by transformers; `vllm` has vLLM run it in this process, `server` at an address;
+`zero` on the GPU that a Space is lent.
 """
 
 from collections.abc import Iterator, Sequence
@@ -71,3 +72,14 @@ def remote(name: str, base: Backbone) -> Backend:
 
         return Server(name, base.model.get_input_embeddings().num_embeddings)
     raise BadInput(f"there is no backend '{name}'; choose local, vllm, or the address of a server (http://…)")
+
+
+def lent(base: Backbone) -> Backend | None:
+    """On a Space with ZeroGPU the backend that has its passes run there, else None."""
+    from molorec.backends import zero
+
+    if not zero.is_zero():
+        return None
+    import spaces  # a Space has it, before anything else is imported: see app.py
+
+    return zero.ZeroGPU(base.model, spaces.GPU)

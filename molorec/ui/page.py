@@ -7,8 +7,11 @@ from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
-from molorec import owned
+from molorec import __version__, owned, space
 from molorec.catalog.movielens import NAME as MOVIELENS
 from molorec.config import LIMITS
 from molorec.engine import Engine
@@ -38,7 +41,12 @@ def launch_options() -> dict[str, Any]:
     """Keyword arguments for ``launch`` of a page: how it looks, and its limits."""
     return {"theme": style.THEME, "css": CSS, "show_error": False, "footer_links": ["api", "settings"],
             "enable_monitoring": False, "max_file_size": LIMITS.upload_bytes, "state_session_capacity": LIMITS.sessions,
-            "app_kwargs": {"middleware": [Middleware(RateLimit)]}}
+            "app_kwargs": {"middleware": [Middleware(RateLimit)], "routes": [Route("/health", _health)]}}
+
+
+async def _health(_: Request) -> JSONResponse:
+    """For whoever watches over the app: it answers, whatever the model is busy with."""
+    return JSONResponse({"status": "ok", "version": __version__})
 
 
 def build(engine: Engine, journal: Journal | None = None) -> gr.Blocks:
@@ -122,6 +130,8 @@ def _badge(engine: Engine, domain: str) -> str:
     names = " + ".join(owned.chosen_name(adapter.name) for adapter in mixture.adapters)
     line = f"{model} · adapters {names}"
     notes = list(mixture.problems)
+    if space.forgets():
+        notes.append("This Space has no disk of its own: what is saved here is gone when it restarts.")
     if mixture.weak:
         notes.append(f"These adapters are weak. On held-out choices, {'; '.join(mixture.weak)}.")
     return f"<p class='ml-dim'>{render.escape(line)}</p>" + "".join(render.note(text) for text in notes)

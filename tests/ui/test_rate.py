@@ -27,11 +27,17 @@ def client():
     return TestClient(served)
 
 
-def test_the_sixth_request_of_a_minute_is_refused_and_another_address_is_not(client):
+def test_the_sixth_request_of_a_minute_is_refused_and_another_address_is_not(client, monkeypatch):
+    monkeypatch.setenv("MOLOREC_PROXY", "1")
     assert [client.post("/").status_code for _ in range(6)] == [200] * 5 + [429]
     refused = client.post("/").json()
     assert refused["detail"] == refused["error"] and "more than 5 requests in a minute" in refused["detail"]
     assert client.post("/", headers={"x-forwarded-for": "192.0.2.7, 10.0.0.1"}).status_code == 200
+
+
+def test_without_a_proxy_nobody_gets_more_by_naming_another_address(client):
+    asked = [client.post("/", headers={"x-forwarded-for": f"192.0.2.{i}"}).status_code for i in range(6)]
+    assert asked == [200] * 5 + [429]
 
 
 def test_looking_is_free(client):
@@ -50,3 +56,4 @@ def test_the_page_is_served_behind_it(engine):
         answers = [httpx.post(f"{url}gradio_api/queue/join", json={}) for _ in range(6)]
         assert [answer.status_code == 429 for answer in answers] == [False] * 5 + [True]
         assert "wait a little" in answers[-1].json()["detail"] and httpx.get(url).status_code == 200
+        assert httpx.get(f"{url}health").json()["status"] == "ok"
