@@ -78,6 +78,7 @@ def load(base: str | Path | None = None, profile: Profile | None = None, precisi
     transformers_logging.disable_progress_bar()
     with _as_bad_input(folder):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        precision = "nf4" if precisions.is_packed(folder) else precision
         precisions.check_memory(folder, precision, device)
         with memory_in_words():
             model = precisions.load_model(folder, precision, device)

@@ -63,7 +63,8 @@ def load_model(folder: Path, precision: str, device: torch.device) -> PreTrained
     quantization = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=settings["dtype"], bnb_4bit_quant_storage=torch.uint8)
-    model = AutoModelForCausalLM.from_pretrained(folder, **settings, quantization_config=quantization, device_map={"": device})
+    packing = {} if is_packed(folder) else {"quantization_config": quantization}
+    model = AutoModelForCausalLM.from_pretrained(folder, **settings, **packing, device_map={"": device})
     from bitsandbytes.nn import Linear4bit  # after the log is quiet
 
     for module in model.modules():
@@ -88,6 +89,16 @@ def count(model: nn.Module) -> int:
     """How many weights a model has, packed ones each counted."""
     states = [(parameter, getattr(parameter, "quant_state", None)) for parameter in model.parameters()]
     return sum(parameter.numel() if state is None else state.shape.numel() for parameter, state in states)
+
+
+def is_packed(folder: Path) -> bool:
+    """Whether a model's folder holds its weights in 4 bits already, and so at no other precision.
+
+    Raises
+    ------
+    OSError, ValueError : the folder holds no model.
+    """
+    return hasattr(AutoConfig.from_pretrained(folder, local_files_only=True), "quantization_config")
 
 
 def weight_bytes(folder: Path, precision: str) -> int:
