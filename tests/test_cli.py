@@ -10,15 +10,15 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from molorec import cli, hub
+from molorec import backbone, cli, hub
 from molorec.catalog import Catalog, prepare
 from molorec.errors import FetchError
 from molorec.evaluation import runs
-from tests.conftest import source_data
+from tests.conftest import pico_model, pico_tokenizer, source_data, toybox_adapters
 
 README = Path(cli.__file__).parent.parent / "README.md"
 COMMANDS = ["doctor", "domains list", "domains fetch", "domains add", "domains remove", "domains lists", "rank", "tune",
-            "explain", "evaluate", "export", "adapters list", "adapters push", "adapters pull"]
+            "explain", "evaluate", "export", "adapters list", "adapters push", "adapters pull", "serve"]
 
 
 @pytest.fixture
@@ -347,6 +347,51 @@ def test_options_that_do_not_go_together_are_refused(molorec, served, words, sai
 def test_adapters_are_looked_for_in_a_folder_that_is_there(molorec, stored, tmp_path):
     code, _, err = molorec("rank", "--domain", "toybox", "--adapters", tmp_path / "none")
     assert code == 2 and "there is no such folder" in err
+
+
+def test_an_export_says_how_near_it_is(molorec, served, tmp_path):
+    export = ("export", "--domain", "toybox", "--lam", "0.3", "--json")
+    exact = document(molorec(*export, "--out", tmp_path / "exact"))
+    assert exact["difference"] <= 1e-4 and exact["same_first"] == exact["lists"] > 0 and exact["truncation_error"] is None
+    small = document(molorec(*export, "--rank", "2", "--out", tmp_path / "small"))
+    assert 0 < small["truncation_error"] < 1 and small["difference"] > exact["difference"]
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--rank", "99"], "give 1 to 8"), (["--dense", "bfloat16", "--rank", "2"], "has none"),
+    (["--dense", "bfloat16"], "not loaded from a folder")])
+def test_an_export_that_is_not_possible_is_refused(molorec, served, tmp_path, words, said):
+    code, _, err = molorec("export", "--domain", "toybox", "--lam", "0.3", "--out", tmp_path / "out", *words)
+    assert code == 2 and said in err and not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def pico_folder(tmp_path):
+    tokenizer = pico_tokenizer()
+    pico_model("qwen2", len(tokenizer)).save_pretrained(tmp_path / "pico")
+    tokenizer.save_pretrained(tmp_path / "pico")
+    toybox_adapters(backbone.load(tmp_path / "pico", precision="float32"), tmp_path / "adapters")
+    return tmp_path / "pico"
+
+
+def test_serve_writes_the_mixtures_and_names_the_command(molorec, stored, pico_folder, tmp_path, monkeypatch):
+    words = ("serve", "--domain", "toybox", "--base", pico_folder, "--precision", "float32", "--adapters", tmp_path / "adapters",
+             "--points", "3", "--out", tmp_path / "mixtures")
+    answer = document(molorec(*words, "--print", "--json"))
+    assert [name.rpartition("-")[2] for name in answer["mixtures"]] == ["0.0000", "0.5000", "1.0000"]
+    assert all((tmp_path / "mixtures" / name / "adapter_model.safetensors").is_file() for name in answer["mixtures"])
+    assert answer["command"][answer["command"].index("--host") + 1] == "127.0.0.1"
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    code, _, err = molorec(*words)
+    assert code == 1 and "requirements-gpu.txt" in err
+
+
+@pytest.mark.parametrize(("backend", "code", "said"), [
+    ("tpu", 2, "choose local, vllm"), ("http://127.0.0.1:9", 1, "does not answer")])
+def test_a_backend_that_is_not_there_is_said(molorec, stored, pico_folder, tmp_path, backend, code, said):
+    found, _, err = molorec("rank", "--domain", "toybox", "--base", pico_folder, "--adapters", tmp_path / "adapters",
+                            "--backend", backend)
+    assert found == code and said in err
 
 
 def test_export_never_replaces_what_is_no_adapter(molorec, served, tmp_path):
