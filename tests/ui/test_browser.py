@@ -130,6 +130,47 @@ def test_a_domain_with_one_adapter_has_nothing_to_mix(tab_of_two_domains):
     assert tab.locator(".ml-row").count() == 30
 
 
+def test_a_domain_that_another_tab_has_deleted_gets_a_notice_and_the_page_lives_on(tab_of_two_domains, engine):
+    tab = tab_of_two_domains
+    engine.catalog.remove_domain("zoo")
+    tab.get_by_label("Domain", exact=True).click()
+    tab.get_by_role("option", name="zoo").click()
+    tab.wait_for_selector("text=/there is no domain 'zoo'; there are: toybox/")
+    tab.get_by_label("Domain", exact=True).click()
+    tab.get_by_role("option", name="toybox").click()
+    tab.wait_for_selector(".ml-row")
+
+
+def test_what_is_no_lam_gives_way_to_the_one_that_is_ranked_at(pico_tab):
+    number = pico_tab.get_by_label("λ as a number")
+    for typed in ("1.5", "-2", ""):
+        number.fill(typed)
+        number.press("Tab")
+        pico_tab.wait_for_function("() => document.querySelector('input[aria-label=\"λ as a number\"]').value === '0.5'")
+        assert pico_tab.get_by_role("slider", name=re.compile("weight of the general")).input_value() == "0.5"
+
+
+def test_everything_in_an_own_list_can_be_removed_at_once(pico_tab):
+    pico_tab.get_by_role("radio", name="Build your own").check()
+    pico_tab.wait_for_selector("ol.ml-edit li")
+    assert not pico_tab.get_by_label("Show what they really chose next").is_visible()  # nobody chose from it
+    pico_tab.get_by_role("button", name="Remove all of: Your history, oldest first").click()
+    pico_tab.wait_for_selector("text=/the history is empty/")
+
+
+def test_presenter_mode_keeps_person_slider_and_ranking(pico_tab):
+    button = pico_tab.get_by_role("button", name="Presenter mode")
+    button.click()
+    leave = pico_tab.get_by_role("button", name="Leave presenter mode")
+    leave.wait_for()
+    for there in (".ml-who .ml-list", ".ml-lam input[type=range]", ".ml-ranking"):
+        assert pico_tab.locator(there).first.is_visible()
+    for gone in ("User id", "λ as a number", "Mixing rule"):
+        assert not pico_tab.get_by_label(gone).is_visible()
+    leave.click()
+    pico_tab.get_by_label("User id").wait_for()
+
+
 def test_a_typed_lam_moves_the_slider_and_is_not_typed_over(tab):
     number = tab.get_by_label("λ as a number")
     number.click()
