@@ -1,5 +1,7 @@
 """What our SQLite files have in common: the schema version that each carries, and changes that are whole or not at all."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,36 @@ def schema_version(db: Database, path: Path, known: int, error: type[MolorecErro
         raise error(f"{path} was written by a newer MoLoRec (schema {found}, this one knows {known}); upgrade, or set "
                     "MOLOREC_HOME to another folder")
     return found
+
+
+@contextmanager
+def upgrade(db: Database, path: Path, known: int, error: type[MolorecError]) -> Iterator[int | None]:
+    """Bring a file to the schema ``known`` inside the block, all of it or nothing; for any number of processes at once.
+
+    Yields
+    ------
+    The version found, 0 in a new file; None if there is nothing to do.
+    """
+    if schema_version(db, path, known, error) == known:
+        yield None
+        return
+    _enable_wal(db)
+    with change(db):
+        found = schema_version(db, path, known, error)  # another process may have been first
+        yield None if found == known else found
+        db.execute(f"pragma user_version = {known}")
+
+
+def _enable_wal(db: Database) -> None:
+    """Readers and a writer at once, from now on and for all; SQLite does not wait for others with this, so we do."""
+    for wait in (0.05, 0.1, 0.2, 0.5, 1, 2, None):
+        try:
+            db.enable_wal()
+            return
+        except sqlite3.OperationalError as error:
+            if wait is None or "locked" not in str(error):
+                raise
+            time.sleep(wait)
 
 
 @contextmanager

@@ -187,10 +187,9 @@ class Journal:
         return db
 
     def _create_tables(self, db: Database) -> None:
-        if database.schema_version(db, self.path, SCHEMA_VERSION, JournalError) == SCHEMA_VERSION:
-            return
-        db.enable_wal()
-        with db.atomic():
+        with database.upgrade(db, self.path, SCHEMA_VERSION, JournalError) as version:
+            if version is None:
+                return
             db["entries"].create(
                 {"number": int, "visitor": str, "kind": str, "time": str, "domain": str, "scenario": str, "user": str,
                  "lam": float, "rule": str, "adapters": str, "base": str, "entropy": float, "seconds": float, "details": str},
@@ -198,7 +197,6 @@ class Journal:
             db["entries"].create_index(["visitor"], if_not_exists=True)
             db["kept"].create({"domain": str, "rule": str, "adapters": str, "lam": float, "time": str},
                               pk=("domain", "rule", "adapters"), if_not_exists=True)
-            db.execute(f"pragma user_version = {SCHEMA_VERSION}")
 
 
 def _drop_passed(db: Database, row: dict) -> None:

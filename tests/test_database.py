@@ -1,10 +1,17 @@
 """A file says which schema it has, and one from the future is left alone."""
 
+import sqlite3
+import subprocess
+import sys
+import time
+
 import pytest
 from sqlite_utils import Database
 
-from molorec import database
+from molorec import config, database
+from molorec.catalog import Catalog
 from molorec.errors import CatalogError, JournalError
+from tests.conftest import toybox_catalog
 
 
 @pytest.mark.parametrize("error", [CatalogError, JournalError])
@@ -16,3 +23,46 @@ def test_a_newer_file_is_refused_with_its_name_and_both_numbers(tmp_path, error)
     db.execute("pragma user_version = 4")
     with pytest.raises(error, match=r"a\.db was written by a newer MoLoRec \(schema 4, this one knows 3\).*MOLOREC_HOME"):
         database.schema_version(db, tmp_path / "a.db", 3, error)
+
+
+OLD = """
+import sqlite3, sys
+from pathlib import Path
+from molorec.catalog import Catalog
+from molorec.journal import Journal
+Path(sys.argv[2]).touch()
+while not Path(sys.argv[1]).exists(): pass  # all at the same moment
+Catalog(sys.argv[3]).domains(); Journal(sys.argv[4]).entries("somebody")
+"""
+
+
+def test_processes_that_bring_a_file_up_to_date_at_once_wait_for_each_other(tmp_path):
+    catalog = toybox_catalog(tmp_path / "catalog.db")
+    with sqlite3.connect(catalog.path) as db:  # as version 1 wrote it, and before any journal
+        db.execute("alter table domains drop column added")
+        db.execute("alter table domains drop column owner")
+        db.execute("alter table items drop column categories")
+        db.execute("pragma user_version = 1")
+    running = [subprocess.Popen([sys.executable, "-c", OLD, tmp_path / "go", tmp_path / f"ready-{i}", catalog.path,
+                                 tmp_path / "journal.db"], cwd=config.PACKAGE.parent) for i in range(4)]
+    for _ in range(600):
+        if len(list(tmp_path.glob("ready-*"))) == len(running):
+            break
+        time.sleep(0.1)
+    (tmp_path / "go").touch()
+    assert [process.wait(60) for process in running] == [0] * len(running)
+    assert [info.name for info in Catalog(catalog.path).domains()] == ["toybox"]
+
+
+def test_an_upgrade_that_fails_leaves_the_file_as_it_was(tmp_path):
+    db = Database(tmp_path / "a.db")
+    with pytest.raises(RuntimeError), database.upgrade(db, tmp_path / "a.db", 2, CatalogError) as found:
+        assert found == 0
+        db["things"].create({"name": str})
+        raise RuntimeError("the power went")
+    assert db.table_names() == [] and db.execute("pragma user_version").fetchone() == (0,)
+    with database.upgrade(db, tmp_path / "a.db", 2, CatalogError) as found:
+        db["things"].create({"name": str})
+    assert db.table_names() == ["things"]
+    with database.upgrade(db, tmp_path / "a.db", 2, CatalogError) as found:
+        assert found is None

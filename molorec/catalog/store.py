@@ -301,11 +301,9 @@ class Catalog:
 
     def _create_tables(self) -> None:
         db = self._db()
-        version = database.schema_version(db, self.path, SCHEMA_VERSION, CatalogError)
-        if version == SCHEMA_VERSION:
-            return
-        db.enable_wal()
-        with db.atomic():
+        with database.upgrade(db, self.path, SCHEMA_VERSION, CatalogError) as version:
+            if version is None:
+                return
             db["domains"].create({"name": str, "noun": str, "source": str, "terms": str, "users": int, "items": int,
                                   "events": int, "held_out_items": int, "notes": str, "owner": str,
                                   "added": float}, pk="name", if_not_exists=True)
@@ -329,7 +327,6 @@ class Catalog:
             for event in ("insert", "delete", "update"):
                 db.execute(f"drop trigger if exists items_letters_{event}")
             db.execute("drop table if exists items_letters")
-            db.execute(f"pragma user_version = {SCHEMA_VERSION}")
 
 
 def _popularity(domain: PreparedDomain) -> list[int]:
