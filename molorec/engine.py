@@ -28,7 +28,7 @@ from molorec.mixture.layer import AdapterStack
 from molorec.mixture.rule import DEFAULT_RULE, as_weights, from_saved
 from molorec.mixture.rule import rule as rule_named
 from molorec.prompts import Template, template
-from molorec.ranking.trie import PackedTrie, pack
+from molorec.ranking.trie import PackedTrie, TitleTrie, pack
 
 CACHED_RANKINGS = 4_096
 
@@ -68,13 +68,19 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Mixture:
-    """The adapters in use for a domain: general first, then specific; one of them where only one exists."""
+    """The adapters in use for a domain: general first, then specific; one of them where only one exists.
+
+    Attributes
+    ----------
+    titles : the domain's titles, among which a candidate's tokens are decided; None where the list stands in the prompt.
+    """
 
     domain: str
     adapters: tuple[Adapter, ...]
     stack: AdapterStack
     template: Template
     noun: str
+    titles: TitleTrie | None = None
     problems: tuple[str, ...] = ()
 
     @property
@@ -178,12 +184,14 @@ class Engine:
                                "they cannot be mixed: train both on one")
         with memory_in_words():
             stack = adapters.stack(found).to(self.base.device, self.base.dtype).eval()
-        mixture = Mixture(domain, tuple(found), stack, template(styles.pop()), noun, tuple(problems))
+        style = template(styles.pop())
+        titles = None if style.listed else TitleTrie(self.base.prompter.titles(self.catalog.items(domain)))
+        mixture = Mixture(domain, tuple(found), stack, style, noun, titles, tuple(problems))
         with self._state:
             return self._mixtures.setdefault(domain, mixture)
 
     def forget(self, domain: str) -> None:
-        """Read a domain's adapters again at the next use (after training or deleting one)."""
+        """Read a domain's adapters and titles again at the next use (after training or deleting one)."""
         with self._state:
             self._mixtures.pop(domain, None)
 
@@ -218,7 +226,8 @@ class Engine:
         lams = [_valid(mixture, lam, rule) for lam in lams]
         packed = self.pack(mixture, example)
         titles = tuple(candidate.title for candidate in example.candidates)
-        base = (self.base.sha256, mixture.key, rule, tuple(packed.tokens[: packed.prompt_length]), titles)
+        base = (self.base.sha256, mixture.key, mixture.titles.key if mixture.titles else "", rule,
+                tuple(packed.tokens[: packed.prompt_length]), titles)
         found = self._cached(base, lams)
         missing = [lam for lam in dict.fromkeys(lams) if lam not in found]
         if missing:
@@ -245,7 +254,8 @@ class Engine:
             twice = next(item for item in example.candidates if example.candidates.count(item) > 1)
             raise BadInput(f"'{twice.title}' stands among the candidates twice")
         prompter = self.base.prompter
-        return pack(prompter.ranking(example, mixture.template, mixture.noun), prompter.titles(example.candidates))
+        return pack(prompter.ranking(example, mixture.template, mixture.noun), prompter.titles(example.candidates),
+                    mixture.titles)
 
     def log_probabilities(self, mixture: Mixture, packed: PackedTrie, lams: Sequence[float | None],
                           rule: str) -> list[torch.Tensor]:

@@ -79,14 +79,8 @@ class Prompter:
 
         Text that spells a special token ("<|im_end|>") is read as plain characters.
         """
-        tokens = self._titles.get(title)
-        if tokens is None:
-            if len(self._titles) > 200_000:
-                self._titles.clear()
-            # split_special_tokens keeps chat markers inert; the space gives whole-word first tokens
-            tokens = (*self.encode(" " + title)[: LIMITS.title_tokens], self.terminator)
-            self._titles[title] = tokens
-        return tokens
+        found = self._titles.get(title)
+        return found if found else self._tokenised([title])[0]
 
     def opening(self, style: Template, noun: str) -> list[int]:
         """The tokens before the history."""
@@ -113,8 +107,19 @@ class Prompter:
         return self.tokenizer.decode(tokens, skip_special_tokens=True)
 
     def titles(self, items: Sequence[Item]) -> list[tuple[int, ...]]:
-        """The tokens of several titles."""
-        return [self.title(item.title) for item in items]
+        """The tokens of several titles; thousands at once take far less than one by one."""
+        missing = dict.fromkeys(item.title for item in items if item.title not in self._titles)
+        fresh = dict(zip(missing, self._tokenised(list(missing)), strict=True)) if missing else {}
+        return [fresh.get(item.title) or self.title(item.title) for item in items]
+
+    def _tokenised(self, titles: list[str]) -> list[tuple[int, ...]]:
+        if len(self._titles) + len(titles) > 200_000:
+            self._titles.clear()
+        # split_special_tokens keeps chat markers inert; the space gives whole-word first tokens
+        encoded = self.tokenizer([" " + title for title in titles], add_special_tokens=False, split_special_tokens=True)
+        found = [(*tokens[: LIMITS.title_tokens], self.terminator) for tokens in encoded["input_ids"]]
+        self._titles.update(zip(titles, found, strict=True))
+        return found
 
     def fingerprint(self) -> str:
         """A hash that changes with the tokenizer's vocabulary or its way to split: adapters carry it."""

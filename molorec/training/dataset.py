@@ -1,12 +1,12 @@
 """From a catalogue's training sequences to batches of tokens with the decisions to learn.
 
 A *decision* is one next-token choice among a few tokens: a branching node of a title trie. For the template `open`
-the list is the whole catalogue, in expectation over drawn lists of 30: at a node, each child is offset by the log of
-the mass of items below it, at the root of those not yet chosen (so that the learned score is that of one item, as a
-list of 30 asks for), and a deeper node weighs as much as the chance that a drawn list reaches it.
+that is the trie of the whole catalogue, as it is when candidates are ranked (:mod:`molorec.ranking.trie`): each child is
+offset by the log of the mass of items below it, at the root of those not yet chosen, so that what is learned is the score
+of one item. All decisions on a title's path together are −log p(item | catalogue).
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,7 +19,7 @@ from molorec.catalog import Catalog, Item, RankingExample
 from molorec.catalog.lists import NEGATIVES
 from molorec.errors import BadInput
 from molorec.prompts import HISTORY_TITLES, Prompter, Template
-from molorec.ranking.trie import pack
+from molorec.ranking.trie import TitleTrie, pack
 from molorec.training.transitions import Transitions
 
 NEVER = -1e4
@@ -35,14 +35,14 @@ class Batch:
     tokens : (rows, length), padded on the right.
     roots : by domain, decisions that share one set of choices: (positions (n, 2), choices (c,), offsets (n, c),
         targets (n, c)).
-    nodes : ragged decisions: (positions (m, 2), choices (m, c), offsets (m, c), target index (m,), weights (m,)).
+    nodes : ragged decisions: (positions (m, 2), choices (m, c), offsets (m, c), targets (m, c)).
     next_tokens : plain language-model targets: (positions (n, 2), tokens (n,)).
     labels : how many titles are learned from.
     """
 
     tokens: Tensor
     roots: dict[str, tuple[Tensor, Tensor, Tensor, Tensor]] = field(default_factory=dict)
-    nodes: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] | None = None
+    nodes: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
     next_tokens: tuple[Tensor, Tensor] | None = None
     labels: int = 0
 
@@ -82,12 +82,13 @@ class TrainingDomain:
     ----------
     sequences : item numbers of each user, oldest first.
     items : the items by number; only these are ever a target or a negative.
-    smoothing : share of a root decision's label that comes from the domain's transition counts instead of the one
+    smoothing : share of a decision's label that comes from the domain's transition counts instead of the one
         item that came next; 0 for hard labels.
     recent : how many of a history's last titles those counts look at.
-    negatives : how often an item is taken to be drawn as a negative. "uniform": the adapter learns which item comes next,
-        popularity included. "popularity": it learns only what a history adds to popularity, which carries over to other
-        domains, as popularity does not.
+    negatives : how often an item is taken to be drawn as a negative, at the root. "uniform": the adapter learns which item
+        comes next, popularity included. "popularity": it learns only what a history adds to popularity, which carries over
+        to other domains, as popularity does not. Below the root all items count alike: which of the titles that begin alike
+        is the well-known one is what a base model knows of titles that it was never trained on here.
     """
 
     name: str
@@ -106,15 +107,12 @@ class TrainingDomain:
         popularity = Counter(item for sequence in self.sequences for item in sequence)
         self.mass = np.array([popularity[item] if self.negatives == "popularity" else 1
                               for item in range(len(self.items))])
-        children: dict[tuple[int, ...], Counter] = defaultdict(Counter)
-        for title, mass in zip(self.tokens, self.mass.tolist(), strict=True):
-            for depth in range(len(title)):
-                children[title[:depth]][title[depth]] += mass
-        self.root_tokens = np.array(sorted(children[()]))
+        self.trie = TitleTrie(self.tokens)
+        roots = self.trie.below(())
+        self.root_tokens = np.array(sorted(roots))
         root_index = {token: i for i, token in enumerate(self.root_tokens.tolist())}
-        self.root_mass = np.array([children[()][token] for token in self.root_tokens.tolist()])
+        self.root_mass = np.array([self.mass[roots[token]].sum() for token in self.root_tokens.tolist()])
         self.first = np.array([root_index[title[0]] for title in self.tokens])
-        self._branching = {prefix: masses for prefix, masses in children.items() if prefix and len(masses) > 1}
         # short histories are as common among readers as long ones, but hold fewer windows
         weights = np.sqrt([len(sequence) for sequence in self.sequences])
         self.user_weights = weights / weights.sum()
@@ -132,31 +130,38 @@ class TrainingDomain:
         self.first = np.array([place[token] for token in before.tolist()])[self.first]
         self.background = share
 
-    def root_decision(self, history: Sequence[int], target: int) -> tuple[np.ndarray, np.ndarray]:
-        """Offsets and soft label (c,) at the trie's root for the next item after ``history``."""
+    def label(self, history: Sequence[int], target: int) -> np.ndarray:
+        """What came next after ``history``, as a distribution over items (items,)."""
+        label = np.zeros(len(self.items), np.float32)
+        if self.transitions:
+            label += self.smoothing * self.transitions.next_item(np.asarray(history, int))
+        label[target] += 1 - self.smoothing
+        return label
+
+    def root_decision(self, history: Sequence[int], label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Offsets and targets (c,) at the trie's root, of a :meth:`label` after ``history``."""
         mass, seen = self.root_mass.copy(), np.asarray(history, int)
         np.subtract.at(mass, self.first[seen], self.mass[seen])
-        label = np.zeros(len(self.root_tokens), np.float32)
-        if self.transitions:
-            np.add.at(label, self.first, self.smoothing * self.transitions.next_item(seen))
-        label[self.first[target]] += 1 - self.smoothing
-        label[mass <= 0] = 0
-        label /= label.sum()
+        targets = np.zeros(len(self.root_tokens), np.float32)
+        np.add.at(targets, self.first, label)
+        targets[mass <= 0] = 0
+        targets /= targets.sum()
         if self.background:
             even = self.background / len(mass)
-            return np.log((1 - self.background) * mass / mass.sum() + even), (1 - self.background) * label + even
-        return np.where(mass > 0, np.log(np.maximum(mass, 1)), NEVER), label
+            return np.log((1 - self.background) * mass / mass.sum() + even), (1 - self.background) * targets + even
+        return np.where(mass > 0, np.log(np.maximum(mass, 1)), NEVER), targets
 
-    def deeper_decisions(self, target: int) -> list[tuple[int, list[int], list[float], int, float]]:
-        """Branching nodes below the root on a title's path: (depth, choices, offsets, index of the target, weight)."""
+    def deeper_decisions(self, target: int, label: np.ndarray) -> list[tuple[int, list[int], np.ndarray, np.ndarray]]:
+        """Branching nodes below the root on a title's path: (depth, choices, offsets, targets), of a :meth:`label`."""
         title, decisions = self.tokens[target], []
         for depth in range(1, len(title)):
-            masses = self._branching.get(title[:depth])
-            if masses:
-                others = (sum(masses.values()) - self.mass[target]) / self.mass.sum()
-                choices = list(masses)
-                decisions.append((depth, choices, [float(np.log(mass)) for mass in masses.values()],
-                                  choices.index(title[depth]), 1 - (1 - others) ** NEGATIVES))
+            below = self.trie.below(title[:depth])
+            if below:
+                chances = np.array([label[members].sum() for members in below.values()], np.float32)
+                if not chances.sum():  # transitions alone, and none to any of these
+                    chances[list(below).index(title[depth])] = 1
+                counts = np.array([len(members) for members in below.values()], np.float32)
+                decisions.append((depth, list(below), np.log(counts), chances / chances.sum()))
         return decisions
 
 
@@ -222,8 +227,9 @@ class WindowSampler(_Sampler):
             if self.objective == "lm":
                 collected.next_tokens.extend((row, at + depth, token) for depth, token in enumerate(title))
             else:
-                collected.root(domain, row, at, *domain.root_decision(stretch[:place], item))
-                for depth, *decision in domain.deeper_decisions(item):
+                label = domain.label(stretch[:place], item)
+                collected.root(domain, row, at, *domain.root_decision(stretch[:place], label))
+                for depth, *decision in domain.deeper_decisions(item, label):
                     collected.nodes.append((row, at + depth, *decision))
             tokens.extend(title)
         collected.rows.append(tokens)
@@ -267,7 +273,8 @@ class ListSampler(_Sampler):
             for node, child in packed.paths[answer]:
                 choices = packed.nodes[node].children
                 depth = packed.position_ids[packed.nodes[node].position] - (len(prompt) - 1)
-                collected.nodes.append((row, len(prompt) - 1 + depth, choices, [0.0] * len(choices), child, 1.0))
+                collected.nodes.append((row, len(prompt) - 1 + depth, choices, np.zeros(len(choices), np.float32),
+                                        np.eye(len(choices), dtype=np.float32)[child]))
         collected.labels += 1
         collected.rows.append([*prompt, *title])
         return None
@@ -285,7 +292,7 @@ class _Collector:
         self.length = length
         self.rows: list[list[int]] = []
         self.roots: dict[str, tuple[TrainingDomain, list, list, list]] = {}
-        self.nodes: list[tuple[int, int, list[int], list[float], int, float]] = []
+        self.nodes: list[tuple[int, int, list[int], np.ndarray, np.ndarray]] = []
         self.next_tokens: list[tuple[int, int, int]] = []
         self.labels = 0
 
@@ -316,9 +323,9 @@ class _Collector:
         widest = max(len(choices) for _, _, choices, *_ in self.nodes)
         choices = torch.zeros(len(self.nodes), widest, dtype=torch.long)
         offsets = torch.full((len(self.nodes), widest), NEVER)
-        for i, (_, _, tokens, logs, _, _) in enumerate(self.nodes):
+        targets = torch.zeros(len(self.nodes), widest)
+        for i, (_, _, tokens, logs, chances) in enumerate(self.nodes):
             choices[i, : len(tokens)] = torch.tensor(tokens)
-            offsets[i, : len(logs)] = torch.tensor(logs)
-        return (torch.tensor([node[:2] for node in self.nodes]), choices, offsets,
-                torch.tensor([node[4] for node in self.nodes]),
-                torch.tensor([node[5] for node in self.nodes], dtype=torch.float32))
+            offsets[i, : len(logs)] = torch.from_numpy(logs)
+            targets[i, : len(chances)] = torch.from_numpy(chances)
+        return torch.tensor([node[:2] for node in self.nodes]), choices, offsets, targets

@@ -21,7 +21,7 @@ from molorec.mixture.adapters import Adapter, Card
 from molorec.mixture.layer import AdapterStack
 from molorec.prompts import Template
 from molorec.ranking.scorer import log_probabilities
-from molorec.ranking.trie import pack
+from molorec.ranking.trie import PackedTrie, pack
 from molorec.training import attention, objectives
 from molorec.training.calibration import CalibratedTeacher
 from molorec.training.dataset import Batch, ListSampler, TrainingDomain, WindowSampler
@@ -134,8 +134,8 @@ class Training:
         self.sampler = sampler(domains, shares, style, recipe.objective, recipe.rows, recipe.length, recipe.seed)
         self.teacher = CalibratedTeacher(backbone, domains, style, recipe.length, recipe.seed) if recipe.calibration else None
         self.replay = Replay(backbone, domains, style, recipe.length, recipe.seed) if recipe.replay else None
-        nouns = {domain.name: domain.noun for domain in domains}
-        self.validation = [self._packed(example, nouns.get(example.domain, "items")) for example in validation]
+        by_name = {domain.name: domain for domain in domains}
+        self.validation = [self._packed(example, by_name[example.domain]) for example in validation]
         if init_from and init_from.card and (init_from.card.template, init_from.card.role) != (style.name, card.role):
             raise BadInput(f"--init-from is a {init_from.card.role} adapter for template '{init_from.card.template}'; this "
                            f"training is for a {card.role} one on '{style.name}': start from one of that kind")
@@ -249,9 +249,10 @@ class Training:
         value.backward()
         return value.detach()
 
-    def _packed(self, example: RankingExample, noun: str):
+    def _packed(self, example: RankingExample, domain: TrainingDomain) -> tuple[PackedTrie, int]:
         prompter = self.backbone.prompter
-        packed = pack(prompter.ranking(example, self.style, noun), prompter.titles(example.candidates))
+        packed = pack(prompter.ranking(example, self.style, domain.noun), prompter.titles(example.candidates),
+                      None if self.style.listed else domain.trie)
         return packed, example.candidates.index(example.target)
 
     # -- checkpoints: written beside, then renamed, so that a kill leaves the last whole one ---------------------

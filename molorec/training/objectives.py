@@ -20,7 +20,7 @@ def check(name: str) -> str:
 def loss(batch: Batch, hidden: Tensor, head: Tensor) -> Tensor:
     """Mean loss of a title in nats.
 
-    `listwise`: −log p(target | list) at the branching nodes of the titles' trie. `lm` (the paper's): the sum of
+    `listwise`: −log p(target | list or catalogue) at the branching nodes of the titles' trie. `lm` (the paper's): the sum of
     −log p(token) over the whole vocabulary. Logits are computed at deciding positions alone: the vocabulary's head
     over a whole prompt costs as much as the layers.
 
@@ -34,9 +34,9 @@ def loss(batch: Batch, hidden: Tensor, head: Tensor) -> Tensor:
         logits = (_at(hidden, positions) @ head[choices].t()).float() + offsets
         total = total - (targets * logits.log_softmax(-1)).sum()
     if batch.nodes is not None:
-        positions, choices, offsets, answers, weights = batch.nodes
+        positions, choices, offsets, targets = batch.nodes
         logits = torch.einsum("nd,ncd->nc", _at(hidden, positions), head[choices]).float() + offsets
-        total = total + (F.cross_entropy(logits, answers, reduction="none") * weights).sum()
+        total = total - (targets * logits.log_softmax(-1)).sum()
     if batch.next_tokens is not None:
         positions, tokens = batch.next_tokens
         total = total + F.cross_entropy((_at(hidden, positions) @ head.t()).float(), tokens, reduction="sum")

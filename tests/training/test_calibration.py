@@ -58,7 +58,20 @@ def test_labels_stay_distributions_and_nothing_else_changes(teacher, batch, shar
     assert not targets[offsets < -100].any()
     assert torch.equal(targets, before[3]) == (share == 0)
     assert all(torch.equal(a, b) for a, b in zip((positions, choices, offsets), before[:3], strict=True))
-    assert blended.tokens is batch.tokens and blended.nodes is batch.nodes
+    assert blended.tokens is batch.tokens
+    assert all(torch.equal(a, b) for a, b in zip(blended.nodes[:3], batch.nodes[:3], strict=True))
+    assert torch.allclose(blended.nodes[3].sum(1), torch.ones(len(blended.nodes[3])), atol=1e-5)
+    assert torch.equal(blended.nodes[3], batch.nodes[3]) == (share == 0)
+
+
+def test_where_titles_that_begin_alike_part_the_base_model_is_taken_as_it_is(base, teacher, batch):
+    positions, choices, offsets, _ = batch.nodes
+    taught = teacher.blend(batch, 1.0).nodes[3]
+    row, place = positions[2].tolist()
+    with torch.inference_mode():
+        state = base.model.base_model(input_ids=batch.tokens[row : row + 1, : place + 1]).last_hidden_state[0, -1]
+    scores = base.model.get_output_embeddings().weight[choices[2]] @ state
+    assert torch.allclose(taught[2], (scores + offsets[2]).softmax(-1), atol=1e-5)
 
 
 def test_a_training_learns_from_it_and_goes_on_to_the_same_result(base, data, tmp_path):

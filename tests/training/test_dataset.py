@@ -7,6 +7,7 @@ import torch
 from molorec.catalog import prepare
 from molorec.errors import BadInput
 from molorec.prompts import template
+from molorec.ranking.trie import pack
 from molorec.training import objectives
 from molorec.training.dataset import ListSampler, WindowSampler, load_domain
 from tests.conftest import source_data
@@ -36,7 +37,7 @@ def test_a_step_decides_its_batch_whoever_asks_and_in_whatever_order(data, style
 def test_root_labels_are_distributions_that_never_point_to_the_history(data):
     for sequence in data.sequences[:10]:
         for place in range(len(sequence)):
-            offsets, label = data.root_decision(sequence[:place], sequence[place])
+            offsets, label = data.root_decision(sequence[:place], data.label(sequence[:place], sequence[place]))
             assert label.sum() == pytest.approx(1, abs=1e-5) and label.min() >= 0
             unseen = set(range(len(data.items))) - set(sequence[:place])
             possible = {int(data.first[item]) for item in unseen}
@@ -46,7 +47,7 @@ def test_root_labels_are_distributions_that_never_point_to_the_history(data):
 
 def test_a_root_offset_is_the_log_of_the_unseen_items_below(data):
     history = data.sequences[0][:4]
-    offsets, _ = data.root_decision(history, data.sequences[0][4])
+    offsets, _ = data.root_decision(history, data.label(history, data.sequences[0][4]))
     unseen = [item for item in range(len(data.items)) if item not in history]
     for child in range(len(data.root_tokens)):
         count = sum(data.first[item] == child for item in unseen)
@@ -56,15 +57,16 @@ def test_a_root_offset_is_the_log_of_the_unseen_items_below(data):
 def test_popularity_sampled_negatives_leave_only_what_a_history_adds(catalog, base):
     data = load_domain(catalog, "toybox", base.prompter, smoothing=1.0, negatives="popularity")[0]
     events = [item for sequence in data.sequences for item in sequence]
-    offsets, label = data.root_decision([], data.sequences[0][0])
+    offsets, label = data.root_decision([], data.label([], data.sequences[0][0]))
     for child in range(len(data.root_tokens)):
         assert offsets[child] == pytest.approx(np.log(sum(data.first[item] == child for item in events)), abs=1e-6)
     # without a history the label is popularity, so that offsets alone already explain it
     chances = np.exp(offsets - np.logaddexp.reduce(offsets))
     assert chances == pytest.approx(label, abs=1e-5)
-    for item in range(len(data.items)):
-        for _, _, masses, _, weight in data.deeper_decisions(item):
-            assert 0 < weight <= 1 and np.exp(masses).sum() <= len(events) + 1e-6
+    for item in range(len(data.items)):  # below the root all items count alike
+        for depth, _, offsets, _ in data.deeper_decisions(item, data.label([], item)):
+            below = [other for other in data.tokens if other[:depth] == data.tokens[item][:depth]]
+            assert np.exp(offsets).sum() == pytest.approx(len(below))
 
 
 def test_first_tokens_of_other_domains_are_held_neutral(catalog, base):
@@ -73,7 +75,7 @@ def test_first_tokens_of_other_domains_are_held_neutral(catalog, base):
     wide.widen(foreign, 0.2)
     assert set(wide.root_tokens.tolist()) == foreign | set(plain.root_tokens.tolist())
     sequence = plain.sequences[0]
-    offsets, label = wide.root_decision(sequence[:3], sequence[3])
+    offsets, label = wide.root_decision(sequence[:3], wide.label(sequence[:3], sequence[3]))
     assert label.sum() == pytest.approx(1, abs=1e-5)
     for i, token in enumerate(wide.root_tokens.tolist()):
         if token in foreign:  # what the loss asks of a score, log label − offset, is 0
@@ -83,18 +85,44 @@ def test_first_tokens_of_other_domains_are_held_neutral(catalog, base):
 
 def test_hard_labels_are_one_for_the_item_that_came_next(catalog, base):
     hard = load_domain(catalog, "toybox", base.prompter)[0]
-    _, label = hard.root_decision(hard.sequences[0][:3], hard.sequences[0][3])
+    _, label = hard.root_decision(hard.sequences[0][:3], hard.label(hard.sequences[0][:3], hard.sequences[0][3]))
     assert label.tolist() == np.eye(len(label))[hard.first[hard.sequences[0][3]]].tolist()
 
 
-def test_deeper_decisions_lead_along_the_title(data):
+def test_deeper_decisions_lead_along_the_title_and_share_its_label_out(data):
     seen = 0
-    for item, title in enumerate(data.tokens):
-        for depth, choices, offsets, answer, weight in data.deeper_decisions(item):
-            assert choices[answer] == title[depth] and len(choices) == len(offsets) > 1
-            assert 0 < weight <= 1
+    for sequence in data.sequences[:10]:
+        history, item = sequence[:3], sequence[3]
+        label, title = data.label(history, item), data.tokens[item]
+        for depth, choices, offsets, targets in data.deeper_decisions(item, label):
+            below = {choice: [n for n, other in enumerate(data.tokens) if other[: depth + 1] == (*title[:depth], choice)]
+                     for choice in choices}
+            assert title[depth] in choices and len(choices) > 1
+            assert np.exp(offsets) == pytest.approx([len(below[choice]) for choice in choices])
+            chances = np.array([label[below[choice]].sum() for choice in choices])
+            assert targets == pytest.approx(chances / chances.sum(), abs=1e-5)
             seen += 1
     assert seen
+
+
+def test_all_decisions_of_a_title_are_its_probability_among_the_catalogue(catalog, base):
+    """With hard labels and nothing seen yet, what is learned is −log p of the item that came next."""
+    hard = load_domain(catalog, "toybox", base.prompter)[0]
+    generator = torch.Generator().manual_seed(0)
+    for item in (0, 33, 70):
+        # any logits will do for a model: those of one prefix always the same
+        logits = {title[:depth]: torch.randn(500, generator=generator) for title in hard.tokens for depth in range(len(title))}
+        packed = pack([9], hard.tokens, hard.trie)
+        places = {packed.prompt_length - 1: ()} | {
+            packed.prompt_length + i: tuple(packed.tokens[j] for j in above) for i, above in enumerate(packed.ancestors)}
+        logs = packed.log_probabilities([logits[places[node.position]][node.children] for node in packed.nodes])
+        label = hard.label([], item)
+        offsets, targets = hard.root_decision([], label)
+        lost = -float((torch.from_numpy(targets) * (logits[()][hard.root_tokens] + torch.from_numpy(offsets)).log_softmax(0)).sum())
+        for depth, choices, offsets, targets in hard.deeper_decisions(item, label):
+            scores = (logits[hard.tokens[item][:depth]][choices] + torch.from_numpy(offsets)).log_softmax(0)
+            lost -= float((torch.from_numpy(targets) * scores).sum())
+        assert lost == pytest.approx(-float(logs[item]), abs=1e-4)
 
 
 def test_every_language_model_label_is_the_token_that_follows(data):

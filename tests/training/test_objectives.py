@@ -26,7 +26,7 @@ def test_every_combination_has_a_finite_loss_and_gradients(catalog, base, object
 def test_an_unsure_model_pays_the_log_of_the_choices():
     hidden, head = torch.zeros(1, 2, 3), torch.ones(7, 3)
     place = torch.tensor([[0, 1]])
-    nodes = (place, torch.tensor([[1, 2, 3, 4]]), torch.zeros(1, 4), torch.tensor([2]), torch.tensor([1.0]))
+    nodes = (place, torch.tensor([[1, 2, 3, 4]]), torch.zeros(1, 4), torch.tensor([[0.0, 0.0, 1.0, 0.0]]))
     tokens = torch.zeros(1, 2, dtype=torch.long)
     assert float(objectives.loss(Batch(tokens, nodes=nodes, labels=1), hidden, head)) == pytest.approx(math.log(4))
     lm = Batch(tokens, next_tokens=(place, torch.tensor([5])), labels=1)
