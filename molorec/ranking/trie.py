@@ -1,12 +1,12 @@
 """Titles as token tries: candidates' probabilities under constrained decoding, and what of them one forward pass needs.
 
 A candidate's score is its probability under decoding that can only spell titles. In front of the first token it competes with
-the other candidates alone. Behind that, a place where titles part decides among all titles of the *catalogue* (:class:`TitleTrie`),
-each branch weighed by how many of them lie below it: so p(c | list) is p(c | catalogue), a product over the nodes on its path,
-divided by the sum of that over the list. A title that shares its first token with others thus answers for itself and not for
-all of them; with the candidates' own trie in place of the catalogue's, NDCG@1 was .293 where this gives .420 (``LOG.md``).
+the other candidates alone. Behind that, where titles part, all titles of the *catalogue* (:class:`TitleTrie`) decide, each branch
+weighed by how many of them lie below it: p(c | list) is p(c | catalogue), a product over the nodes on its path, divided by
+the sum of that over the list. So a title that begins like others answers for itself and not for all of them: on 150 lists
+this took NDCG@1 from .293 to .420 (``LOG.md``).
 
-Where the list stands in the prompt (template `listed`), the model chooses from that: then the candidates' own trie is all there is.
+Where the list stands in the prompt (template `listed`), the model chooses from that, and the candidates' own trie decides.
 Only places where titles part need logits, so ranking 30 candidates costs one prompt and a few dozen further tokens.
 """
 

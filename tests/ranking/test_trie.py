@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molorec.errors import BadInput
-from molorec.ranking.trie import pack
+from molorec.ranking.trie import TitleTrie, pack
 
 END = 0
 PROMPT = [7, 8, 9]
@@ -55,6 +55,61 @@ def test_a_candidate_has_its_probability_under_constrained_decoding(candidates):
     probabilities = packed.log_probabilities(logits_of(packed)).exp()
     assert probabilities.sum().item() == pytest.approx(1, abs=1e-5)
     assert probabilities.tolist() == pytest.approx(constrained(candidates), abs=1e-5)
+
+
+def among_the_catalogue(candidates, catalogue) -> list[float]:
+    """p(c | list) step by step: at every token a softmax over the tokens that a title goes on with, each as often as there
+    are titles behind it; a leaf is shared by the titles that end in it; then the candidates alone."""
+    known = [*catalogue, *(c for c in dict.fromkeys(candidates) if c not in catalogue)]
+    found = []
+    for candidate in candidates:
+        p = 1.0
+        for depth, token in enumerate(candidate):
+            prefix = candidate[:depth]
+            behind = [other[depth] for other in known if other[:depth] == prefix]
+            p *= behind.count(token) * math.exp(logit(prefix, token)) / sum(math.exp(logit(prefix, child)) for child in behind)
+        found.append(p / known.count(candidate))
+    return [p / sum(found) for p in found]
+
+
+@given(titles, titles)
+@settings(deadline=None, max_examples=100)
+def test_among_a_catalogue_it_has_its_probability_there_given_that_it_is_one_of_the_list(candidates, others):
+    catalogue = [*dict.fromkeys(candidates), *others]
+    packed = pack(PROMPT, candidates, TitleTrie(catalogue))
+    probabilities = packed.log_probabilities(logits_of(packed)).exp()
+    assert probabilities.tolist() == pytest.approx(among_the_catalogue(candidates, catalogue), abs=1e-5)
+
+
+@given(titles, titles)
+@settings(deadline=None, max_examples=100)
+def test_titles_that_the_catalogue_lacks_are_ranked_all_the_same(candidates, catalogue):
+    packed = pack(PROMPT, candidates, TitleTrie(catalogue))
+    probabilities = packed.log_probabilities(logits_of(packed)).exp()
+    assert probabilities.sum().item() == pytest.approx(1, abs=1e-5) and bool((probabilities > 0).all())
+
+
+def test_a_title_answers_for_itself_and_not_for_all_that_begin_like_it():
+    star_wars, star_maps, heat = (1, 2, END), (1, 3, END), (4, END)
+    packed = pack(PROMPT, [star_maps, heat], TitleTrie([star_wars, star_maps, heat]))
+    assert [node.children for node in packed.nodes] == [[1, 4], [3, 2]]
+    sure_of_star_wars = [torch.tensor([2.0, 0.0]), torch.tensor([-5.0, 5.0])]
+    assert packed.log_probabilities(sure_of_star_wars).exp()[0] < 0.01
+    alone = pack(PROMPT, [star_maps, heat])
+    assert alone.log_probabilities(sure_of_star_wars[:1]).exp()[0] > 0.8
+
+
+def test_equal_logits_are_equal_chances_however_many_titles_begin_alike():
+    catalogue = [(1, n, END) for n in range(2, 9)] + [(9, END)]
+    packed = pack(PROMPT, [catalogue[0], catalogue[-1]], TitleTrie(catalogue))
+    assert packed.log_probabilities([torch.zeros(len(node.children)) for node in packed.nodes]).exp().tolist() == (
+        pytest.approx([0.5, 0.5]))
+
+
+def test_a_tries_key_is_that_of_its_titles_in_whatever_order():
+    one, other = TitleTrie([(1, 2, END), (3, END)]), TitleTrie([(3, END), (1, 2, END)])
+    assert one.key == other.key != TitleTrie([(1, 2, END)]).key
+    assert TitleTrie([]).below(()) == {} and TitleTrie([(1, 2, END)]).counts(()) == {1: 1}
 
 
 @given(titles)

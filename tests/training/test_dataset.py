@@ -85,7 +85,8 @@ def test_first_tokens_of_other_domains_are_held_neutral(catalog, base):
 
 def test_hard_labels_are_one_for_the_item_that_came_next(catalog, base):
     hard = load_domain(catalog, "toybox", base.prompter)[0]
-    _, label = hard.root_decision(hard.sequences[0][:3], hard.label(hard.sequences[0][:3], hard.sequences[0][3]))
+    history, item = hard.sequences[0][:3], hard.sequences[0][3]
+    _, label = hard.root_decision(history, hard.label(history, item))
     assert label.tolist() == np.eye(len(label))[hard.first[hard.sequences[0][3]]].tolist()
 
 
@@ -118,7 +119,8 @@ def test_all_decisions_of_a_title_are_its_probability_among_the_catalogue(catalo
         logs = packed.log_probabilities([logits[places[node.position]][node.children] for node in packed.nodes])
         label = hard.label([], item)
         offsets, targets = hard.root_decision([], label)
-        lost = -float((torch.from_numpy(targets) * (logits[()][hard.root_tokens] + torch.from_numpy(offsets)).log_softmax(0)).sum())
+        scores = (logits[()][hard.root_tokens] + torch.from_numpy(offsets)).log_softmax(0)
+        lost = -float((torch.from_numpy(targets) * scores).sum())
         for depth, choices, offsets, targets in hard.deeper_decisions(item, label):
             scores = (logits[hard.tokens[item][:depth]][choices] + torch.from_numpy(offsets)).log_softmax(0)
             lost -= float((torch.from_numpy(targets) * scores).sum())
