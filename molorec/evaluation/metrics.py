@@ -1,10 +1,33 @@
 """Ranking metrics with one relevant item, and paired bootstrap intervals."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 RESAMPLES = 2_000
+# of the ranks of the true items, user by user
+METRICS = {"ndcg@1": lambda ranks: ndcg(ranks, 1), "ndcg@3": lambda ranks: ndcg(ranks, 3),
+           "hr@3": lambda ranks: hit_rate(ranks, 3)}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over users with its 95% bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Interval":
+        """Of values user by user; for a paired comparison, of the differences. Raises ValueError if there are none.
+
+        >>> Interval.of([0.25, 0.25])
+        Interval(mean=0.25, low=0.25, high=0.25)
+        """
+        low, high = bootstrap_interval(values)  # first: of no values there is no mean either
+        return cls(float(np.mean(values)), low, high)
 
 
 def rank_of(scores: Sequence[float], target: int) -> int:

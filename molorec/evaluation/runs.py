@@ -11,25 +11,13 @@ from pathlib import Path
 from molorec import config
 from molorec.engine import Engine
 from molorec.errors import BadFile, MolorecError
-from molorec.evaluation.metrics import bootstrap_interval, hit_rate, ndcg
+from molorec.evaluation.metrics import METRICS, Interval
 from molorec.evaluation.protocol import Evaluation
 
 SCHEMA = 1
 SHIPPED = config.PACKAGE.parent / "assets" / "results"
-# of the ranks of the true items, user by user
-METRICS = {"ndcg@1": lambda ranks: ndcg(ranks, 1), "ndcg@3": lambda ranks: ndcg(ranks, 3),
-           "hr@3": lambda ranks: hit_rate(ranks, 3)}
 REFERENCE = "popularity"
 _MOST_BYTES = 2**20
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over users with its 95% bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -96,8 +84,8 @@ def record(evaluation: Evaluation, engine: Engine, rule: str, limit: int | None 
     systems = []
     for result in evaluation.systems:
         own = gains[result.name]
-        against = {metric: _interval(own[metric] - reference[metric]) for metric in METRICS} if reference else {}
-        systems.append(System(result.name, result.lam, {metric: _interval(own[metric]) for metric in METRICS},
+        against = {metric: Interval.of(own[metric] - reference[metric]) for metric in METRICS} if reference else {}
+        systems.append(System(result.name, result.lam, {metric: Interval.of(own[metric]) for metric in METRICS},
                               {} if result.name == REFERENCE else against))
     return Run(
         domain=evaluation.domain, split=evaluation.split, setting=evaluation.setting, n=len(evaluation.systems[0].rows),
@@ -181,10 +169,6 @@ def read(file: Path) -> Run:
 
 
 # -- inside ------------------------------------------------------------------------------------------------------
-
-
-def _interval(values) -> Interval:
-    return Interval(float(values.mean()), *bootstrap_interval(values))
 
 
 def _content(run: Run) -> dict:
