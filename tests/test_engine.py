@@ -199,4 +199,4 @@ def test_lam_reaches_the_layer_in_six_calls(engine, example, monkeypatch):
     monkeypatch.setattr(local, "_Call", noted(local._Call))
     monkeypatch.setattr(layer.Mixing, "__init__", noted(layer.Mixing.__init__))
     engine.rank(example, 0.3)
-    assert calls == ["rank", "rank_each", "log_probabilities", "score", "_forward", "at"]
+    assert calls == ["rank", "rank_all", "log_probabilities", "score", "_forward", "at"]

@@ -11,8 +11,8 @@ import os
 import platform
 import re
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,10 +84,25 @@ class SystemRows:
         """How many users there are."""
         return len(self.users)
 
+    def of(self, users: Collection[int]) -> "SystemRows":
+        """The rows of some of the users."""
+        kept = [place for place, user in enumerate(self.users) if user in users]
+        arrays = {name: tuple(getattr(self, name)[place] for place in kept) for name in _ARRAYS if getattr(self, name)}
+        return self if len(kept) == self.n else replace(self, **arrays)
+
     @property
     def scalar_lam(self) -> float | None:
         """The general adapter's weight, as a mean over groups where λ has several; None without a λ."""
         return None if self.lam is None else float(np.mean([weights[0] for weights in self.lam["weights"].values()]))
+
+
+def is_name(text: object) -> bool:
+    """Whether a system can be called so.
+
+    >>> is_name("mixed-layer"), is_name("../mixed")
+    (True, False)
+    """
+    return isinstance(text, str) and bool(_NAME.fullmatch(text))
 
 
 def folder() -> Path:
@@ -178,6 +193,14 @@ def read(file: Path) -> SystemRows:
     return rows
 
 
+def check_comparable(one: SystemRows, other: SystemRows) -> None:
+    """Raises BadInput if two systems' rows are of different lists."""
+    for name in ("domain", "setting", "split", "lists_sha256"):
+        if getattr(one, name) != getattr(other, name):
+            raise BadInput(f"'{one.system}' and '{other.system}' cannot be compared: {name} is {getattr(one, name)} and "
+                           f"{getattr(other, name)}; measure both on the same lists")
+
+
 def difference(one: SystemRows, other: SystemRows, metric: str = "ndcg@1") -> np.ndarray:
     """By how much ``one`` is above ``other``, for each user that both have (n,), in the order of users.
 
@@ -187,10 +210,7 @@ def difference(one: SystemRows, other: SystemRows, metric: str = "ndcg@1") -> np
     """
     if metric not in METRICS:
         raise BadInput(f"there is no metric '{metric}'; choose one of: {', '.join(METRICS)}")
-    for name in ("domain", "setting", "split", "lists_sha256"):
-        if getattr(one, name) != getattr(other, name):
-            raise BadInput(f"'{one.system}' and '{other.system}' cannot be compared: {name} is {getattr(one, name)} and "
-                           f"{getattr(other, name)}; measure both on the same lists")
+    check_comparable(one, other)
     common, mine, theirs = np.intersect1d(one.users, other.users, assume_unique=True, return_indices=True)
     if not len(common):
         raise BadInput(f"'{one.system}' and '{other.system}' have no user in common; measure both for the same users")
@@ -219,9 +239,9 @@ def _compact(value: object) -> str:
 
 def _check(rows: SystemRows) -> None:
     for name in ("system", "domain"):
-        value = getattr(rows, name)
-        if not isinstance(value, str) or not _NAME.fullmatch(value):
-            raise ValueError(f"{name} is {value!r}: use letters, digits, '-', '_', '.' and '+', 64 characters at most")
+        if not is_name(getattr(rows, name)):
+            raise ValueError(f"{name} is {getattr(rows, name)!r}: use letters, digits, '-', '_', '.' and '+', 64 characters at "
+                             "most")
     for name, known in (("split", SPLITS), ("setting", SETTINGS)):
         if getattr(rows, name) not in known:
             raise ValueError(f"{name} is {getattr(rows, name)!r}, not one of {', '.join(known)}")
