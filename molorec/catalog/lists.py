@@ -1,6 +1,6 @@
 """Drawing the stored candidate lists: one true next item and 29 that the person never chose."""
 
-import bisect
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,8 +15,10 @@ DRAWN = ("warm", "validation", "new-item")  # with the domain
 HARD = ("warm-popular", "warm-category")  # once somebody asks for them: the same people and targets as warm, harder negatives
 SETTINGS = (*DRAWN, *HARD)
 SEED = "2025"
-# Of "warm-popular": an item's training events and one are at most so many times the target's and one, or so many times fewer.
-MATCHED = 1.5
+# "warm-popular" cuts the items by their training events at the powers of this number, so that a bin's most popular item has at
+# most so many times the events of its least popular one. A bin around each target would not do: the true title would always
+# be the middle one of its list.
+BIN = 1.5
 COMMON = 0.5  # a category that a larger share of the items has says nothing: all of a shop's are in the shop's own
 
 # A title is cut after 40 tokens and a token holds at least one byte, so titles that differ within their first
@@ -78,7 +80,7 @@ def lists_for(domain: PreparedDomain, setting: str) -> list[StoredList]:
     """All lists of one setting, in user order. Users whose sequence does not fit the setting have none.
 
     warm: the last event, if it is not on a held-out item; negatives that are not held out.
-    warm-popular: as warm, but all negatives are about as popular as the target (:data:`MATCHED`).
+    warm-popular: as warm, but all negatives are about as popular as the target, in the same bin (:data:`BIN`).
     warm-category: as warm, but all negatives share the narrowest category of the target that holds enough of them.
     validation: the second-last event; held-out items appear nowhere.
     new-item: the last event on a held-out item; the history before it without held-out items; held-out negatives.
@@ -120,15 +122,24 @@ _Pools = Callable[[int], Iterator[list[int]]]
 
 
 def _about_as_popular(domain: PreparedDomain, pool: list[int]) -> _Pools:
-    counts = popularity(domain)
-    ordered = sorted(pool, key=lambda item: (counts[item], item))
-    ascending = [counts[item] + 1 for item in ordered]
+    bins: dict[int, list[int]] = {}
+    of = [popularity_bin(count) for count in popularity(domain)]
+    for item in pool:
+        bins.setdefault(of[item], []).append(item)
 
     def pools(target: int) -> Iterator[list[int]]:
-        own = counts[target] + 1
-        yield ordered[bisect.bisect_left(ascending, own / MATCHED) : bisect.bisect_right(ascending, own * MATCHED)]
+        yield bins[of[target]]
 
     return pools
+
+
+def popularity_bin(count: int) -> int:
+    """Which of the bins of :data:`BIN` an item with ``count`` training events is in.
+
+    >>> [popularity_bin(count) for count in (0, 1, 2, 3, 4, 5, 100)]
+    [0, 1, 2, 3, 3, 4, 11]
+    """
+    return int(math.log(count + 1) / math.log(BIN) + 1e-9)
 
 
 def _of_one_category(domain: PreparedDomain, pool: list[int]) -> _Pools:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from molorec.catalog import prepare
-from molorec.catalog.lists import HARD, MATCHED, NEGATIVES, draw, lists_for, popularity
+from molorec.catalog.lists import BIN, HARD, NEGATIVES, draw, lists_for, popularity, popularity_bin
 from molorec.catalog.splits import is_held_out, split_of, user_order
 from molorec.errors import BadInput
 from molorec.titles import normalise
@@ -38,7 +38,8 @@ def test_hard_lists_are_of_the_warm_users_targets_and_histories(domain, setting)
         assert len({domain.normal_forms[i] for i in stored.candidates}) == NEGATIVES + 1
         for item in negatives:
             if setting == "warm-popular":
-                assert 1 / MATCHED <= (counts[item] + 1) / (counts[stored.target] + 1) <= MATCHED
+                assert popularity_bin(counts[item]) == popularity_bin(counts[stored.target])
+                assert 1 / BIN <= (counts[item] + 1) / (counts[stored.target] + 1) <= BIN
             else:
                 assert domain.categories[item] == domain.categories[stored.target]
 
@@ -51,7 +52,7 @@ def test_a_target_that_is_like_no_29_others_has_no_hard_list(domain):
     loved = replace(domain, sequences=[[target, *sequence] if target not in sequence else sequence for sequence in
                                        domain.sequences for _ in range(9)], users=[f"{user}-{n}" for user in domain.users
                                                                                    for n in range(9)])
-    assert popularity(loved)[target] > 9 * MATCHED * max(counts)
+    assert popularity_bin(popularity(loved)[target]) > popularity_bin(9 * max(counts))
     assert not [stored for stored in lists_for(loved, "warm-popular") if stored.target == target]
 
 
