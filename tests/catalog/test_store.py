@@ -283,7 +283,7 @@ def test_hard_lists_are_drawn_when_they_are_asked_for_and_stay(catalog, setting,
 
 
 def test_a_hard_list_can_be_the_first_thing_asked_for(catalog):
-    user = catalog.users("toybox", "quick")[0]
+    user = lists.lists_for(prepare("toybox", source_data()), "warm-popular")[0].user
     assert catalog.example("toybox", user, "warm-popular").setting == "warm-popular"
 
 
