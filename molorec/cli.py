@@ -200,6 +200,7 @@ def explain(arguments: argparse.Namespace) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Every system on the same lists."""
+    from molorec.catalog.lists import HARD
     from molorec.evaluation import metrics, parts, protocol, runs
     from molorec.evaluation import rows as stored
 
@@ -257,7 +258,11 @@ def evaluate(arguments: argparse.Namespace) -> None:
                      "second_or_third": _mean(metrics.second_or_third(s.ranks)),
                      "by_position": [_mean(values) for values in s.by_position()]}
                     for s in result.systems]}
-    lines = [f"{result.domain}, {result.split}, {result.setting}, lists {result.lists_sha256[:12]}",
+    asked, warm = (len(engine.catalog.users(result.domain, result.split, setting)) for setting in (result.setting, "warm"))
+    left_out = warm - asked if result.setting in HARD else 0
+    document["left_out"] = left_out
+    lines = [f"{result.domain}, {result.split}, {result.setting}, lists {result.lists_sha256[:12]}"
+             + (f"; {left_out} of {warm} people left out, for whose true title there are too few like it" if left_out else ""),
              f"{'system':12}{'λ':>6}{'n':>7}{'NDCG@1':>9}{'95% interval':>16}{'NDCG@3':>9}{'2nd-3rd':>9}{'  minus popularity':>28}"]
     for s in result.systems:
         gain = s.against.get("popularity")

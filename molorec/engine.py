@@ -168,6 +168,8 @@ class Engine:
                 continue
             if adapter:
                 found.append(adapter)
+        found, more = _without_second_round(found)
+        problems += more
         if not found:
             detail = "; ".join(problems) or "none is in " + ", ".join(map(str, self.adapter_folders))
             raise MolorecError(f"there is no adapter to rank '{domain}' with ({detail}); train one with "
@@ -292,6 +294,18 @@ class Engine:
             self._cache[key] = probabilities
             while len(self._cache) > CACHED_RANKINGS:
                 self._cache.popitem(last=False)
+
+
+def _without_second_round(found: list[Adapter]) -> tuple[list[Adapter], list[str]]:
+    """The adapters to mix, and what is wrong with the others: one of a second round holds the general one already."""
+    kept, problems = [], []
+    for adapter in found:
+        if len(found) > 1 and adapter.card and adapter.card.role == adapters.SECOND_ROUND:
+            problems.append(f"adapter '{adapter.name}' was trained on top of a general one, as a baseline, and is not mixed with "
+                            "it; put it into a folder without one, and give that as --adapters")
+        else:
+            kept.append(adapter)
+    return kept, problems
 
 
 def _valid(mixture: Mixture, lam: float | None, rule: str) -> float | None:

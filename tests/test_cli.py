@@ -14,6 +14,7 @@ from molorec import backbone, cli, hub
 from molorec.catalog import Catalog, prepare
 from molorec.errors import FetchError
 from molorec.evaluation import rows, runs
+from molorec.mixture.rule import to_saved
 from tests.conftest import pico_model, pico_tokenizer, source_data, toybox_adapters
 
 README = Path(cli.__file__).parent.parent / "README.md"
@@ -220,10 +221,11 @@ def test_fetching_what_is_there_needs_no_network(molorec, home):
     assert document(molorec("domains", "fetch", "--json"))["domain"]["name"] == "movielens-1m"
 
 
-def test_lists_are_json_lines_of_thirty(molorec, stored):
-    code, out, _ = molorec("domains", "lists", "toybox", "--split", "quick")
+@pytest.mark.parametrize("setting", ["warm", "warm-popular"])
+def test_lists_are_json_lines_of_thirty(molorec, stored, setting):
+    code, out, _ = molorec("domains", "lists", "toybox", "--split", "quick", "--setting", setting)
     lines = [json.loads(line) for line in out.splitlines()]
-    assert code == 0 and [line["user"] for line in lines] == stored.users("toybox", "quick")
+    assert code == 0 and [line["user"] for line in lines] == stored.users("toybox", "quick", setting)
     assert all(len(line["candidates"]) == 30 and line["target"] in line["candidates"] for line in lines)
 
 
@@ -306,6 +308,14 @@ def test_evaluate_gives_the_documented_shape(molorec, served, tmp_path):
     kept = rows.read(Path(answer["rows"]) / "chosen.json")
     assert kept.n == 3 and kept.scalar_lam == 0.4
     assert kept.made_with["command"] == "molorec evaluate --domain toybox --limit 3 --lam 0.4"
+
+
+def test_people_without_a_hard_list_are_counted(molorec, served):
+    words = ("evaluate", "--domain", "toybox", "--setting", "warm-popular", "--systems", "popularity")
+    answer = document(molorec(*words, "--json"))
+    n, warm = (len(served.catalog.users("toybox", "quick", setting)) for setting in ("warm-popular", "warm"))
+    assert answer["systems"][0]["n"] == n and answer["left_out"] == warm - n > 0
+    assert f"{warm - n} of {warm} people left out" in molorec(*words)[1]
 
 
 def test_systems_are_chosen_by_name_and_a_lam_comes_from_a_file(molorec, served, tmp_path):

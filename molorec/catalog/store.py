@@ -215,24 +215,30 @@ class Catalog:
             raise BadInput(f"domain '{domain}' has no user with a list in the setting '{setting}'")
         return (rng or random).choice(users)
 
-    def training_sequences(self, domain: str, keep_last: int = 2, without_forms: Iterable[str] = ()) -> list[list[Item]]:
+    def training_sequences(self, domain: str, keep_last: int = 2, without_forms: Iterable[str] = (),
+                           share: float = 1.0) -> list[list[Item]]:
         """What may be trained on: each user's events but the last two, without held-out items.
 
         ``without_forms`` are normalised titles to leave out as well: for a general adapter, those of every target
-        domain. Users with fewer than two events left are dropped.
+        domain. Users with fewer than two events left are dropped. Of the rest, ``share`` in (0, 1] is taken, rounded, by a
+        hash that has nothing to do with their split; a smaller share is part of every greater one.
         """
         without = set(without_forms)
         rows = list(self._rows("select number, item_id, title, normal_form, held_out from items where domain = ? "
                                "order by number", domain))
         allowed = [None if row["held_out"] or row["normal_form"] in without else Item(row["item_id"], row["title"])
                    for row in rows]
-        sequences = []
-        for row in self._rows("select sequence from users where domain = ? order by position", domain):
+        sequences: dict[str, list[Item]] = {}
+        for row in self._rows("select user_id, sequence from users where domain = ? order by position", domain):
             events = json.loads(row["sequence"])
             sequence = [allowed[i] for i in events[: len(events) - keep_last] if allowed[i] is not None]
             if len(sequence) > 1:
-                sequences.append(sequence)
-        return sequences
+                sequences[row["user_id"]] = sequence
+        if share == 1:
+            return list(sequences.values())
+        drawn = sorted(sequences, key=lambda user: splits.digest(f"{lists.SEED}|{domain}|few-shot|{user}"))
+        taken = set(drawn[: round(share * len(drawn))])
+        return [sequence for user, sequence in sequences.items() if user in taken]
 
     def normal_forms(self, domain: str) -> set[str]:
         """The normalised titles of a domain."""

@@ -33,7 +33,7 @@ PACKAGES = ("torch", "transformers", "tokenizers", "numpy")
 _OWN = (*SYSTEMS, *OPTIONAL, CHOSEN)
 _OF_MODEL = ("base", "base_revision", "base_sha256", "precision", "backend", "template", "shuffles")
 _OF_MIXTURE = ("adapters", "rule")
-_FIXED_LAM = {"base": None, "general": 1.0, "specific": 0.0, "half": 0.5}
+_FIXED_LAM = {"base": None, "general": 1.0, "specific": 0.0, "half": 0.5, adapters.SECOND_ROUND: 1.0}
 
 
 @dataclass
@@ -229,8 +229,10 @@ def plan(engine: Engine, domain: str, split: str = "quick", setting: str = "warm
     if shuffles > 1 and not mixture.template.listed:
         raise BadInput(f"template '{mixture.template.name}' has no list in its prompt, so its order cannot matter; leave out "
                        "--shuffles, or use adapters that were trained on 'listed'")
-    alone = mixture.adapters[0].card.role if not mixture.is_pair and mixture.adapters[0].card else "general"
+    alone = "general" if mixture.is_pair or not mixture.adapters[0].card else mixture.adapters[0].card.role
     names = [name for name in dict.fromkeys((*systems, *lams)) if mixture.is_pair or name in ("popularity", "base", alone)]
+    if alone == adapters.SECOND_ROUND:  # which is there only if somebody asked for it
+        names.append(alone)
     if "oracle" in names and n < 2:
         raise BadInput("the oracle chooses λ on half of the users and is measured on the other half; ask for 2 users or more")
     at = {name: _FIXED_LAM[name] for name in names if name in _FIXED_LAM}
@@ -303,7 +305,8 @@ def rows_of(plan: Plan, answers: Sequence[Answer], made_with: dict) -> list[Syst
     for name in plan.systems:
         without = {"popularity": (*_OF_MODEL, *_OF_MIXTURE), "base": _OF_MIXTURE}.get(name, ())
         own = {fact: value for fact, value in made_with.items() if fact not in without}
-        lam, placed = plan.lams.get(name), [answer.systems.get(name) for answer in answers]
+        lam = None if name == adapters.SECOND_ROUND else plan.lams.get(name)
+        placed = [answer.systems.get(name) for answer in answers]
         if name == "oracle":
             places = _best_of_the_others(answers)
             own["lam of each half"] = [POINTS[place] for place in places]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from molorec.backends.local import Local
 from molorec.engine import Engine
 from molorec.errors import BadInput
 from molorec.evaluation import protocol
@@ -104,6 +105,14 @@ def test_one_adapter_leaves_nothing_to_mix(engine, adapter_folder):
     evaluation = evaluate(engine, "toybox", limit=2)
     assert [result.name for result in evaluation.systems] == ["popularity", "base", "general"]
     assert evaluation.moves is None and "one adapter" in evaluation.verdict
+
+
+def test_a_second_round_is_measured_under_its_own_name(engine, adapter_folder):
+    shutil.rmtree(adapter_folder / "general")
+    adapters.update_card(adapter_folder / "toybox", role=adapters.SECOND_ROUND)
+    found = evaluate(engine, "toybox", limit=2)
+    assert [(result.name, result.lam) for result in found.systems] == [("popularity", None), ("base", None), ("second-round", None)]
+    assert found.system("second-round").ranks != found.system("base").ranks
 
 
 def test_mixed_is_at_the_lam_of_tuning(engine):
@@ -285,6 +294,14 @@ def test_probabilities_are_averaged_over_orders_the_first_of_which_is_the_stored
         placed = answer.systems["half"]
         assert placed == (rank_of(mean, target), pytest.approx(mean[target]), mean.index(max(mean)))
         assert answer.position == target and len({each[example.target] for each in by_item}) == 3
+
+
+def test_several_users_share_passes(engine, base, monkeypatch):
+    sizes, forward = [], Local._forward
+    monkeypatch.setattr(Local, "_forward", lambda self, batch: sizes.append(len(batch)) or forward(self, batch))
+    plan = protocol.plan(engine, "toybox", limit=10, systems=["base", "general", "specific", "half"])
+    assert len(list(protocol.measure(engine, plan, engine.catalog.users("toybox", "quick", limit=10)))) == 10
+    assert sum(sizes) == 40 and len(sizes) <= 12  # 8 if all were full; one user at a time would be 20
 
 
 def test_gain_by_position_is_of_all_users(evaluation):
