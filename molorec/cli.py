@@ -224,7 +224,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
               [f"λ {lam:.2f}  entropy {h:.3f}  NDCG@1 {n:.3f}  ({len(examples)} validation lists)" for lam, h, n in points])
         return
     asked = (engine, arguments.domain, arguments.split, arguments.setting, arguments.limit,
-             arguments.systems or protocol.SYSTEMS, arguments.rule, arguments.lam, lams, arguments.shuffles)
+             arguments.systems or protocol.SYSTEMS, arguments.rule, lams.pop("", arguments.lam), lams, arguments.shuffles,
+             arguments.command_line)
     if part:
         path = parts.measure_part(engine, protocol.plan(*asked), *part, arguments.parts, report, arguments.at_once)
         _emit(arguments, {"schema": SCHEMA, "part": str(path)}, [f"measured: {path}; all parts together: molorec evaluate "
@@ -232,14 +233,13 @@ def evaluate(arguments: argparse.Namespace) -> None:
         return
     if arguments.parts:
         planned, answers = parts.together(arguments.parts)
-        if ((planned.base, planned.domain, planned.adapters)
-                != (engine.base.sha256, arguments.domain, engine.mixture(arguments.domain).key)):
-            raise BadInput(f"the parts in {arguments.parts} are of domain '{planned.domain}', base {planned.base[:12]} and adapters "
-                           f"{planned.adapters}; give --domain, --base and --adapters as for them")
-        made_with = protocol.facts(engine, planned, arguments.command_line)
-        result = protocol.table(protocol.rows_of(planned, answers, made_with))
+        used = engine.base.sha256, arguments.domain, engine.mixture(arguments.domain).key
+        if (planned.base, planned.domain, planned.adapters) != used:
+            raise BadInput(f"the parts in {arguments.parts} are of domain '{planned.domain}', base {planned.base[:12]} and "
+                           f"adapters {planned.adapters}; give --domain, --base and --adapters as for them")
+        result = protocol.table(protocol.rows_of(planned, answers, protocol.facts(engine, planned)))
     else:
-        result = protocol.evaluate(*asked, on_user=report, at_once=arguments.at_once, command=arguments.command_line)
+        result = protocol.evaluate(*asked, on_user=report, at_once=arguments.at_once)
     if arguments.update_cards:
         protocol.write_scores(result, engine.mixture(arguments.domain).adapters)
     try:
@@ -258,12 +258,13 @@ def evaluate(arguments: argparse.Namespace) -> None:
                      "second_or_third": _mean(metrics.second_or_third(s.ranks)),
                      "by_position": [_mean(values) for values in s.by_position()]}
                     for s in result.systems]}
-    asked, warm = (len(engine.catalog.users(result.domain, result.split, setting)) for setting in (result.setting, "warm"))
-    left_out = warm - asked if result.setting in HARD else 0
+    here, warm = (len(engine.catalog.users(result.domain, result.split, setting)) for setting in (result.setting, "warm"))
+    left_out = warm - here if result.setting in HARD else 0
     document["left_out"] = left_out
     lines = [f"{result.domain}, {result.split}, {result.setting}, lists {result.lists_sha256[:12]}"
              + (f"; {left_out} of {warm} people left out, for whose true title there are too few like it" if left_out else ""),
-             f"{'system':12}{'λ':>6}{'n':>7}{'NDCG@1':>9}{'95% interval':>16}{'NDCG@3':>9}{'2nd-3rd':>9}{'  minus popularity':>28}"]
+             f"{'system':12}{'λ':>6}{'n':>7}{'NDCG@1':>9}{'95% interval':>16}{'NDCG@3':>9}{'2nd-3rd':>9}"
+             f"{'  minus popularity':>28}"]
     for s in result.systems:
         gain = s.against.get("popularity")
         against = f"{gain[0]:+.3f} [{gain[1]:+.3f}, {gain[2]:+.3f}]" if gain else ""
@@ -465,11 +466,11 @@ def _parser() -> argparse.ArgumentParser:
                             help="warm, new-item, warm-popular or warm-category (default: %(default)s)")
     evaluating.add_argument("--limit", type=int, help="at most so many users")
     evaluating.add_argument("--lam", type=float, help="measure this λ as `chosen`, in place of `mixed` (tuned without labels)")
-    evaluating.add_argument("--systems", nargs="+", metavar="SYSTEM", help="what to measure: popularity, base, general, specific, "
-                            "half, mixed (default: these), grid (λ best on validation lists), oracle (λ best on the other half of "
-                            "the users)")
-    evaluating.add_argument("--lam-file", action="append", default=[], metavar="NAME=FILE",
-                            help="also measure the λ in this file, as NAME, such as mixed-layer; grid=FILE is not looked for")
+    evaluating.add_argument("--systems", nargs="+", metavar="SYSTEM",
+                            help="what to measure: popularity, base, general, specific, half, mixed (default: these), grid (λ "
+                                 "best on validation lists), oracle (λ best on the other half of the users)")
+    evaluating.add_argument("--lam-file", action="append", default=[], dest="lam_files", metavar="[NAME=]FILE",
+                            help="also measure the λ in this file, as NAME, such as mixed-layer; without a name, as --lam does")
     evaluating.add_argument("--shuffles", type=int, default=1, metavar="K",
                             help="average the probabilities over K orders of each list (template `listed`)")
     evaluating.add_argument("--sweep", action="store_true", help="entropy and NDCG@1 at five λ on validation lists instead")
@@ -540,13 +541,13 @@ def _part(arguments: argparse.Namespace) -> tuple[int, int] | None:
 
 
 def _lams(arguments: argparse.Namespace) -> dict[str, float]:
-    """System → λ, of the options --lam-file."""
+    """System → λ, of the options --lam-file; one without a name is what --lam would give."""
     from molorec.mixture.rule import from_saved
 
     found: dict[str, float] = {}
-    for text in arguments.lam_file:
-        name, sign, file = text.partition("=")
-        if not sign or not file or name in found:
+    for text in arguments.lam_files:
+        name, sign, file = text.rpartition("=")
+        if not file or (sign and not name) or name in found or (not name and arguments.lam is not None):
             raise BadInput(f"--lam-file {text} is not understood; give each system once, as mixed-layer=FILE")
         try:
             content = json.loads(Path(file).read_text(encoding="utf-8"))
@@ -589,7 +590,7 @@ def _check_evaluation(arguments: argparse.Namespace) -> None:
         raise BadInput("--parts goes without --sweep and --update-cards")
     if arguments.part and arguments.rows:
         raise BadInput("--rows is of the whole: give it with --parts, once all parts are there")
-    several = bool(arguments.systems or arguments.lam_file or arguments.shuffles != 1)
+    several = bool(arguments.systems or arguments.lam_files or arguments.shuffles != 1)
     if arguments.sweep and (arguments.rows or arguments.lam is not None or arguments.update_cards or several):
         raise BadInput("--sweep looks at five λ on validation lists; it goes without --rows, --lam, --lam-file, --systems, "
                        "--shuffles and --update-cards")

@@ -48,7 +48,8 @@ def of_adapter(engine: Engine, domain: str, folder: Path, lam: float, rule: str 
     alone = adapters.read(folder, engine.base.shapes, engine.base.sha256, engine.base.prompter.fingerprint())
     stack = adapters.stack([alone]).to(engine.base.device, engine.base.dtype).eval()
     exported = changed(live, adapters=(alone,), stack=stack)
-    return _between(engine, domain, lam, rule, lambda packed: engine.log_probabilities(exported, [(packed, 1.0)], DEFAULT_RULE)[0])
+    return _between(engine, domain, lam, rule,
+                    lambda packed: engine.log_probabilities(exported, [(packed, 1.0)], DEFAULT_RULE)[0])
 
 
 def of_model(engine: Engine, domain: str, folder: Path, lam: float, rule: str = DEFAULT_RULE,

@@ -323,7 +323,9 @@ def test_systems_are_chosen_by_name_and_a_lam_comes_from_a_file(molorec, served,
     words = ("evaluate", "--domain", "toybox", "--limit", "3", "--systems", "half", "oracle", "--json")
     answer = document(molorec(*words, "--lam-file", f"mixed-layer={tmp_path / 'lam.json'}"))
     assert [(s["name"], s["lam"]) for s in answer["systems"]] == [("half", 0.5), ("oracle", None), ("mixed-layer", 0.2)]
-    for text, said in (("mixed-layer", "not understood"), ("x=none.json", "none.json"), (f"half={tmp_path / 'lam.json'}", "half"),
+    alone = document(molorec("evaluate", "--domain", "toybox", "--limit", "2", "--lam-file", tmp_path / "lam.json", "--json"))
+    assert (alone["systems"][-1]["name"], alone["systems"][-1]["lam"]) == ("chosen", 0.2)
+    for text, said in (("=x", "not understood"), ("x=none.json", "none.json"), (f"half={tmp_path / 'lam.json'}", "half"),
                        (f"x={Path(__file__)}", "cannot be read")):
         code, _, err = molorec(*words, "--lam-file", text)
         assert code == 2 and said in err
@@ -353,11 +355,13 @@ def test_those_who_tune_are_not_evaluated(molorec, served):
 
 
 @pytest.mark.parametrize(("words", "said"), [
-    (["--sweep", "--lam", "0.5"], "--sweep"), (["--sweep", "--rows", "rows"], "--sweep"), (["--sweep", "--systems", "grid"], "--sweep"),
+    (["--sweep", "--lam", "0.5"], "--sweep"), (["--sweep", "--rows", "rows"], "--sweep"),
+    (["--sweep", "--systems", "grid"], "--sweep"),
     (["--sweep", "--update-cards"], "--sweep"), (["--update-cards", "--lam", "0.5"], "whole splits"),
     (["--update-cards", "--limit", "5"], "whole splits"), (["--update-cards", "--rule", "product"], "whole splits"),
     (["--update-cards", "--systems", "half"], "whole splits"), (["--shuffles", "2"], "no list in its prompt"),
-    (["--systems", "median"], "grid"), (["--limit", "0"], "--limit"), (["--at-once", "0"], "--at-once"), (["--part", "1/2"], "--parts FOLDER"),
+    (["--systems", "median"], "grid"),
+    (["--limit", "0"], "--limit"), (["--at-once", "0"], "--at-once"), (["--part", "1/2"], "--parts FOLDER"),
     (["--part", "half", "--parts", "x"], "not understood"), (["--parts", "x", "--sweep"], "--parts"),
     (["--part", "1/2", "--parts", "x", "--rows", "rows"], "--rows"),
 ])

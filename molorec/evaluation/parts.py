@@ -106,7 +106,7 @@ def _line(answer: Answer) -> str:
 
 
 def _check_same(plan: Plan, other: Plan, path: Path) -> None:
-    different = [name for name, value in asdict(plan).items() if asdict(other)[name] != value]
+    different = [name for name, value in asdict(plan).items() if asdict(other)[name] != value and name != "command"]
     if different:
         name = different[0]
         hint = ", and give λ with --lam where machines tune it differently" if name == "lams" else ""

@@ -152,6 +152,7 @@ class Plan:
     model ranks at one λ.
     shuffles : how many orders of each list the probabilities are averaged over; 1: the stored order alone.
     base, adapters, precision, backend : what ranks; the first two by hash.
+    command : the command line that measures it; it may differ where two machines keep files in different places.
     """
 
     domain: str
@@ -168,6 +169,7 @@ class Plan:
     precision: str
     backend: str
     adapters: str
+    command: str
 
     @property
     def points(self) -> tuple[float, ...]:
@@ -202,7 +204,7 @@ class Answer:
 
 def plan(engine: Engine, domain: str, split: str = "quick", setting: str = "warm", limit: int | None = None,
          systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: float | None = None,
-         lams: Mapping[str, float] | None = None, shuffles: int = 1) -> Plan:
+         lams: Mapping[str, float] | None = None, shuffles: int = 1, command: str = "molorec evaluate") -> Plan:
     """What :func:`evaluate` with these arguments measures; λ is tuned here, unless one is given.
 
     Raises
@@ -246,7 +248,7 @@ def plan(engine: Engine, domain: str, split: str = "quick", setting: str = "warm
     at |= {name: lams[name] for name in names if name in lams}
     return Plan(domain, split, setting, n, limit, rule, tuple(names), at, shuffles,
                 engine.catalog.lists_sha256(domain, setting, split), engine.base.sha256, engine.base.precision,
-                type(engine.backend).__name__, mixture.key)
+                type(engine.backend).__name__, mixture.key, command)
 
 
 def measure(engine: Engine, plan: Plan, users: Sequence[str], at_once: int | None = None) -> Iterator[Answer]:
@@ -289,11 +291,11 @@ def measure(engine: Engine, plan: Plan, users: Sequence[str], at_once: int | Non
             yield from waiting.popleft().result()
 
 
-def facts(engine: Engine, plan: Plan, command: str) -> dict:
+def facts(engine: Engine, plan: Plan) -> dict:
     """What a plan's rows were made with."""
     mixture = engine.mixture(plan.domain)
     return stored.facts(
-        command, PACKAGES, base=engine.base.name, base_revision=engine.base.revision, base_sha256=plan.base,
+        plan.command, PACKAGES, base=engine.base.name, base_revision=engine.base.revision, base_sha256=plan.base,
         precision=plan.precision, adapters={adapter.name: adapter.sha256 for adapter in mixture.adapters},
         template=mixture.template.name, rule=plan.rule, seed=SEED, shuffles=plan.shuffles, backend=plan.backend)
 
@@ -364,9 +366,8 @@ def made_with(systems: Sequence[SystemRows]) -> dict:
 
 def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "warm", limit: int | None = None,
              systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: float | None = None,
-             lams: Mapping[str, float] | None = None, shuffles: int = 1,
-             on_user: Callable[[int, int], None] = lambda done, total: None, at_once: int | None = None,
-             command: str = "molorec evaluate") -> Evaluation:
+             lams: Mapping[str, float] | None = None, shuffles: int = 1, command: str = "molorec evaluate",
+             on_user: Callable[[int, int], None] = lambda done, total: None, at_once: int | None = None) -> Evaluation:
     """Rank every stored list of a split with every system.
 
     Parameters
@@ -377,20 +378,20 @@ def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "
         labels.
     lams : name → λ of further systems; one called `grid` takes the place of looking for the best λ on validation lists.
     shuffles : average the probabilities over so many orders of each list (adapters for the template `listed`).
+    command : the command line, to be kept with the rows.
     on_user : called with (users done, users in all).
     at_once : see :func:`measure`.
-    command : the command line, to be kept with the rows.
 
     Raises
     ------
     BadInput : as :func:`plan`.
     """
-    planned = plan(engine, domain, split, setting, limit, systems, rule, lam, lams, shuffles)
+    planned = plan(engine, domain, split, setting, limit, systems, rule, lam, lams, shuffles, command)
     answers = []
     for answer in measure(engine, planned, engine.catalog.users(domain, split, setting, limit), at_once):
         answers.append(answer)
         on_user(len(answers), planned.n)
-    return table(rows_of(planned, answers, facts(engine, planned, command)))
+    return table(rows_of(planned, answers, facts(engine, planned)))
 
 
 def sweep(engine: Engine, examples: Sequence[RankingExample], lams: Sequence[float], rule: str = DEFAULT_RULE,

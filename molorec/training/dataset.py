@@ -183,8 +183,8 @@ def load_domain(catalog: Catalog, name: str, prompter: Prompter, *, smoothing: f
     number: dict[Item, int] = {}
     numbered = [[number.setdefault(item, len(number)) for item in sequence] for sequence in sequences]
     if not numbered:
-        raise BadInput(f"domain '{name}' has nothing to train on: no user {'' if share == 1 else f'of a share of {share:g} '}has two "
-                       "events left beside the last two")
+        among = "" if share == 1 else f" of a share of {share:g}"
+        raise BadInput(f"domain '{name}' has nothing to train on: no user{among} has two events left beside the last two")
     removed = sum(titles.normalise(item.title) in without_forms for item in catalog.items(name) if without_forms)
     domain = TrainingDomain(name, noun or catalog.domain(name).noun, list(number), numbered, prompter, smoothing,
                             recent, negatives)

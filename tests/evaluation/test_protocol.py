@@ -15,10 +15,9 @@ from molorec.evaluation import protocol
 from molorec.evaluation import rows as stored
 from molorec.evaluation.metrics import ndcg, rank_of
 from molorec.evaluation.protocol import POINTS, SYSTEMS, Evaluation, SystemResult, evaluate, sweep, tuned_lam, write_scores
-from molorec.evaluation.rows import SystemRows
 from molorec.mixture import adapters
 from molorec.mixture.rule import to_saved
-from tests.conftest import card_for, random_adapter
+from tests.conftest import card_for, random_adapter, system_rows
 
 USERS = 8
 
@@ -79,14 +78,6 @@ def test_moves_is_the_share_of_users_whose_first_title_changes(engine, evaluatio
     assert evaluation.moves == np.mean(moved)
 
 
-def made(name, lam=None, **changes):
-    """The rows of one system for three users."""
-    values = {"system": name, "domain": "toybox", "split": "quick", "setting": "warm", "lists_sha256": "ab" * 32, "limit": None,
-              "lam": None if lam is None else to_saved(lam), "made_with": stored.facts("molorec evaluate"),
-              "users": (100, 101, 102), "ranks": (1, 2, 3), "probabilities": (0.5, 0.4, 0.3), "positions": (0, 1, 2)}
-    return SystemRows(**{**values, **changes})
-
-
 def test_the_people_that_lam_is_tuned_on_are_never_evaluated(engine):
     with pytest.raises(BadInput, match="tune"):
         evaluate(engine, "toybox", split="tune")
@@ -111,7 +102,8 @@ def test_a_second_round_is_measured_under_its_own_name(engine, adapter_folder):
     shutil.rmtree(adapter_folder / "general")
     adapters.update_card(adapter_folder / "toybox", role=adapters.SECOND_ROUND)
     found = evaluate(engine, "toybox", limit=2)
-    assert [(result.name, result.lam) for result in found.systems] == [("popularity", None), ("base", None), ("second-round", None)]
+    assert [result.name for result in found.systems] == ["popularity", "base", "second-round"]
+    assert found.system("second-round").lam is None
     assert found.system("second-round").ranks != found.system("base").ranks
 
 
@@ -132,7 +124,7 @@ def test_a_given_lam_is_not_called_mixed(engine):
 ])
 def test_mixing_helps_only_inside_and_above_both_adapters(lam, above_general, above_specific, words):
     against = {"general": (0.03, above_general, 0.05), "specific": (0.03, above_specific, 0.05)}
-    mixed = SystemResult(made("mixed", lam), against=against)
+    mixed = SystemResult(system_rows(lam=None if lam is None else to_saved(lam)), against=against)
     assert words in Evaluation("toybox", "quick", "warm", "", None, [mixed], None).verdict
 
 
@@ -147,7 +139,7 @@ def test_a_pair_is_weak_for_every_reason_it_has(name, against, moves, words):
             "general": {"base": (0.02, -0.01, 0.1)}}
 
     def shortcomings(found, moved):
-        results = [SystemResult(made(system), against=values) for system, values in found.items()]
+        results = [SystemResult(system_rows(system), against=values) for system, values in found.items()]
         return Evaluation("toybox", "quick", "warm", "", None, results, moved).shortcomings
 
     assert shortcomings(good, 0.5) == []
@@ -237,24 +229,15 @@ def test_baselines_stand_beside_ours_on_the_users_that_all_have(evaluation):
 
 
 @pytest.mark.parametrize(("changes", "words"), [
-    ({"lists_sha256": "cd" * 32}, "lists_sha256"), ({"users": (1, 2, 3), "split": "full"}, None), ({"system": "mixed"}, "two sets"),
+    ({"lists_sha256": "cd" * 32}, "lists_sha256"), ({"system": "mixed"}, "two sets"),
     ({"users": (110, 111, 112)}, "no user in common"), ({"made_with": stored.facts("x", base_sha256="1")}, "base_sha256 is 1"),
     ({"made_with": stored.facts("x", base_sha256="0", adapters={"general": "1"})}, "adapters"),
     ({"made_with": stored.facts("x", base_sha256="0", backend="VLLM")}, "backend"),
 ])
 def test_what_does_not_go_together_makes_no_table(changes, words):
     facts = stored.facts("x", base_sha256="0", adapters={"general": "0"}, backend="Local")
-    ours = made("mixed", 0.5, made_with=facts)
-    if words is None:
-        with pytest.raises(ValueError):
-            made("half", **changes)
-        return
     with pytest.raises(BadInput, match=words):
-        protocol.table([ours, made(**{"name": "half", "made_with": facts, **_named(changes)})])
-
-
-def _named(changes):
-    return {"name" if key == "system" else key: value for key, value in changes.items()}
+        protocol.table([system_rows(made_with=facts), system_rows(**{"system": "half", "made_with": facts, **changes})])
 
 
 def test_no_rows_make_no_table():

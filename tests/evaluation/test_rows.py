@@ -13,47 +13,38 @@ from molorec.errors import BadFile, BadInput, MolorecError
 from molorec.evaluation import rows
 from molorec.evaluation.metrics import bootstrap_interval, ndcg
 from molorec.evaluation.rows import SystemRows
-from molorec.mixture.rule import to_saved
-
-SHA256 = "ab" * 32
-
-
-def made(system="mixed", **changes) -> SystemRows:
-    values = {"system": system, "domain": "toybox", "split": "quick", "setting": "warm", "lists_sha256": SHA256, "limit": None,
-              "lam": to_saved(0.25), "made_with": rows.facts("molorec evaluate", ["numpy"], seed=0), "users": (100, 103, 104),
-              "ranks": (1, 30, 2), "probabilities": (0.5, 0.0, 1 / 3), "positions": (0, 29, 7), "firsts": (0, 3, 1)}
-    return SystemRows(**{**values, **changes})
+from tests.conftest import system_rows
 
 
 def test_what_is_saved_is_read_again_to_six_digits():
-    path = rows.save(made())
+    path = rows.save(system_rows())
     assert path == rows.folder() / "toybox" / "warm-quick" / "mixed.json"
-    assert rows.load() == ([replace(made(), made_with=rows.read(path).made_with, probabilities=(0.5, 0.0, 0.333333))], [])
+    assert rows.load() == ([replace(system_rows(), made_with=rows.read(path).made_with, probabilities=(0.5, 0.0, 0.333333))], [])
     assert os.listdir(path.parent) == ["mixed.json"]  # nothing half-written is left
 
 
 def test_numpy_arrays_are_taken(tmp_path):
-    arrays = {name: np.array(getattr(made(), name)) for name in ("users", "ranks", "probabilities", "positions", "firsts")}
-    facts = made().made_with
-    assert made(made_with=facts, **arrays) == made(made_with=facts)
+    arrays = {name: np.array(getattr(system_rows(), name)) for name in ("users", "ranks", "probabilities", "positions", "firsts")}
+    facts = system_rows().made_with
+    assert system_rows(made_with=facts, **arrays) == system_rows(made_with=facts)
 
 
 def test_each_field_stands_on_a_line_of_its_own(tmp_path):
-    lines = rows.save(made(), tmp_path).read_text().splitlines()
-    assert len(lines) == len(asdict(made())) + 3
+    lines = rows.save(system_rows(), tmp_path).read_text().splitlines()
+    assert len(lines) == len(asdict(system_rows())) + 3
     assert '"ranks":[1,30,2],' in lines and '"probabilities":[0.5,0.0,0.333333],' in lines
 
 
 def test_the_latest_rows_of_a_system_stand_and_those_of_a_few_users_stand_beside_them(tmp_path):
-    rows.save(made(), tmp_path)
-    rows.save(made(ranks=(3, 3, 3)), tmp_path)
-    rows.save(made(limit=3), tmp_path)
+    rows.save(system_rows(), tmp_path)
+    rows.save(system_rows(ranks=(3, 3, 3)), tmp_path)
+    rows.save(system_rows(limit=3), tmp_path)
     found, problems = rows.load(tmp_path)
     assert [(each.limit, each.ranks) for each in found] == [(None, (3, 3, 3)), (3, (1, 30, 2))] and problems == []
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
-    path = rows.save(made(), tmp_path)
+    path = rows.save(system_rows(), tmp_path)
     before = path.read_bytes()
 
     def full(*_):
@@ -61,7 +52,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(MolorecError, match="no space left"):
-        rows.save(made(ranks=(2, 2, 2)), tmp_path)
+        rows.save(system_rows(ranks=(2, 2, 2)), tmp_path)
     assert path.read_bytes() == before and os.listdir(path.parent) == ["mixed.json"]
 
 
@@ -80,15 +71,15 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
 ])
 def test_what_makes_no_sense_is_refused_when_made_and_when_read(tmp_path, changes):
     with pytest.raises((ValueError, TypeError)):
-        made(**changes)
-    path = rows.save(made(), tmp_path)
+        system_rows(**changes)
+    path = rows.save(system_rows(), tmp_path)
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     with pytest.raises(BadFile, match="toybox/warm-quick/mixed.json"):
         rows.read(path)
 
 
 def test_damage_is_named_and_the_rest_is_read(tmp_path):
-    place = rows.save(made(), tmp_path).parent
+    place = rows.save(system_rows(), tmp_path).parent
     for name, content in (("broken", b"{"), ("deep", b"[" * 100_000), ("bytes", b"\xff\xfe\x00"), ("list", b"[]"),
                           ("old", b'{"schema": 0}'), ("more", b'{"schema": 1, "titles": []}'),
                           ("other", (place / "mixed.json").read_bytes())):
@@ -111,7 +102,7 @@ _JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | s
 @settings(max_examples=80, deadline=None)
 @given(value=_JSON, field=st.sampled_from(list(SystemRows.__dataclass_fields__)))
 def test_no_content_is_more_than_a_reason(tmp_path_factory, value, field):
-    path = rows.save(made(), tmp_path_factory.mktemp("any"))
+    path = rows.save(system_rows(), tmp_path_factory.mktemp("any"))
     path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
     try:
         assert rows.read(path).n == 3
@@ -120,8 +111,8 @@ def test_no_content_is_more_than_a_reason(tmp_path_factory, value, field):
 
 
 def test_a_comparison_is_of_the_users_that_both_have():
-    one = made(users=(100, 103, 104, 110), ranks=(1, 2, 1, 1), probabilities=(0,) * 4, positions=(0,) * 4, firsts=())
-    other = made("half", users=(103, 104, 105), ranks=(1, 3, 1))
+    one = system_rows(users=(100, 103, 104, 110), ranks=(1, 2, 1, 1), probabilities=(0,) * 4, positions=(0,) * 4, firsts=())
+    other = system_rows("half", users=(103, 104, 105), ranks=(1, 3, 1))
     gains = np.array([ndcg([2], 3)[0] - 1, 1 - ndcg([3], 3)[0]])  # of users 103 and 104
     assert rows.difference(one, other, "ndcg@3").tolist() == gains.tolist()
     found, n = rows.compare(one, other, "ndcg@3")
@@ -134,13 +125,13 @@ def test_a_comparison_is_of_the_users_that_both_have():
     ({"users": (201, 202, 203)}, "no user in common")])
 def test_what_is_not_of_the_same_lists_is_not_compared(changes, words):
     with pytest.raises(BadInput, match=words):
-        rows.compare(made(), made("half", **changes))
+        rows.compare(system_rows(), system_rows("half", **changes))
     with pytest.raises(BadInput, match="no metric 'recall'"):
-        rows.compare(made(), made("half"), "recall")
+        rows.compare(system_rows(), system_rows("half"), "recall")
 
 
 def test_a_grouped_lam_is_kept_and_shown_as_its_mean(tmp_path):
     lam = {"granularity": "layer", "weights": {"layers.0": [0.2, 0.8], "layers.1": [0.6, 0.4]}}
-    kept = rows.read(rows.save(made("mixed-layer", lam=lam), tmp_path))
+    kept = rows.read(rows.save(system_rows("mixed-layer", lam=lam), tmp_path))
     assert kept.lam == lam and kept.scalar_lam == pytest.approx(0.4)
-    assert made("popularity", lam=None).scalar_lam is None
+    assert system_rows("popularity", lam=None).scalar_lam is None

@@ -128,8 +128,9 @@ def test_a_smaller_share_of_the_users_is_part_of_every_greater_one(catalog, base
     assert order == sorted(order) and max(order) > 100  # not the first users: those are in the splits tune and quick
 
 
-@pytest.mark.parametrize(("share", "words"), [(0.0, "share of 0 "), (1.5, "share of 1.5"), (-0.1, "share"), (float("nan"), "share"),
-                                              (0.001, "no user of a share of 0.001")])
+@pytest.mark.parametrize(("share", "words"), [
+    (0.0, "share of 0 "), (1.5, "share of 1.5"), (-0.1, "share"), (float("nan"), "share"),
+    (0.001, "no user of a share of 0.001")])
 def test_a_share_that_is_none_is_refused(catalog, base, share, words):
     with pytest.raises(BadInput, match=words):
         load_domain(catalog, "toybox", base.prompter, share=share)
