@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from molorec import __version__, config
-from molorec.errors import BadInput, MolorecError
+from molorec.errors import BadFile, BadInput, MolorecError
 
 SCHEMA = 1
 SWEEP = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):  # titles and λ are beyond what a Windows console's code page has
             stream.reconfigure(encoding="utf-8", newline="\n")
     arguments = _parser().parse_args(argv)
+    arguments.command_line = _command(sys.argv[1:] if argv is None else [str(word) for word in argv])
     try:
         arguments.run(arguments)
     except MolorecError as error:
@@ -199,79 +200,84 @@ def explain(arguments: argparse.Namespace) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Every system on the same lists."""
-    from molorec.evaluation import parts, protocol, runs
+    from molorec.catalog.lists import HARD
+    from molorec.evaluation import metrics, parts, protocol, runs
+    from molorec.evaluation import rows as stored
 
     _check_evaluation(arguments)
     part = _part(arguments)
-    if arguments.rows and not arguments.rows.parent.is_dir():
-        raise BadInput(f"--rows {arguments.rows}: there is no folder {arguments.rows.parent}; make it first")
+    lams = _lams(arguments)
     engine = _engine(arguments)
-    if arguments.sweep:
-        examples = engine.catalog.examples(arguments.domain, "quick", "validation", arguments.limit or 500)
-        if not examples:
-            raise BadInput(f"domain '{arguments.domain}' has no validation lists")
-        points = []
-        for point in protocol.sweep(engine, examples, SWEEP, arguments.rule):
-            points.append(point)
-            if not arguments.json:
-                print(f"λ {point[0]:.2f}  entropy {point[1]:.3f}  NDCG@1 {point[2]:.3f}  ({len(examples)} validation lists)",
-                      flush=True)
-        _emit(arguments, {"schema": SCHEMA, "domain": arguments.domain, "split": "validation", "n": len(examples),
-                          "lists_sha256": engine.catalog.lists_sha256(arguments.domain, "validation", "quick"),
-                          "sweep": [{"lam": lam, "entropy": h, "ndcg@1": n} for lam, h, n in points]}, [])
-        return
 
     def report(done: int, total: int) -> None:
         if not arguments.json and (done == total or done % 50 == 0):
             print(f"{done}/{total} users", file=sys.stderr, flush=True)
 
+    if arguments.sweep:
+        examples = engine.catalog.examples(arguments.domain, "quick", "validation", arguments.limit or 500)
+        if not examples:
+            raise BadInput(f"domain '{arguments.domain}' has no validation lists")
+        points = protocol.sweep(engine, examples, SWEEP, arguments.rule, report)
+        _emit(arguments, {"schema": SCHEMA, "domain": arguments.domain, "split": "validation", "n": len(examples),
+                          "lists_sha256": engine.catalog.lists_sha256(arguments.domain, "validation", "quick"),
+                          "sweep": [{"lam": lam, "entropy": h, "ndcg@1": n} for lam, h, n in points]},
+              [f"λ {lam:.2f}  entropy {h:.3f}  NDCG@1 {n:.3f}  ({len(examples)} validation lists)" for lam, h, n in points])
+        return
+    asked = (engine, arguments.domain, arguments.split, arguments.setting, arguments.limit,
+             arguments.systems or protocol.SYSTEMS, arguments.rule, lams.pop("", arguments.lam), lams, arguments.shuffles,
+             arguments.command_line)
     if part:
-        planned = protocol.plan(engine, arguments.domain, arguments.split, arguments.setting, arguments.limit,
-                                rule=arguments.rule, lam=arguments.lam)
-        path = parts.measure_part(engine, planned, *part, arguments.parts, arguments.limit, report, arguments.at_once)
+        path = parts.measure_part(engine, protocol.plan(*asked), *part, arguments.parts, report, arguments.at_once)
         _emit(arguments, {"schema": SCHEMA, "part": str(path)}, [f"measured: {path}; all parts together: molorec evaluate "
                                                                  f"--parts {arguments.parts}"])
         return
     if arguments.parts:
-        planned, result = parts.together(arguments.parts)
-        if planned.base != engine.base.sha256 or planned.domain != arguments.domain:
-            raise BadInput(f"the parts in {arguments.parts} are of domain '{planned.domain}' and base {planned.base[:12]}; give "
-                           "--domain and --base as for them")
+        planned, answers = parts.together(arguments.parts)
+        used = engine.base.sha256, arguments.domain, engine.mixture(arguments.domain).key
+        if (planned.base, planned.domain, planned.adapters) != used:
+            raise BadInput(f"the parts in {arguments.parts} are of domain '{planned.domain}', base {planned.base[:12]} and "
+                           f"adapters {planned.adapters}; give --domain, --base and --adapters as for them")
+        result = protocol.table(protocol.rows_of(planned, answers, protocol.facts(engine, planned)))
     else:
-        result = protocol.evaluate(engine, arguments.domain, arguments.split, arguments.setting, arguments.limit,
-                                   rule=arguments.rule, lam=arguments.lam, on_user=report, at_once=arguments.at_once)
-    if arguments.rows:
-        with open(arguments.rows, "w", encoding="utf-8") as stream:
-            for system in result.systems:
-                stream.writelines(json.dumps(vars(row)) + "\n" for row in system.rows)
+        result = protocol.evaluate(*asked, on_user=report, at_once=arguments.at_once)
     if arguments.update_cards:
         protocol.write_scores(result, engine.mixture(arguments.domain).adapters)
     try:
-        kept = str(runs.save(runs.record(result, engine, arguments.rule, arguments.limit)))
+        rows = str([stored.save(system.rows, arguments.rows).parent for system in result.systems][0])
+        kept = str(runs.save(runs.record(result)))
     except MolorecError as error:  # what was measured is worth printing all the same
-        kept = None
+        rows = kept = None
         print(f"note: {error}", file=sys.stderr)
     document = {
         "schema": SCHEMA, "domain": result.domain, "split": result.split, "setting": result.setting,
         "lists_sha256": result.lists_sha256, "moves": result.moves, "weak": result.shortcomings, "verdict": result.verdict,
-        "kept": kept,
-        "systems": [{"name": s.name, "n": len(s.rows), "ndcg@1": s.ndcg(1), "ndcg@3": s.ndcg(3), "ndcg@5": s.ndcg(5),
+        "kept": kept, "rows": rows,
+        "systems": [{"name": s.name, "n": s.rows.n, "ndcg@1": s.ndcg(1), "ndcg@3": s.ndcg(3), "ndcg@5": s.ndcg(5),
                      "ndcg@10": s.ndcg(10), "hr@3": s.hit_rate(3), "hr@10": s.hit_rate(10), "lo": s.low, "hi": s.high,
-                     "lam": s.lam, "against": {name: list(values) for name, values in s.against.items()}}
+                     "lam": s.lam, "against": {name: list(values) for name, values in s.against.items()},
+                     "second_or_third": _mean(metrics.second_or_third(s.ranks)),
+                     "by_position": [_mean(values) for values in s.by_position()]}
                     for s in result.systems]}
-    lines = [f"{result.domain}, {result.split}, {result.setting}, lists {result.lists_sha256[:12]}",
-             f"{'system':12}{'λ':>6}{'n':>7}{'NDCG@1':>9}{'95% interval':>16}{'NDCG@3':>9}{'  minus popularity':>28}"]
+    here, warm = (len(engine.catalog.users(result.domain, result.split, setting)) for setting in (result.setting, "warm"))
+    left_out = warm - here if result.setting in HARD else 0
+    document["left_out"] = left_out
+    lines = [f"{result.domain}, {result.split}, {result.setting}, lists {result.lists_sha256[:12]}"
+             + (f"; {left_out} of {warm} people left out, for whose true title there are too few like it" if left_out else ""),
+             f"{'system':12}{'λ':>6}{'n':>7}{'NDCG@1':>9}{'95% interval':>16}{'NDCG@3':>9}{'2nd-3rd':>9}"
+             f"{'  minus popularity':>28}"]
     for s in result.systems:
         gain = s.against.get("popularity")
         against = f"{gain[0]:+.3f} [{gain[1]:+.3f}, {gain[2]:+.3f}]" if gain else ""
         lam = "" if s.lam is None else f"{s.lam:.2f}"
-        lines.append(f"{s.name:12}{lam:>6}{len(s.rows):>7}{s.ndcg(1):>9.3f}{f'{s.low:.3f} to {s.high:.3f}':>16}"
-                     f"{s.ndcg(3):>9.3f}{against:>28}")
-    lines.append(result.verdict)
+        second_or_third = metrics.second_or_third(s.ranks)
+        missed = f"{second_or_third.mean():.1%}" if len(second_or_third) else ""
+        lines.append(f"{s.name:12}{lam:>6}{s.rows.n:>7}{s.ndcg(1):>9.3f}{f'{s.low:.3f} to {s.high:.3f}':>16}"
+                     f"{s.ndcg(3):>9.3f}{missed:>9}{against:>28}")
+    lines += ["2nd-3rd: of the users whose title is not first, how many have it second or third; by chance 6.9%", result.verdict]
     if result.moves is not None:
         lines.append(f"the first title differs between λ = 0, ½ and 1 for {result.moves:.0%} of users")
     if kept:
-        lines.append(f"kept for the tab Results: {kept}")
+        lines += [f"kept for the tab Results: {kept}", f"kept user by user: {rows}"]
     _emit(arguments, document, lines)
 
 
@@ -456,15 +462,24 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--style", default="short", help="how long the reason is: short (default) or detailed")
     evaluating = add(commands, "evaluate", evaluate, [common, model])
     evaluating.add_argument("--split", default="quick", help="quick or full (default: %(default)s)")
-    evaluating.add_argument("--setting", default="warm", help="warm or new-item (default: %(default)s)")
+    evaluating.add_argument("--setting", default="warm",
+                            help="warm, new-item, warm-popular or warm-category (default: %(default)s)")
     evaluating.add_argument("--limit", type=int, help="at most so many users")
     evaluating.add_argument("--lam", type=float, help="measure this λ as `chosen`, in place of `mixed` (tuned without labels)")
+    evaluating.add_argument("--systems", nargs="+", metavar="SYSTEM",
+                            help="what to measure: popularity, base, general, specific, half, mixed (default: these), grid (λ "
+                                 "best on validation lists), oracle (λ best on the other half of the users)")
+    evaluating.add_argument("--lam-file", action="append", default=[], dest="lam_files", metavar="[NAME=]FILE",
+                            help="also measure the λ in this file, as NAME, such as mixed-layer; without a name, as --lam does")
+    evaluating.add_argument("--shuffles", type=int, default=1, metavar="K",
+                            help="average the probabilities over K orders of each list (template `listed`)")
     evaluating.add_argument("--sweep", action="store_true", help="entropy and NDCG@1 at five λ on validation lists instead")
-    evaluating.add_argument("--rows", type=Path, help="also write each user's rank to this JSONL file")
+    evaluating.add_argument("--rows", type=Path, metavar="FOLDER",
+                            help="where each system's rows are kept, user by user (default: in MOLOREC_HOME)")
     evaluating.add_argument("--parts", type=Path, metavar="FOLDER", help="put the parts in this folder together")
     evaluating.add_argument("--part", metavar="I/N", help="measure the I-th of N parts into the folder --parts, or let it go on")
-    evaluating.add_argument("--at-once", type=int, default=1, metavar="USERS",
-                            help="users ranked at the same time (default: %(default)s; more pays with vLLM)")
+    evaluating.add_argument("--at-once", type=int, metavar="USERS",
+                            help="users ranked together (default: as fill a pass; more pays with vLLM)")
     evaluating.add_argument("--update-cards", action="store_true", help="write scores and the tuned λ to the adapters' cards")
     exporting = add(commands, "export", export, [common, model])
     exporting.add_argument("--lam", type=float, required=True, help="λ: 0 specific alone, 1 general alone")
@@ -525,22 +540,64 @@ def _part(arguments: argparse.Namespace) -> tuple[int, int] | None:
     return int(first), int(second)
 
 
+def _lams(arguments: argparse.Namespace) -> dict[str, float]:
+    """System → λ, of the options --lam-file; one without a name is what --lam would give."""
+    from molorec.mixture.rule import from_saved
+
+    found: dict[str, float] = {}
+    for text in arguments.lam_files:
+        name, sign, file = text.rpartition("=")
+        if not file or (sign and not name) or name in found or (not name and arguments.lam is not None):
+            raise BadInput(f"--lam-file {text} is not understood; give each system once, as mixed-layer=FILE")
+        try:
+            content = json.loads(Path(file).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise BadFile(file, f"it cannot be read ({error}); give a file with a saved λ") from error
+        if not isinstance(content, dict):
+            raise BadFile(file, "it does not hold an object; give a file with a saved λ")
+        found[name] = from_saved(content)
+    return found
+
+
+def _mean(values) -> dict:
+    """A mean over users as a document holds it."""
+    from molorec.evaluation.metrics import Interval
+
+    if not len(values):
+        return {"n": 0, "mean": None, "lo": None, "hi": None}
+    found = Interval.of(values)
+    return {"n": len(values), "mean": found.mean, "lo": found.low, "hi": found.high}
+
+
+def _command(words: Sequence[str]) -> str:
+    """The command line without what only says where results go."""
+    kept, skip = [], False
+    for word in words:
+        name = word.partition("=")[0]
+        if not skip and name not in ("--json", "--update-cards", "--rows", "--part", "--parts"):
+            kept.append(word)
+        skip = not skip and word in ("--rows", "--part", "--parts")
+    return shlex.join(["molorec", *kept])
+
+
 def _check_evaluation(arguments: argparse.Namespace) -> None:
     """Refuse options that would be ignored, and cards that would say something else than what was measured."""
     if arguments.limit is not None and arguments.limit < 1:
         raise BadInput(f"--limit is {arguments.limit}; give 1 or more")
-    if arguments.at_once < 1:
+    if arguments.at_once is not None and arguments.at_once < 1:
         raise BadInput(f"--at-once is {arguments.at_once}; give 1 or more")
     if arguments.parts and (arguments.sweep or arguments.update_cards):
         raise BadInput("--parts goes without --sweep and --update-cards")
     if arguments.part and arguments.rows:
         raise BadInput("--rows is of the whole: give it with --parts, once all parts are there")
-    if arguments.sweep and (arguments.rows or arguments.lam is not None or arguments.update_cards):
-        raise BadInput("--sweep looks at five λ on validation lists; it goes without --rows, --lam and --update-cards")
+    several = bool(arguments.systems or arguments.lam_files or arguments.shuffles != 1)
+    if arguments.sweep and (arguments.rows or arguments.lam is not None or arguments.update_cards or several):
+        raise BadInput("--sweep looks at five λ on validation lists; it goes without --rows, --lam, --lam-file, --systems, "
+                       "--shuffles and --update-cards")
     if arguments.update_cards and (arguments.lam is not None or arguments.limit is not None or arguments.rule != "sum"
-                                   or arguments.setting != "warm"):
+                                   or arguments.setting != "warm" or several):
         raise BadInput("cards keep the scores of whole splits at the tuned λ, rule sum, setting warm; leave out --lam, "
-                       "--limit, --rule and --setting")
+                       "--limit, --rule, --setting, --systems, --lam-file and --shuffles")
 
 
 def _check_replaceable(folder: Path, force: bool) -> None:

@@ -174,6 +174,8 @@ class Engine:
                 continue
             if adapter:
                 found.append(adapter)
+        found, more = _without_second_round(found)
+        problems += more
         if not found:
             detail = "; ".join(problems) or "none is in " + ", ".join(map(str, self.adapter_folders))
             raise MolorecError(f"there is no adapter to rank '{domain}' with ({detail}); train one with "
@@ -212,31 +214,47 @@ class Engine:
         ------
         BadInput : λ or the rule is not valid; there are no candidates, too many, or one twice.
         """
-        return self.rank_each(example, [lam], rule)[0]
+        return self.rank_all([example], [lam], rule)[0][0]
 
     def rank_each(self, example: RankingExample, lams: Sequence[float | None], rule: str = DEFAULT_RULE) -> list[Ranking]:
-        """Rank an example's candidates at each of several λ, from the cache as far as it goes.
+        """Rank an example's candidates at each of several λ. Raises BadInput as :meth:`rank`."""
+        return self.rank_all([example], lams, rule)[0]
+
+    def rank_all(self, examples: Sequence[RankingExample], lams: Sequence[float | None],
+                 rule: str = DEFAULT_RULE) -> list[list[Ranking]]:
+        """Rank several examples of one domain, each at each of several λ: from the cache as far as it goes, the others in as
+        few forward passes as hold them.
+
+        Returns
+        -------
+        For each example its rankings, in the order of ``lams``; their ``seconds`` are even shares of the whole's.
 
         Raises
         ------
-        BadInput : as :meth:`rank`.
+        BadInput : as :meth:`rank`, or the examples are of several domains.
         """
         started = time.perf_counter()
-        mixture = self.mixture(example.domain)
+        domains = {example.domain for example in examples}
+        if len(domains) != 1:
+            raise BadInput(f"examples of one domain are ranked together, not of {len(domains)}")
+        mixture = self.mixture(domains.pop())
         lams = [_valid(mixture, lam, rule) for lam in lams]
-        packed = self.pack(mixture, example)
-        titles = tuple(candidate.title for candidate in example.candidates)
-        base = (self.base.sha256, mixture.key, mixture.titles.key if mixture.titles else "", rule,
-                tuple(packed.tokens[: packed.prompt_length]), titles)
-        found = self._cached(base, lams)
-        missing = [lam for lam in dict.fromkeys(lams) if lam not in found]
+        catalogue = mixture.titles.key if mixture.titles else ""
+        keys, found, missing = [], [], []
+        for place, example in enumerate(examples):
+            packed = self.pack(mixture, example)
+            titles = tuple(candidate.title for candidate in example.candidates)
+            keys.append((self.base.sha256, mixture.key, catalogue, rule, tuple(packed.tokens[: packed.prompt_length]), titles))
+            found.append(self._cached(keys[-1], lams))
+            missing += [(place, packed, lam) for lam in dict.fromkeys(lams) if lam not in found[-1]]
         if missing:
-            logs = self.log_probabilities(mixture, packed, missing, rule)
-            fresh = {lam: tuple(of.double().softmax(0).tolist()) for lam, of in zip(missing, logs, strict=True)}
-            self._remember(base, fresh)
-            found |= fresh
-        seconds = (time.perf_counter() - started) / max(1, len(lams))
-        return [_ranking(example, found[lam], lam, rule, seconds) for lam in lams]
+            logs = self.log_probabilities(mixture, [(packed, lam) for _, packed, lam in missing], rule)
+            for (place, _, lam), of in zip(missing, logs, strict=True):
+                found[place][lam] = tuple(of.double().softmax(0).tolist())
+                self._remember((*keys[place], lam), found[place][lam])
+        seconds = (time.perf_counter() - started) / max(1, len(examples) * len(lams))
+        return [[_ranking(example, at[lam], lam, rule, seconds) for lam in lams]
+                for example, at in zip(examples, found, strict=True)]
 
     def pack(self, mixture: Mixture, example: RankingExample) -> PackedTrie:
         """The example as tokens: its prompt and the trie of its candidates.
@@ -257,11 +275,11 @@ class Engine:
         return pack(prompter.ranking(example, mixture.template, mixture.noun), prompter.titles(example.candidates),
                     mixture.titles)
 
-    def log_probabilities(self, mixture: Mixture, packed: PackedTrie, lams: Sequence[float | None],
+    def log_probabilities(self, mixture: Mixture, asked: Sequence[tuple[PackedTrie, float | None]],
                           rule: str) -> list[torch.Tensor]:
-        """log p of packed candidates (n,) at each λ (None: the base model alone), never from the cache."""
+        """log p of packed candidates (n,), each at its λ (None: the base model alone), never from the cache."""
         with memory_in_words():
-            return self.backend.score([Row(packed, _weights(mixture, lam)) for lam in lams], mixture.stack, rule)
+            return self.backend.score([Row(packed, _weights(mixture, lam)) for packed, lam in asked], mixture.stack, rule)
 
     def write(self, mixture: Mixture, tokens: Sequence[int], lam: float | None, rule: str, how: Writing) -> Iterator[list[int]]:
         """What the model writes behind ``tokens`` at λ, yielded whole after each new token."""
@@ -281,11 +299,23 @@ class Engine:
                 self._cache.move_to_end((*base, lam))
         return found
 
-    def _remember(self, base: tuple, fresh: dict[float | None, tuple[float, ...]]) -> None:
+    def _remember(self, key: tuple, probabilities: tuple[float, ...]) -> None:
         with self._state:
-            self._cache.update({(*base, lam): probabilities for lam, probabilities in fresh.items()})
+            self._cache[key] = probabilities
             while len(self._cache) > CACHED_RANKINGS:
                 self._cache.popitem(last=False)
+
+
+def _without_second_round(found: list[Adapter]) -> tuple[list[Adapter], list[str]]:
+    """The adapters to mix, and what is wrong with the others: one of a second round holds the general one already."""
+    kept, problems = [], []
+    for adapter in found:
+        if len(found) > 1 and adapter.card and adapter.card.role == adapters.SECOND_ROUND:
+            problems.append(f"adapter '{adapter.name}' was trained on top of a general one, as a baseline, and is not mixed with "
+                            "it; put it into a folder without one, and give that as --adapters")
+        else:
+            kept.append(adapter)
+    return kept, problems
 
 
 def _valid(mixture: Mixture, lam: float | None, rule: str) -> float | None:

@@ -48,7 +48,8 @@ def of_adapter(engine: Engine, domain: str, folder: Path, lam: float, rule: str 
     alone = adapters.read(folder, engine.base.shapes, engine.base.sha256, engine.base.prompter.fingerprint())
     stack = adapters.stack([alone]).to(engine.base.device, engine.base.dtype).eval()
     exported = changed(live, adapters=(alone,), stack=stack)
-    return _between(engine, domain, lam, rule, lambda packed: engine.log_probabilities(exported, packed, [1.0], DEFAULT_RULE)[0])
+    return _between(engine, domain, lam, rule,
+                    lambda packed: engine.log_probabilities(exported, [(packed, 1.0)], DEFAULT_RULE)[0])
 
 
 def of_model(engine: Engine, domain: str, folder: Path, lam: float, rule: str = DEFAULT_RULE,
@@ -64,7 +65,7 @@ def _between(engine: Engine, domain: str, lam: float, rule: str, score) -> Fidel
     pairs: list[tuple[Tensor, Tensor]] = []
     for example in _examples(engine, domain):
         packed = engine.pack(live, example)
-        pairs.append((engine.log_probabilities(live, packed, [lam if live.is_pair else 1.0], rule)[0].exp().cpu(),
+        pairs.append((engine.log_probabilities(live, [(packed, lam if live.is_pair else 1.0)], rule)[0].exp().cpu(),
                       score(packed).exp().cpu()))
     return Fidelity(max(float((one - other).abs().max()) for one, other in pairs),
                     sum(int(one.argmax()) == int(other.argmax()) for one, other in pairs), len(pairs))

@@ -11,8 +11,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 from molorec import backbone, config
 from molorec.catalog import Catalog, SourceData, prepare
 from molorec.engine import Engine
+from molorec.evaluation import rows
+from molorec.evaluation.rows import SystemRows
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter, Card
+from molorec.mixture.rule import to_saved
 
 WORDS = ["amber", "basin", "cedar", "delta", "ember", "fable", "grove", "harbor", "island", "jungle",
          "kettle", "lantern", "meadow", "nectar", "orchid", "prairie", "quartz", "river", "saddle", "timber"]
@@ -93,6 +96,14 @@ def toybox_adapters(base: backbone.Backbone, folder):
         adapter = random_adapter(base.shapes, seed=seed, card=card_for(base, role, name))
         adapters.save(adapter, folder / name, base.name, torch.float32)
     return folder
+
+
+def system_rows(system: str = "mixed", **changes) -> SystemRows:
+    """What is kept of a system for three users of the split quick."""
+    values = {"system": system, "domain": "toybox", "split": "quick", "setting": "warm", "lists_sha256": "ab" * 32, "limit": None,
+              "lam": to_saved(0.25), "made_with": rows.facts("molorec evaluate", ["numpy"], seed=0), "users": (100, 103, 104),
+              "ranks": (1, 30, 2), "probabilities": (0.5, 0.0, 1 / 3), "positions": (0, 29, 7), "firsts": (0, 3, 1)}
+    return SystemRows(**{**values, **changes})
 
 
 @pytest.fixture(autouse=True)

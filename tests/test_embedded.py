@@ -43,7 +43,7 @@ def test_exported_sum_gives_the_live_answer(engine, example, tmp_path):
     folder = export.export(list(mixture.adapters), mixture.stack, 0.3, "sum", tmp_path / "mixed", engine.base.name)
     reloaded = adapters.stack([adapters.read(folder, engine.base.shapes, engine.base.sha256)]).to(engine.base.dtype).eval()
     packed = engine.pack(mixture, example)
-    live = engine.log_probabilities(mixture, packed, [0.3], "sum")[0].exp()
+    live = engine.log_probabilities(mixture, [(packed, 0.3)], "sum")[0].exp()
     import torch
 
     from molorec.ranking.scorer import log_probabilities

@@ -2,6 +2,7 @@
 
 import math
 import random
+import shutil
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -178,11 +179,35 @@ def test_other_weights_in_the_same_folder_are_other_answers(engine, base, adapte
     assert engine.rank(example, 0.0).probabilities() == before
 
 
+def test_an_adapter_of_a_second_round_is_never_the_specific_one(engine, base, adapter_folder, example):
+    adapters.update_card(adapter_folder / "toybox", role=adapters.SECOND_ROUND)
+    mixture = engine.mixture("toybox")
+    assert [adapter.name for adapter in mixture.adapters] == ["general"]
+    assert "is not mixed" in mixture.problems[0]
+    shutil.rmtree(adapter_folder / "general")
+    engine.forget("toybox")
+    alone = engine.mixture("toybox")
+    assert [adapter.card.role for adapter in alone.adapters] == ["second-round"] and not alone.problems
+
+
 def test_only_so_many_rankings_are_remembered_the_latest(engine, example, monkeypatch):
     monkeypatch.setattr("molorec.engine.CACHED_RANKINGS", 10)
     for i in range(50):
         engine.rank(example, i / 50)
     assert [key[-1] for key in engine._cache] == [i / 50 for i in range(40, 50)]
+
+
+def test_examples_ranked_together_are_each_ranked_as_alone(engine):
+    examples, lams = engine.catalog.examples("toybox", "quick", limit=4), [None, 0.0, 0.3, 1.0, 0.3]
+    alone = [engine.rank_each(example, lams) for example in examples]
+    engine._cache.clear()
+    engine.rank(examples[1], 0.3)  # part of it is known
+    for one, other, example in zip(engine.rank_all(examples, lams), alone, examples, strict=True):
+        assert [ranking.example for ranking in one] == [example] * 5 and [ranking.lam for ranking in one] == lams
+        for ranking, expected in zip(one, other, strict=True):
+            assert ranking.probabilities() == pytest.approx(expected.probabilities(), abs=1e-4)
+    with pytest.raises(BadInput, match="one domain"):
+        engine.rank_all([examples[0], replace(examples[0], domain="other")], lams)
 
 
 def test_lam_reaches_the_layer_in_six_calls(engine, example, monkeypatch):
@@ -199,4 +224,4 @@ def test_lam_reaches_the_layer_in_six_calls(engine, example, monkeypatch):
     monkeypatch.setattr(local, "_Call", noted(local._Call))
     monkeypatch.setattr(layer.Mixing, "__init__", noted(layer.Mixing.__init__))
     engine.rank(example, 0.3)
-    assert calls == ["rank", "rank_each", "log_probabilities", "score", "_forward", "at"]
+    assert calls == ["rank", "rank_all", "log_probabilities", "score", "_forward", "at"]

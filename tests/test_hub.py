@@ -76,6 +76,11 @@ def test_a_pulled_adapter_comes_into_use(remote, home, base):
     assert not list(folder.parent.glob(".pull-*"))
 
 
+def test_a_baseline_does_not_take_the_place_of_the_specific_adapter(remote):
+    adapters.update_card(remote.folder, role=adapters.SECOND_ROUND)
+    assert hub.pull("someone/toys", EMBEDDED).name == "toybox-second-round"
+
+
 def test_what_is_there_is_replaced_only_on_demand(remote, home):
     folder = hub.pull("someone/toys", EMBEDDED)
     (folder / "mark").write_text("the first")

@@ -62,7 +62,9 @@ class Local:
         """
         if not rows:
             return []
-        call = _Call(list(rows), stack, rule, deque(range(len(rows))))
+        # those that may share a pass side by side: mixed ones, then the base alone, from short to long
+        order = sorted(range(len(rows)), key=lambda i: (rows[i].weights is None, len(rows[i].packed.tokens)))
+        call = _Call(list(rows), stack, rule, deque(order))
         with self._state:
             self._calls.append(call)
         for _ in rows:  # enough even if each pass takes one of them only

@@ -20,6 +20,7 @@ from sqlite_utils import Database
 
 from molorec import config, database, titles
 from molorec.catalog import alike, known, lists, splits
+from molorec.catalog.lists import StoredList
 from molorec.catalog.prepare import PreparedDomain
 from molorec.catalog.records import DomainInfo, Item, RankingExample
 from molorec.errors import BadInput, CatalogError, NoData
@@ -55,8 +56,8 @@ class Catalog:
         CatalogError : the file cannot be written; the catalogue is as it was.
         """
         _check_name(domain.name)
-        drawn = [stored for setting in lists.SETTINGS for stored in lists.lists_for(domain, setting)]
-        popularity = _popularity(domain)
+        drawn = [stored for setting in lists.DRAWN for stored in lists.lists_for(domain, setting)]
+        popularity = lists.popularity(domain)
         with self._changing() as db:
             if domain.name in self._names():
                 if not replace:
@@ -77,11 +78,7 @@ class Catalog:
             db["users"].insert_all(
                 {"domain": domain.name, "position": position, "user_id": user, "sequence": json.dumps(sequence)}
                 for position, (user, sequence) in enumerate(zip(domain.users, domain.sequences, strict=True)))
-            db["lists"].insert_all(
-                {"domain": domain.name, "setting": stored.setting, "user_id": stored.user,
-                 "history": json.dumps(stored.history), "target": stored.target,
-                 "candidates": json.dumps(stored.candidates)}
-                for stored in drawn)
+            _insert_lists(db, domain.name, drawn)
         return self.domain(domain.name)
 
     def remove_domain(self, name: str) -> None:
@@ -179,8 +176,7 @@ class Catalog:
 
     def users(self, domain: str, split: str | None = None, setting: str = "warm", limit: int | None = None) -> list[str]:
         """Ids of the users that have a list in ``setting``, in split order, of one split or of all."""
-        self.domain(domain)
-        _check_setting(setting)
+        self._check_lists(domain, setting)
         first, end = splits.positions_of(split) if split else (0, None)
         rows = self._rows(
             "select users.user_id from users join lists using (domain, user_id) where domain = ? and setting = ? "
@@ -190,12 +186,13 @@ class Catalog:
 
     def example(self, domain: str, user: str, setting: str = "warm") -> RankingExample:
         """A user's stored list. Raises BadInput if the domain, the user or the list is not there."""
-        rows = list(self._rows("select * from lists where domain = ? and user_id = ? and setting = ?",
-                               domain, user, setting))
-        if rows:
-            return self._example(rows[0])
-        self.domain(domain)
-        _check_setting(setting)
+        for is_drawn in (False, True):
+            rows = list(self._rows("select * from lists where domain = ? and user_id = ? and setting = ?",
+                                   domain, user, setting))
+            if rows:
+                return self._example(rows[0])
+            if not is_drawn:
+                self._check_lists(domain, setting)
         if not list(self._rows("select 1 from users where domain = ? and user_id = ?", domain, user)):
             raise BadInput(f"domain '{domain}' has no user '{user}'")
         raise BadInput(f"user '{user}' of '{domain}' has no list in the setting '{setting}'")
@@ -218,24 +215,30 @@ class Catalog:
             raise BadInput(f"domain '{domain}' has no user with a list in the setting '{setting}'")
         return (rng or random).choice(users)
 
-    def training_sequences(self, domain: str, keep_last: int = 2, without_forms: Iterable[str] = ()) -> list[list[Item]]:
+    def training_sequences(self, domain: str, keep_last: int = 2, without_forms: Iterable[str] = (),
+                           share: float = 1.0) -> list[list[Item]]:
         """What may be trained on: each user's events but the last two, without held-out items.
 
         ``without_forms`` are normalised titles to leave out as well: for a general adapter, those of every target
-        domain. Users with fewer than two events left are dropped.
+        domain. Users with fewer than two events left are dropped. Of the rest, ``share`` in (0, 1] is taken, rounded, by a
+        hash that has nothing to do with their split; a smaller share is part of every greater one.
         """
         without = set(without_forms)
         rows = list(self._rows("select number, item_id, title, normal_form, held_out from items where domain = ? "
                                "order by number", domain))
         allowed = [None if row["held_out"] or row["normal_form"] in without else Item(row["item_id"], row["title"])
                    for row in rows]
-        sequences = []
-        for row in self._rows("select sequence from users where domain = ? order by position", domain):
+        sequences: dict[str, list[Item]] = {}
+        for row in self._rows("select user_id, sequence from users where domain = ? order by position", domain):
             events = json.loads(row["sequence"])
             sequence = [allowed[i] for i in events[: len(events) - keep_last] if allowed[i] is not None]
             if len(sequence) > 1:
-                sequences.append(sequence)
-        return sequences
+                sequences[row["user_id"]] = sequence
+        if share == 1:
+            return list(sequences.values())
+        drawn = sorted(sequences, key=lambda user: splits.digest(f"{lists.SEED}|{domain}|few-shot|{user}"))
+        taken = set(drawn[: round(share * len(drawn))])
+        return [sequence for user, sequence in sequences.items() if user in taken]
 
     def normal_forms(self, domain: str) -> set[str]:
         """The normalised titles of a domain."""
@@ -290,6 +293,31 @@ class Catalog:
             db[table].delete_where("domain = ?", [name])
         db["domains"].delete(name)
 
+    def _check_lists(self, domain: str, setting: str) -> None:
+        """Raises BadInput if there is no such domain or setting; draws the lists of a setting that is drawn when asked for."""
+        self.domain(domain)
+        if setting not in lists.SETTINGS:
+            raise BadInput(f"there is no setting '{setting}'; choose one of: {', '.join(lists.SETTINGS)}")
+        if setting not in lists.HARD or self._has_lists(domain, setting):
+            return
+        drawn = lists.lists_for(self._prepared(domain), setting)
+        with self._changing() as db:
+            if not self._has_lists(domain, setting):  # another process may have been first; it drew the same
+                _insert_lists(db, domain, drawn)
+
+    def _has_lists(self, domain: str, setting: str) -> bool:
+        return bool(list(self._rows("select 1 from lists where domain = ? and setting = ? limit 1", domain, setting)))
+
+    def _prepared(self, name: str) -> PreparedDomain:
+        """A domain as it was when it was added."""
+        items = list(self._rows("select * from items where domain = ? order by number", name))
+        users = list(self._rows("select user_id, sequence from users where domain = ? order by position", name))
+        return PreparedDomain(
+            name, [row["item_id"] for row in items], [row["title"] for row in items], [row["normal_form"] for row in items],
+            [bool(row["held_out"]) for row in items], [row["user_id"] for row in users],
+            [json.loads(row["sequence"]) for row in users], [tuple(json.loads(row["categories"])) for row in items],
+            list(self.domain(name).notes))
+
     def _example(self, row: dict) -> RankingExample:
         history, candidates = json.loads(row["history"]), json.loads(row["candidates"])
         rows = self._rows("select number, item_id, title from items where domain = ? and number in "
@@ -329,12 +357,11 @@ class Catalog:
             db.execute("drop table if exists items_letters")
 
 
-def _popularity(domain: PreparedDomain) -> list[int]:
-    counts = [0] * len(domain.item_ids)
-    for sequence in domain.sequences:
-        for item in sequence[:-2]:
-            counts[item] += not domain.held_out[item]
-    return counts
+def _insert_lists(db: Database, domain: str, drawn: Iterable[StoredList]) -> None:
+    db["lists"].insert_all(
+        {"domain": domain, "setting": stored.setting, "user_id": stored.user, "history": json.dumps(stored.history),
+         "target": stored.target, "candidates": json.dumps(stored.candidates)}
+        for stored in drawn)
 
 
 def _check_name(name: str) -> None:
@@ -343,11 +370,6 @@ def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise BadInput(f"'{name}' is no name for a domain: use small letters, digits, '-', '_' and '.', "
                        "64 characters at most")
-
-
-def _check_setting(setting: str) -> None:
-    if setting not in lists.SETTINGS:
-        raise BadInput(f"there is no setting '{setting}'; choose one of: {', '.join(lists.SETTINGS)}")
 
 
 def _info(row: dict) -> DomainInfo:

@@ -1,10 +1,33 @@
 """Ranking metrics with one relevant item, and paired bootstrap intervals."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 RESAMPLES = 2_000
+# of the ranks of the true items, user by user
+METRICS = {"ndcg@1": lambda ranks: ndcg(ranks, 1), "ndcg@3": lambda ranks: ndcg(ranks, 3),
+           "hr@3": lambda ranks: hit_rate(ranks, 3)}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over users with its 95% bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Interval":
+        """Of values user by user; for a paired comparison, of the differences. Raises ValueError if there are none.
+
+        >>> Interval.of([0.25, 0.25])
+        Interval(mean=0.25, low=0.25, high=0.25)
+        """
+        low, high = bootstrap_interval(values)  # first: of no values there is no mean either
+        return cls(float(np.mean(values)), low, high)
 
 
 def rank_of(scores: Sequence[float], target: int) -> int:
@@ -34,6 +57,30 @@ def hit_rate(ranks: Sequence[int], k: int) -> np.ndarray:
     [1.0, 1.0, 0.0]
     """
     return (np.asarray(ranks) <= k).astype(float)
+
+
+def second_or_third(ranks: Sequence[int]) -> np.ndarray:
+    """Of the rankings that do not put the target first, whether it comes second or third: (those,); by chance 2 of 29 do.
+
+    >>> second_or_third([1, 2, 3, 4, 1]).tolist()
+    [1.0, 1.0, 0.0]
+    """
+    missed = np.asarray(ranks)[np.asarray(ranks) > 1]
+    return hit_rate(missed, 3)
+
+
+def by_position(values: Sequence[float], positions: Sequence[int], length: int, parts: int = 5) -> list[np.ndarray]:
+    """``values`` by where in its list the target stood: as many arrays as ``parts``, of the first places first.
+
+    Parameters
+    ----------
+    positions : the target's place, from 0 to ``length`` - 1. parts : into how many stretches a list is cut.
+
+    >>> [part.tolist() for part in by_position([1.0, 0.0, 0.5], [0, 5, 29], 30, parts=3)]
+    [[1.0, 0.0], [], [0.5]]
+    """
+    values, part = np.asarray(values, float), np.asarray(positions) * parts // length
+    return [values[part == number] for number in range(parts)]
 
 
 def bootstrap_interval(values: Sequence[float], level: float = 0.95, seed: int = 0) -> tuple[float, float]:

@@ -12,19 +12,19 @@ from pathlib import Path
 
 from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, MolorecError
-from molorec.evaluation.protocol import Answer, Evaluation, Plan, measure, summary
+from molorec.evaluation.protocol import Answer, Placed, Plan, measure
 
-SCHEMA = 1
+SCHEMA = 2
 
 
-def measure_part(engine: Engine, plan: Plan, part: int, parts: int, folder: Path, limit: int | None = None,
-                 on_user: Callable[[int, int], None] = lambda done, total: None, at_once: int = 1) -> Path:
+def measure_part(engine: Engine, plan: Plan, part: int, parts: int, folder: Path,
+                 on_user: Callable[[int, int], None] = lambda done, total: None, at_once: int | None = None) -> Path:
     """Measure every ``parts``-th of a plan's users from the ``part``-th on (counted from 1), but for those done already.
 
     Parameters
     ----------
-    limit : the plan's.
     on_user : called with (users done, users in this part).
+    at_once : see :func:`molorec.evaluation.protocol.measure`.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def measure_part(engine: Engine, plan: Plan, part: int, parts: int, folder: Path
     if not 1 <= part <= parts:
         raise BadInput(f"there is no part {part} of {parts}; give one from 1/{parts} to {parts}/{parts}")
     path = folder / f"part-{part}-of-{parts}.jsonl"
-    users = engine.catalog.users(plan.domain, plan.split, plan.setting, limit)[part - 1 :: parts]
+    users = engine.catalog.users(plan.domain, plan.split, plan.setting, plan.limit)[part - 1 :: parts]
     places = {engine.catalog.position(plan.domain, user): user for user in users}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,8 +58,8 @@ def measure_part(engine: Engine, plan: Plan, part: int, parts: int, folder: Path
     return path
 
 
-def together(folder: Path) -> tuple[Plan, Evaluation]:
-    """All parts of a folder as one evaluation.
+def together(folder: Path) -> tuple[Plan, list[Answer]]:
+    """All parts of a folder: their plan, and the answers in the order of users.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def together(folder: Path) -> tuple[Plan, Evaluation]:
     if len(answers) < plan.n:
         raise BadInput(f"{plan.n - len(answers)} of {plan.n} users are missing in {folder}; measure the other parts, or let "
                        "those that were stopped go on: the same command again")
-    return plan, summary(plan, [answers[user] for user in sorted(answers)])
+    return plan, [answers[user] for user in sorted(answers)]
 
 
 def read(path: Path) -> tuple[Plan, list[Answer]]:
@@ -94,7 +94,8 @@ def read(path: Path) -> tuple[Plan, list[Answer]]:
         answers = []
         for line in lines[:-1]:  # whole lines end, so the last one is empty or half
             made = json.loads(line)
-            answers.append(Answer(made["user"], {name: tuple(pair) for name, pair in made["ranks"].items()}, made["moves"]))
+            systems = {name: Placed(*placed) for name, placed in made["systems"].items()}
+            answers.append(Answer(made["user"], made["position"], systems, tuple(Placed(*placed) for placed in made["points"])))
         return plan, answers
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadFile(path, f"it is no part of an evaluation ({error}); delete it, and measure it anew") from error
@@ -105,7 +106,7 @@ def _line(answer: Answer) -> str:
 
 
 def _check_same(plan: Plan, other: Plan, path: Path) -> None:
-    different = [name for name, value in asdict(plan).items() if asdict(other)[name] != value]
+    different = [name for name, value in asdict(plan).items() if asdict(other)[name] != value and name != "command"]
     if different:
         name = different[0]
         hint = ", and give λ with --lam where machines tune it differently" if name == "lams" else ""

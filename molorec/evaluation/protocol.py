@@ -1,35 +1,39 @@
 """Every system on the same stored lists: who ranks the held-out item how high."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+import random
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from molorec.catalog import RankingExample
+from molorec.catalog.lists import NEGATIVES, SEED
+from molorec.catalog.splits import digest
 from molorec.engine import Engine
 from molorec.errors import BadAdapter, BadInput
-from molorec.evaluation.metrics import bootstrap_interval, hit_rate, ndcg, rank_of
+from molorec.evaluation import rows as stored
+from molorec.evaluation.metrics import bootstrap_interval, by_position, hit_rate, ndcg, rank_of
+from molorec.evaluation.rows import SystemRows
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
 from molorec.mixture.rule import DEFAULT_RULE, to_saved
 from molorec.tuning import INSIDE, tune
 
 SYSTEMS = ("popularity", "base", "general", "specific", "half", "mixed")
+# asked for by name, since each costs many forwards: the λ that is best on validation lists, and the one that is best on the
+# other half of the very people who are tested (for reference: nobody could know it)
+OPTIONAL = ("grid", "oracle")
 CHOSEN = "chosen"  # what stands in place of "mixed" where λ was given: "mixed" always means tuned
+POINTS = tuple(i / 10 for i in range(11))  # the λ that "grid" and "oracle" choose from
 MOVES_AT_LEAST = 0.25
-_FIXED_LAM = {"base": None, "general": 1.0, "specific": 0.0, "half": 0.5}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One system's answer for one user: all that is kept of it. ``user`` is the place in the domain's order of users."""
-
-    domain: str
-    user: int
-    system: str
-    rank: int
-    probability: float
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy")
+_OWN = (*SYSTEMS, *OPTIONAL, CHOSEN)
+_OF_MODEL = ("base", "base_revision", "base_sha256", "precision", "backend", "template", "shuffles")
+_OF_MIXTURE = ("adapters", "rule")
+_FIXED_LAM = {"base": None, "general": 1.0, "specific": 0.0, "half": 0.5, adapters.SECOND_ROUND: 1.0}
 
 
 @dataclass
@@ -42,16 +46,23 @@ class SystemResult:
     against : other system → (mean difference of NDCG@1, low, high), paired by user.
     """
 
-    name: str
-    lam: float | None
-    rows: list[Row]
+    rows: SystemRows
     low: float = 0.0
     high: float = 0.0
     against: dict[str, tuple[float, float, float]] = field(default_factory=dict)
 
     @property
-    def ranks(self) -> list[int]:
-        return [row.rank for row in self.rows]
+    def name(self) -> str:
+        return self.rows.system
+
+    @property
+    def lam(self) -> float | None:
+        """The weight of the general adapter; None where nothing is mixed, or not at one λ."""
+        return self.rows.scalar_lam
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        return self.rows.ranks
 
     def ndcg(self, k: int) -> float:
         """Mean NDCG@k."""
@@ -61,13 +72,18 @@ class SystemResult:
         """Mean HR@k."""
         return float(hit_rate(self.ranks, k).mean())
 
+    def by_position(self) -> list[np.ndarray]:
+        """NDCG@1 of the users whose true title stood in the first fifth of their list, in the second, and so on."""
+        return by_position(ndcg(self.ranks, 1), self.rows.positions, NEGATIVES + 1)
+
 
 @dataclass
 class Evaluation:
-    """A table of systems on one split of one domain.
+    """A table of systems on one split of one domain, all on the same users.
 
     Attributes
     ----------
+    limit : the most users that were asked for; None for a whole split.
     moves : share of users whose first title differs between λ = 0, ½ and 1 (None with one adapter).
     """
 
@@ -75,6 +91,7 @@ class Evaluation:
     split: str
     setting: str
     lists_sha256: str
+    limit: int | None
     systems: list[SystemResult]
     moves: float | None
 
@@ -89,7 +106,8 @@ class Evaluation:
             return "λ was given, so this says nothing about tuning"
         mixed = self.system("mixed")
         if mixed is None:
-            return "one adapter: there is nothing to mix"
+            alone = len(made_with([result.rows for result in self.systems]).get("adapters", ())) == 1
+            return "one adapter: there is nothing to mix" if alone else "mixed was not measured, so this says nothing about it"
         if not is_mixture(mixed.lam):
             return f"entropy prefers the {'general' if mixed.lam > 0.5 else 'specific'} adapter alone"
         if all(mixed.against[name][1] > 0 for name in ("general", "specific") if name in mixed.against):
@@ -130,21 +148,42 @@ class Plan:
 
     Attributes
     ----------
-    n : people; systems : their names, in order; lams : system → λ, for those that a model ranks.
-    base, adapters, precision : what ranks, by hash.
+    n : people; limit : the most that were asked for. systems : their names, in order; lams : system → λ, for those that a
+    model ranks at one λ.
+    shuffles : how many orders of each list the probabilities are averaged over; 1: the stored order alone.
+    base, adapters, precision, backend : what ranks; the first two by hash.
+    command : the command line that measures it; it may differ where two machines keep files in different places.
     """
 
     domain: str
     split: str
     setting: str
     n: int
+    limit: int | None
     rule: str
     systems: tuple[str, ...]
     lams: dict[str, float | None]
+    shuffles: int
     lists_sha256: str
     base: str
     precision: str
+    backend: str
     adapters: str
+    command: str
+
+    @property
+    def points(self) -> tuple[float, ...]:
+        """The λ that everybody's list is ranked at beside those of ``lams``."""
+        return POINTS if "oracle" in self.systems else ()
+
+
+class Placed(NamedTuple):
+    """How a system ranked a list: the true item's rank (from 1) and probability, and the place in the list (from 0) of what
+    it put first."""
+
+    rank: int
+    probability: float
+    first: int
 
 
 @dataclass(frozen=True)
@@ -153,94 +192,193 @@ class Answer:
 
     Attributes
     ----------
-    user : the place in the domain's order of users.
-    ranks : system → (rank of the true item, its probability).
-    moves : whether the first title differs between λ = 0, ½ and 1; None with one adapter.
+    user : the place in the domain's order of users. position : the true item's place in the list, from 0.
+    systems : how each system ranked the list. points : the same at each of the plan's points.
     """
 
     user: int
-    ranks: dict[str, tuple[int, float]]
-    moves: bool | None
+    position: int
+    systems: dict[str, Placed]
+    points: tuple[Placed, ...] = ()
 
 
 def plan(engine: Engine, domain: str, split: str = "quick", setting: str = "warm", limit: int | None = None,
-         systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: float | None = None) -> Plan:
+         systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: float | None = None,
+         lams: Mapping[str, float] | None = None, shuffles: int = 1, command: str = "molorec evaluate") -> Plan:
     """What :func:`evaluate` with these arguments measures; λ is tuned here, unless one is given.
 
     Raises
     ------
-    BadInput : the split is ``tune`` (its users are never evaluated), a system is unknown, or there are no lists.
+    BadInput : the split is ``tune`` (its users are never evaluated), a system is unknown, there are no lists, a λ is given
+        for a system that has one, or lists are to be shuffled that no prompt holds.
     """
+    lams = dict(lams or {})
     if split not in ("quick", "full"):
         raise BadInput(f"split '{split}' is not evaluated; choose quick or full (tune is for choosing λ)")
-    unknown = [name for name in systems if name not in SYSTEMS]
+    known = (*SYSTEMS, *OPTIONAL, *lams)
+    unknown = [name for name in systems if name not in known]
     if unknown:
-        raise BadInput(f"there is no system '{unknown[0]}'; choose from: {', '.join(SYSTEMS)}")
+        raise BadInput(f"there is no system '{unknown[0]}'; choose from: {', '.join(known)}")
+    taken = [name for name in lams if name in (*SYSTEMS, CHOSEN, "oracle") or not stored.is_name(name)]
+    if taken:
+        raise BadInput(f"no λ can be given as '{taken[0]}'; give yours another name, such as mixed-layer")
     n = len(engine.catalog.users(domain, split, setting, limit))
     if not n:
         raise BadInput(f"domain '{domain}' has no lists in split '{split}', setting '{setting}'")
     mixture = engine.mixture(domain)
-    alone = mixture.adapters[0].card.role if not mixture.is_pair and mixture.adapters[0].card else "general"
-    names = [name for name in systems if mixture.is_pair or name in ("popularity", "base", alone)]
-    lams = {name: _FIXED_LAM[name] for name in names if name in _FIXED_LAM}
+    if shuffles < 1:
+        raise BadInput(f"lists in {shuffles} orders are none; give 1 or more")
+    if shuffles > 1 and not mixture.template.listed:
+        raise BadInput(f"template '{mixture.template.name}' has no list in its prompt, so its order cannot matter; leave out "
+                       "--shuffles, or use adapters that were trained on 'listed'")
+    alone = "general" if mixture.is_pair or not mixture.adapters[0].card else mixture.adapters[0].card.role
+    names = [name for name in dict.fromkeys((*systems, *lams)) if mixture.is_pair or name in ("popularity", "base", alone)]
+    if alone == adapters.SECOND_ROUND:  # which is there only if somebody asked for it
+        names.append(alone)
+    if "oracle" in names and n < 2:
+        raise BadInput("the oracle chooses λ on half of the users and is measured on the other half; ask for 2 users or more")
+    at = {name: _FIXED_LAM[name] for name in names if name in _FIXED_LAM}
     if "mixed" in names and lam is not None:
         names[names.index("mixed")] = CHOSEN
-        lams[CHOSEN] = lam
+        at[CHOSEN] = lam
     elif "mixed" in names:
-        lams["mixed"] = tuned_lam(engine, domain, rule)
-    return Plan(domain, split, setting, n, rule, tuple(names), lams, engine.catalog.lists_sha256(domain, setting, split),
-                engine.base.sha256, engine.base.precision, mixture.key)
+        at["mixed"] = tuned_lam(engine, domain, rule)
+    if "grid" in names and "grid" not in lams:
+        at["grid"] = grid_lam(engine, domain, rule)
+    at |= {name: lams[name] for name in names if name in lams}
+    return Plan(domain, split, setting, n, limit, rule, tuple(names), at, shuffles,
+                engine.catalog.lists_sha256(domain, setting, split), engine.base.sha256, engine.base.precision,
+                type(engine.backend).__name__, mixture.key, command)
 
 
-def measure(engine: Engine, plan: Plan, users: Sequence[str], at_once: int = 1) -> Iterator[Answer]:
+def measure(engine: Engine, plan: Plan, users: Sequence[str], at_once: int | None = None) -> Iterator[Answer]:
     """Rank the stored lists of some of the plan's users with every system, in their order.
 
     Parameters
     ----------
-    at_once : users whose lists are ranked at the same time; more than one pays where a backend answers many together.
+    at_once : users whose lists are ranked together; by default as many as fill the backend's passes.
     """
     popularity = engine.catalog.popularity(plan.domain)
+    lams = [*plan.lams.values(), *plan.points]
 
-    def answer(user: str) -> Answer:
-        example = engine.catalog.example(plan.domain, user, plan.setting)
-        target = example.candidates.index(example.target)
-        rankings = dict(zip(plan.lams, engine.rank_each(example, list(plan.lams.values()), plan.rule), strict=True))
-        ranks = {}
-        for name in plan.systems:
-            scores = rankings[name].probabilities() if name in rankings else _popularity_scores(popularity, example)
-            ranks[name] = rank_of(scores, target), scores[target]
-        firsts = {rankings[name].items[0].item for name in ("general", "specific", "half") if name in rankings}
-        pair = {"general", "specific", "half"} <= set(rankings)
-        return Answer(engine.catalog.position(plan.domain, user), ranks, len(firsts) > 1 if pair else None)
+    def answers(some: Sequence[str]) -> list[Answer]:
+        examples = [engine.catalog.example(plan.domain, user, plan.setting) for user in some]
+        orders = [_orders(example, plan.shuffles) for example in examples]
+        shuffled = [replace(example, candidates=tuple(example.candidates[i] for i in order))
+                    for example, mine in zip(examples, orders, strict=True) for order in mine]
+        ranked = iter(engine.rank_all(shuffled, lams, plan.rule) if lams else [[]] * len(shuffled))
+        found = []
+        for example, mine in zip(examples, orders, strict=True):
+            target = example.candidates.index(example.target)
+            # (shuffles, λ, candidates), the candidates in the stored order
+            scores = [[_in_order(ranking.probabilities(), order) for ranking in next(ranked)] for order in mine]
+            at = [_placed(np.mean(each, axis=0).tolist(), target) for each in zip(*scores, strict=True)]
+            systems = dict(zip(plan.lams, at, strict=False))
+            if "popularity" in plan.systems:
+                systems["popularity"] = _placed(_popularity_scores(popularity, example), target)
+            found.append(Answer(engine.catalog.position(plan.domain, example.user), target, systems, tuple(at[len(plan.lams):])))
+        return found
 
-    if at_once == 1:
-        yield from map(answer, users)
-        return
-    with ThreadPoolExecutor(at_once, "molorec-evaluate") as pool:
-        for first in range(0, len(users), 4 * at_once):  # not all are asked for at once: whoever stops early stops the rest
-            yield from pool.map(answer, users[first : first + 4 * at_once])
+    size = at_once or engine.rows
+    waiting: deque[Future[list[Answer]]] = deque()
+    # two groups at a time: one is packed while the other's passes run; no more, so that whoever stops early stops the rest
+    with ThreadPoolExecutor(2, "molorec-evaluate") as pool:
+        for first in range(0, len(users), size):
+            waiting.append(pool.submit(answers, users[first : first + size]))
+            if len(waiting) == 2:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
 
 
-def summary(plan: Plan, answers: Sequence[Answer]) -> Evaluation:
-    """The table of a whole plan's answers."""
-    results = [SystemResult(name, plan.lams.get(name), [Row(plan.domain, answer.user, name, *answer.ranks[name])
-                                                        for answer in answers]) for name in plan.systems]
+def facts(engine: Engine, plan: Plan) -> dict:
+    """What a plan's rows were made with."""
+    mixture = engine.mixture(plan.domain)
+    return stored.facts(
+        plan.command, PACKAGES, base=engine.base.name, base_revision=engine.base.revision, base_sha256=plan.base,
+        precision=plan.precision, adapters={adapter.name: adapter.sha256 for adapter in mixture.adapters},
+        template=mixture.template.name, rule=plan.rule, seed=SEED, shuffles=plan.shuffles, backend=plan.backend)
+
+
+def rows_of(plan: Plan, answers: Sequence[Answer], made_with: dict) -> list[SystemRows]:
+    """A whole plan's answers as they are kept, a system each, with those :func:`facts` that decide it; answers in the order
+    of users."""
+    made = []
+    for name in plan.systems:
+        without = {"popularity": (*_OF_MODEL, *_OF_MIXTURE), "base": _OF_MIXTURE}.get(name, ())
+        own = {fact: value for fact, value in made_with.items() if fact not in without}
+        lam = None if name == adapters.SECOND_ROUND else plan.lams.get(name)
+        placed = [answer.systems.get(name) for answer in answers]
+        if name == "oracle":
+            places = _best_of_the_others(answers)
+            own["lam of each half"] = [POINTS[place] for place in places]
+            placed = [answer.points[places[number % 2]] for number, answer in enumerate(answers)]
+        made.append(SystemRows(
+            name, plan.domain, plan.split, plan.setting, plan.lists_sha256, plan.limit, None if lam is None else to_saved(lam),
+            own, tuple(answer.user for answer in answers), tuple(each.rank for each in placed),
+            tuple(each.probability for each in placed), tuple(answer.position for answer in answers),
+            tuple(each.first for each in placed)))
+    return made
+
+
+def table(systems: Sequence[SystemRows]) -> Evaluation:
+    """Systems side by side, on the users that all of them have; whoever measured them, here or elsewhere.
+
+    Raises
+    ------
+    BadInput : there are none, they are of different test sets, one stands there twice, they have no user in common, or those
+        of MoLoRec's own systems were made with different models, adapters, rules or backends.
+    """
+    if not systems:
+        raise BadInput("there are no rows to make a table of; run `molorec evaluate`")
+    names = [rows.system for rows in systems]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise BadInput(f"there are two sets of rows of '{twice}'; give one of them")
+    for rows in systems[1:]:
+        stored.check_comparable(systems[0], rows)
+    made_with(systems)
+    users = set(systems[0].users).intersection(*(rows.users for rows in systems))
+    if not users:
+        raise BadInput(f"{', '.join(names)} have no user in common; measure them for the same users")
+    systems = [rows.of(users) for rows in systems]
+    results = [SystemResult(rows) for rows in systems]
     _compare(results)
-    moved = [answer.moves for answer in answers if answer.moves is not None]
-    return Evaluation(plan.domain, plan.split, plan.setting, plan.lists_sha256, results,
-                      float(np.mean(moved)) if moved else None)
+    limits = [rows.limit for rows in systems if rows.limit is not None]
+    first = systems[0]
+    return Evaluation(first.domain, first.split, first.setting, first.lists_sha256, min(limits, default=None), results,
+                      _moves(systems))
+
+
+def made_with(systems: Sequence[SystemRows]) -> dict:
+    """What MoLoRec's own systems among these were made with: the model, the adapters, the rule; other systems may be of
+    anything. Raises BadInput if they differ in it: such rows never stand in one table."""
+    found: dict = {}
+    for fact in (*_OF_MODEL, *_OF_MIXTURE):
+        of = {rows.system: rows.made_with[fact] for rows in systems
+              if (rows.system in _OWN or rows.system.startswith("mixed-")) and fact in rows.made_with}
+        for name, value in of.items():
+            if found.setdefault(fact, value) != value:
+                raise BadInput(f"'{name}' was not made with what '{next(iter(of))}' was: {fact} is {value} and {found[fact]}; "
+                               "measure all of them in one evaluation")
+    return found
 
 
 def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "warm", limit: int | None = None,
              systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: float | None = None,
-             on_user: Callable[[int, int], None] = lambda done, total: None, at_once: int = 1) -> Evaluation:
+             lams: Mapping[str, float] | None = None, shuffles: int = 1, command: str = "molorec evaluate",
+             on_user: Callable[[int, int], None] = lambda done, total: None, at_once: int | None = None) -> Evaluation:
     """Rank every stored list of a split with every system.
 
     Parameters
     ----------
     limit : at most so many users, from the first on.
+    systems : of :data:`SYSTEMS` and :data:`OPTIONAL`.
     lam : a λ to measure as the system `chosen`, in place of `mixed`, whose λ is tuned on the ``tune`` prompts without
         labels.
+    lams : name → λ of further systems; one called `grid` takes the place of looking for the best λ on validation lists.
+    shuffles : average the probabilities over so many orders of each list (adapters for the template `listed`).
+    command : the command line, to be kept with the rows.
     on_user : called with (users done, users in all).
     at_once : see :func:`measure`.
 
@@ -248,22 +386,39 @@ def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "
     ------
     BadInput : as :func:`plan`.
     """
-    planned = plan(engine, domain, split, setting, limit, systems, rule, lam)
+    planned = plan(engine, domain, split, setting, limit, systems, rule, lam, lams, shuffles, command)
     answers = []
     for answer in measure(engine, planned, engine.catalog.users(domain, split, setting, limit), at_once):
         answers.append(answer)
         on_user(len(answers), planned.n)
-    return summary(planned, answers)
+    return table(rows_of(planned, answers, facts(engine, planned)))
 
 
-def sweep(engine: Engine, examples: Sequence[RankingExample], lams: Sequence[float],
-          rule: str = DEFAULT_RULE) -> Iterator[tuple[float, float, float]]:
-    """(λ, mean entropy, NDCG@1) on labelled examples: to look at after a training, never to choose λ by."""
-    for lam in lams:
-        rankings = [engine.rank(example, lam, rule) for example in examples]
-        ranks = [rank_of(ranking.probabilities(), ranking.example.candidates.index(ranking.example.target))
-                 for ranking in rankings]
-        yield lam, float(np.mean([ranking.entropy for ranking in rankings])), float(ndcg(ranks, 1).mean())
+def sweep(engine: Engine, examples: Sequence[RankingExample], lams: Sequence[float], rule: str = DEFAULT_RULE,
+          on_user: Callable[[int, int], None] = lambda done, total: None) -> list[tuple[float, float, float]]:
+    """(λ, mean entropy in nats, NDCG@1) on labelled examples, for each λ."""
+    entropies, ranks = [], []  # (examples, λ)
+    for first in range(0, len(examples), engine.rows):
+        for rankings in engine.rank_all(examples[first : first + engine.rows], lams, rule):
+            example = rankings[0].example
+            target = example.candidates.index(example.target)
+            entropies.append([ranking.entropy for ranking in rankings])
+            ranks.append([rank_of(ranking.probabilities(), target) for ranking in rankings])
+            on_user(len(ranks), len(examples))
+    return list(zip(lams, np.mean(entropies, axis=0).tolist(), ndcg(ranks, 1).mean(axis=0).tolist(), strict=True))
+
+
+def grid_lam(engine: Engine, domain: str, rule: str = DEFAULT_RULE) -> float:
+    """The λ of :data:`POINTS` of best NDCG@1 on the validation lists of the split ``quick``: no test list is looked at.
+
+    Raises
+    ------
+    BadInput : the domain has no validation lists.
+    """
+    examples = engine.catalog.examples(domain, "quick", "validation")
+    if not examples:
+        raise BadInput(f"domain '{domain}' has no validation lists, so there is nothing to choose the λ of 'grid' on")
+    return POINTS[_best([gain for _, _, gain in sweep(engine, examples, POINTS, rule)])]
 
 
 def write_scores(evaluation: Evaluation, used: Sequence[Adapter]) -> None:
@@ -281,7 +436,7 @@ def write_scores(evaluation: Evaluation, used: Sequence[Adapter]) -> None:
         own = evaluation.system(adapter.card.role)
         if own is None:
             raise BadAdapter(f"adapter '{adapter.name}' ({adapter.card.role}) took no part in this evaluation")
-        scores = {"domain": evaluation.domain, "split": evaluation.split, "setting": evaluation.setting, "n": len(own.rows),
+        scores = {"domain": evaluation.domain, "split": evaluation.split, "setting": evaluation.setting, "n": own.rows.n,
                   "ndcg@1": round(own.ndcg(1), 4), "ndcg@3": round(own.ndcg(3), 4),
                   "popularity ndcg@1": round(popularity.ndcg(1), 4), "lists_sha256": evaluation.lists_sha256,
                   "weak": evaluation.shortcomings}
@@ -299,6 +454,52 @@ def is_mixture(lam: float | None) -> bool:
     return lam is not None and INSIDE[0] <= lam <= INSIDE[1]
 
 
+def _best(gains: Sequence[float]) -> int:
+    """Which of :data:`POINTS` gains most; of equals the one nearest to ½, and of two as near the lower λ.
+
+    >>> POINTS[_best([0.2] * 11)], POINTS[_best([0.3, *[0.2] * 9, 0.3])]
+    (0.5, 0.0)
+    """
+    return max(range(len(POINTS)), key=lambda place: (gains[place], -abs(place - len(POINTS) // 2), -place))
+
+
+def _best_of_the_others(answers: Sequence[Answer]) -> list[int]:
+    """For every second user and for the rest, the point with the best NDCG@1 among the users who are not of them."""
+    gains = ndcg([[placed.rank for placed in answer.points] for answer in answers], 1)
+    return [_best(gains[1 - half :: 2].mean(axis=0).tolist()) for half in (0, 1)]
+
+
+def _orders(example: RankingExample, shuffles: int) -> list[list[int]]:
+    """Orders of a list as places in the stored one, which is the first of them."""
+    orders = [list(range(len(example.candidates)))]
+    for number in range(1, shuffles):
+        orders.append(orders[0].copy())
+        random.Random(digest(f"{SEED}|{example.domain}|{example.setting}|{example.user}|{number}")).shuffle(orders[-1])
+    return orders
+
+
+def _in_order(scores: Sequence[float], order: Sequence[int]) -> np.ndarray:
+    """Scores of a shuffled list, back in the stored order.
+
+    >>> _in_order([0.5, 0.2, 0.3], [2, 0, 1]).tolist()
+    [0.2, 0.3, 0.5]
+    """
+    found = np.empty(len(order))
+    found[list(order)] = scores
+    return found
+
+
+def _placed(scores: Sequence[float], target: int) -> Placed:
+    return Placed(rank_of(scores, target), scores[target], scores.index(max(scores)))
+
+
+def _moves(systems: Sequence[SystemRows]) -> float | None:
+    firsts = [rows.firsts for rows in systems if rows.system in ("general", "specific", "half")]
+    if len(firsts) < 3 or not all(firsts):
+        return None
+    return float(np.mean([len(set(places)) > 1 for places in zip(*firsts, strict=True)]))
+
+
 def _popularity_scores(popularity: dict[str, int], example: RankingExample) -> list[float]:
     counts = [popularity[item.item_id] for item in example.candidates]
     total = sum(counts)
@@ -308,9 +509,10 @@ def _popularity_scores(popularity: dict[str, int], example: RankingExample) -> l
 def _compare(results: list[SystemResult]) -> None:
     """Fill in the intervals; the same resampled users for every pair."""
     gains = {result.name: ndcg(result.ranks, 1) for result in results}
-    for result in results:
+    for place, result in enumerate(results):
         result.low, result.high = bootstrap_interval(gains[result.name])
-        for other in results:
-            if other is not result:
-                difference = gains[result.name] - gains[other.name]
-                result.against[other.name] = (float(difference.mean()), *bootstrap_interval(difference))
+        for other in results[:place]:
+            difference = gains[result.name] - gains[other.name]
+            mean, (low, high) = float(difference.mean()), bootstrap_interval(difference)
+            result.against[other.name] = mean, low, high
+            other.against[result.name] = -mean, -high, -low

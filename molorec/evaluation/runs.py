@@ -4,32 +4,23 @@ import json
 import math
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from molorec import config
-from molorec.engine import Engine
 from molorec.errors import BadFile, MolorecError
-from molorec.evaluation.metrics import bootstrap_interval, hit_rate, ndcg
+from molorec.evaluation import protocol
+from molorec.evaluation.metrics import METRICS, Interval
 from molorec.evaluation.protocol import Evaluation
+from molorec.evaluation.rows import SystemRows
 
 SCHEMA = 1
 SHIPPED = config.PACKAGE.parent / "assets" / "results"
-# of the ranks of the true items, user by user
-METRICS = {"ndcg@1": lambda ranks: ndcg(ranks, 1), "ndcg@3": lambda ranks: ndcg(ranks, 3),
-           "hr@3": lambda ranks: hit_rate(ranks, 3)}
 REFERENCE = "popularity"
+NONE = "none"  # where no model or no adapter took part
 _MOST_BYTES = 2**20
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over users with its 95% bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -89,22 +80,34 @@ def folder() -> Path:
     return config.home() / "evaluations"
 
 
-def record(evaluation: Evaluation, engine: Engine, rule: str, limit: int | None = None, date: datetime | None = None) -> Run:
-    """An evaluation that ``engine`` has just made, as it is kept."""
-    gains = {result.name: {metric: values(result.ranks) for metric, values in METRICS.items()} for result in evaluation.systems}
+def from_rows(systems: Sequence[SystemRows]) -> Run:
+    """The run of rows that were kept, in the order given: baselines too, whoever measured them.
+
+    Raises
+    ------
+    BadInput : they make no table together (:func:`protocol.table`).
+    """
+    return record(protocol.table(systems))
+
+
+def record(evaluation: Evaluation) -> Run:
+    """An evaluation as it is kept."""
+    results = evaluation.systems
+    gains = {result.name: {metric: values(result.ranks) for metric, values in METRICS.items()} for result in results}
     reference = gains.get(REFERENCE)
     systems = []
-    for result in evaluation.systems:
+    for result in results:
         own = gains[result.name]
-        against = {metric: _interval(own[metric] - reference[metric]) for metric in METRICS} if reference else {}
-        systems.append(System(result.name, result.lam, {metric: _interval(own[metric]) for metric in METRICS},
+        against = {metric: Interval.of(own[metric] - reference[metric]) for metric in METRICS} if reference else {}
+        systems.append(System(result.name, result.lam, {metric: Interval.of(own[metric]) for metric in METRICS},
                               {} if result.name == REFERENCE else against))
+    made_with = protocol.made_with([result.rows for result in results])
     return Run(
-        domain=evaluation.domain, split=evaluation.split, setting=evaluation.setting, n=len(evaluation.systems[0].rows),
-        limit=limit, lists_sha256=evaluation.lists_sha256, base=engine.base.name, base_sha256=engine.base.sha256,
-        adapters={adapter.name: adapter.sha256 for adapter in engine.mixture(evaluation.domain).adapters}, rule=rule,
-        date=(date or datetime.now(UTC)).isoformat(timespec="seconds"), moves=evaluation.moves, verdict=evaluation.verdict,
-        systems=tuple(systems))
+        domain=evaluation.domain, split=evaluation.split, setting=evaluation.setting, n=results[0].rows.n,
+        limit=evaluation.limit, lists_sha256=evaluation.lists_sha256, base=made_with.get("base", NONE),
+        base_sha256=made_with.get("base_sha256", NONE), adapters=made_with.get("adapters", {}), rule=made_with.get("rule", NONE),
+        date=max((result.rows.made_with["date"] for result in results), key=datetime.fromisoformat), moves=evaluation.moves,
+        verdict=evaluation.verdict, systems=tuple(systems))
 
 
 def save(run: Run, to: Path | None = None) -> Path:
@@ -181,10 +184,6 @@ def read(file: Path) -> Run:
 
 
 # -- inside ------------------------------------------------------------------------------------------------------
-
-
-def _interval(values) -> Interval:
-    return Interval(float(values.mean()), *bootstrap_interval(values))
 
 
 def _content(run: Run) -> dict:

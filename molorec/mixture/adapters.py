@@ -22,7 +22,9 @@ from molorec.mixture.rule import from_saved
 RANK, ALPHA, DROPOUT = 16, 32, 0.05
 A_SEED = 2025
 SCHEMA = 1
-ROLES = ("general", "specific", "merged")  # merged: an exported mixture of the other two
+SECOND_ROUND = "second-round"
+# merged: an exported mixture of the first two; second-round: a baseline, the general one trained on in one domain
+ROLES = ("general", "specific", "merged", SECOND_ROUND)
 
 # variants of LoRA that older configurations do not mention; refused if switched on
 _VARIANTS = ("use_qalora", "use_bdlora", "alora_invocation_tokens", "kasa_config", "corda_config", "eva_config")
@@ -217,7 +219,9 @@ def card_text(card: Card) -> str:
     if card.role == "merged":
         made, use = "Several adapters mixed at one λ, which is fixed here", "PEFT's `PeftModel.from_pretrained`"
     else:
-        made = f"Role in a mixture: {card.role}. {card.steps} steps in {card.seconds:.0f} s on {card.device}"
+        part = ("A baseline, trained on top of the general adapter; it is no part of a mixture" if card.role == SECOND_ROUND
+                else f"Role in a mixture: {card.role}")
+        made = f"{part}. {card.steps} steps in {card.seconds:.0f} s on {card.device}"
         command = "molorec rank --lam 1" if card.role == "general" else f"molorec rank --domain {card.domain}"
         use = f"`{command}`, or PEFT's `PeftModel.from_pretrained`"
     return (

@@ -53,16 +53,19 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Sequence[str], shares: Sequence[float],
-          targets: Sequence[str]) -> None:
+          targets: Sequence[str], share: float = 1.0) -> None:
     """Train one adapter on the catalogue's domains ``names`` and print its folder.
 
     Parameters
     ----------
     targets : domains whose titles are removed from the training data.
+    share : of each domain's training users.
     """
     import torch
 
     stopped = _until_stdin_ends() if arguments.progress_json else threading.Event()
+    if role == adapters.SECOND_ROUND and arguments.init_from is None:
+        raise BadInput("--second-round trains a general adapter on; say which with --init-from")
     if arguments.threads is not None and arguments.threads < 1:
         raise BadInput(f"--threads is {arguments.threads}; give 1 or more")
     if not all(math.isfinite(share) and share > 0 for share in shares):
@@ -70,7 +73,7 @@ def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Seque
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     with distributed.join() as workers, nullcontext() if workers.is_first else redirect_stdout(io.StringIO()):
-        training = _training(arguments, workers, role, domain, names, shares, targets)
+        training = _training(arguments, workers, role, domain, names, shares, targets, share)
         for progress in training.run():
             if arguments.progress_json:
                 try:
@@ -86,7 +89,7 @@ def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Seque
 
 
 def _training(arguments: argparse.Namespace, workers: Workers, role: str, domain: str, names: Sequence[str],
-              shares: Sequence[float], targets: Sequence[str]) -> Training:
+              shares: Sequence[float], targets: Sequence[str], share: float) -> Training:
     recipe = Recipe(**{field.name: getattr(arguments, field.name) for field in fields(Recipe)})
     style = template(recipe.template)
     smoothing = recipe.smoothing if recipe.objective == "listwise" and not style.listed else 0.0
@@ -94,9 +97,10 @@ def _training(arguments: argparse.Namespace, workers: Workers, role: str, domain
     base = backbone.load(arguments.base, config.profile(arguments.profile), arguments.precision)
     forms: set[str] = set().union(*(catalog.normal_forms(target) for target in targets))
     loaded = [load_domain(catalog, name, base.prompter, smoothing=smoothing, recent=recipe.recent,
-                          negatives=recipe.negatives, without_forms=forms) for name in names]
+                          negatives=recipe.negatives, without_forms=forms, share=share) for name in names]
     facts = {data.name: f"{len(data.sequences)} users, {len(data.items)} items, "
-             f"{sum(map(len, data.sequences))} events" + (f", {removed} titles of target domains removed" if removed else "")
+             f"{sum(map(len, data.sequences))} events" + (f", {share:.0%} of the users" if share < 1 else "")
+             + (f", {removed} titles of target domains removed" if removed else "")
              for data, removed in loaded}
     for name, fact in facts.items():
         print(f"{name}: {fact}", flush=True)
@@ -110,10 +114,13 @@ def _training(arguments: argparse.Namespace, workers: Workers, role: str, domain
         + (", free text kept" if recipe.replay else "")
         + (f", labels smoothed {smoothing:g} by transition counts" if smoothing else ""),
         data=facts, data_terms="; ".join(sorted({info.terms for info in infos if info.terms})))
-    folder = arguments.out or config.home() / "training" / base.name.rpartition("/")[2] / domain
+    name = domain + (f"-share-{share:g}" if share < 1 else "") + (f"-{role}" if role == adapters.SECOND_ROUND else "")
+    folder = arguments.out or config.home() / "training" / base.name.rpartition("/")[2] / name
     start = None
     if arguments.init_from:
         start = adapters.read(arguments.init_from, base.shapes, base.sha256, base.prompter.fingerprint())
+        if role == adapters.SECOND_ROUND:
+            card.data["second round"] = f"on top of adapter '{start.name}', {start.sha256[:12]}"
     return Training(base, [data for data, _ in loaded], shares, style, recipe, folder, card,
                     _validation(catalog, names, arguments.validation_lists, forms), start,
                     arguments.micro_rows, arguments.checkpointing, workers)

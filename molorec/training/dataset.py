@@ -167,8 +167,12 @@ class TrainingDomain:
 
 def load_domain(catalog: Catalog, name: str, prompter: Prompter, *, smoothing: float = 0.0, recent: int = 6,
                 negatives: str = "uniform", without_forms: set[str] = frozenset(),
-                noun: str | None = None) -> tuple[TrainingDomain, int]:
+                noun: str | None = None, share: float = 1.0) -> tuple[TrainingDomain, int]:
     """A domain's training data without held-out items and without the titles in ``without_forms``.
+
+    Parameters
+    ----------
+    share : of the training users that are learned from, in (0, 1]; see :meth:`Catalog.training_sequences`.
 
     Returns
     -------
@@ -176,13 +180,16 @@ def load_domain(catalog: Catalog, name: str, prompter: Prompter, *, smoothing: f
 
     Raises
     ------
-    BadInput : nothing is left to train on.
+    BadInput : nothing is left to train on, or the share is none.
     """
-    sequences = catalog.training_sequences(name, without_forms=without_forms)
+    if not 0 < share <= 1:
+        raise BadInput(f"a share of {share:g} of the users is none; give one above 0 and up to 1")
+    sequences = catalog.training_sequences(name, without_forms=without_forms, share=share)
     number: dict[Item, int] = {}
     numbered = [[number.setdefault(item, len(number)) for item in sequence] for sequence in sequences]
     if not numbered:
-        raise BadInput(f"domain '{name}' has nothing to train on: no user has two events left beside the last two")
+        among = "" if share == 1 else f" of a share of {share:g}"
+        raise BadInput(f"domain '{name}' has nothing to train on: no user{among} has two events left beside the last two")
     removed = sum(titles.normalise(item.title) in without_forms for item in catalog.items(name) if without_forms)
     domain = TrainingDomain(name, noun or catalog.domain(name).noun, list(number), numbered, prompter, smoothing,
                             recent, negatives)

@@ -136,7 +136,8 @@ class Training:
         self.replay = Replay(backbone, domains, style, recipe.length, recipe.seed) if recipe.replay else None
         by_name = {domain.name: domain for domain in domains}
         self.validation = [self._packed(example, by_name[example.domain]) for example in validation]
-        if init_from and init_from.card and (init_from.card.template, init_from.card.role) != (style.name, card.role):
+        roles = (card.role, "general") if card.role == adapters.SECOND_ROUND else (card.role,)
+        if init_from and init_from.card and (init_from.card.template != style.name or init_from.card.role not in roles):
             raise BadInput(f"--init-from is a {init_from.card.role} adapter for template '{init_from.card.template}'; this "
                            f"training is for a {card.role} one on '{style.name}': start from one of that kind")
         if init_from and init_from.card:

@@ -10,10 +10,11 @@ from molorec import plots
 from molorec.catalog.lists import NEGATIVES
 from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError, NoData
-from molorec.evaluation import published, runs
+from molorec.evaluation import metrics, published, runs
+from molorec.evaluation.metrics import Interval
 from molorec.evaluation.protocol import is_mixture
 from molorec.evaluation.published import Table
-from molorec.evaluation.runs import Interval, Run, System
+from molorec.evaluation.runs import Run, System
 from molorec.mixture.rule import DEFAULT_RULE
 from molorec.spreadsheet import csv_text
 from molorec.ui import render, shelf
@@ -157,7 +158,7 @@ def _label(system: System) -> str:
 
 def _chance(metric: str) -> float:
     """The score of a guess: the true title is equally likely at every place of the list."""
-    return float(runs.METRICS[metric](range(1, NEGATIVES + 2)).mean())
+    return float(metrics.METRICS[metric](range(1, NEGATIVES + 2)).mean())
 
 
 # -- in words ----------------------------------------------------------------------------------------------------

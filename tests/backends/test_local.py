@@ -3,7 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import pytest
@@ -64,6 +64,18 @@ def test_rows_of_different_callers_share_a_pass_and_get_their_own_answers(base, 
         for row, answer in zip(rows, answers, strict=True):
             assert (answer.result()[0].exp() - alone(base, mixture, row)).abs().max().item() <= SAME
     assert [len(batch) for batch in passes] == [5]
+
+
+def test_rows_of_one_call_fill_its_passes_in_whatever_order_they_come(base, parts, passes):
+    mixture, packed = parts
+    rows = [Row(of, weights) for of in packed for weights in (None, [0.2, 0.8], [0.9, 0.1])]
+    answers = Local(base.model, rows=6).score(rows, mixture.stack, "sum")
+    assert [len(batch) for batch in passes] == [6, 6, 6]
+    assert [len(entry.tokens) for batch in passes[:2] for entry in batch] == sorted(2 * [len(of.tokens) for of in packed])
+    for row, logs in zip(rows, answers, strict=True):
+        with torch.inference_mode(), nullcontext() if row.weights is None else mixture.stack.at(row.weights, "sum"):
+            expected = log_probabilities(base.model, [row.packed])[0]
+        assert (logs.exp() - expected.exp()).abs().max().item() <= SAME
 
 
 def test_nobody_waits_for_the_whole_of_a_long_run(base, parts, passes):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from molorec.catalog import prepare
-from molorec.catalog.lists import NEGATIVES, draw, lists_for
+from molorec.catalog.lists import BIN, HARD, NEGATIVES, draw, lists_for, popularity, popularity_bin
 from molorec.catalog.splits import is_held_out, split_of, user_order
 from molorec.errors import BadInput
 from molorec.titles import normalise
@@ -16,6 +16,68 @@ from tests.conftest import source_data
 @pytest.fixture(scope="module")
 def domain():
     return prepare("toybox", source_data(users=60))
+
+
+def telling(domain):
+    """The domain with a category that all items have and one that only some share."""
+    return replace(domain, categories=[("all", f"kind {number % 2}") for number in range(len(domain.item_ids))])
+
+
+@pytest.mark.parametrize("setting", HARD)
+def test_hard_lists_are_of_the_warm_users_targets_and_histories(domain, setting):
+    domain = telling(domain)
+    sequences = dict(zip(domain.users, domain.sequences, strict=True))
+    warm = {stored.user: stored for stored in lists_for(domain, "warm")}
+    drawn, counts = lists_for(domain, setting), popularity(domain)
+    assert drawn == lists_for(domain, setting) and len(drawn) > 10
+    for stored in drawn:
+        assert (stored.history, stored.target) == (warm[stored.user].history, warm[stored.user].target)
+        negatives = [item for item in stored.candidates if item != stored.target]
+        assert len(negatives) == NEGATIVES and not set(negatives) & set(sequences[stored.user])
+        assert not any(domain.held_out[i] for i in negatives)
+        assert len({domain.normal_forms[i] for i in stored.candidates}) == NEGATIVES + 1
+        for item in negatives:
+            if setting == "warm-popular":
+                assert popularity_bin(counts[item]) == popularity_bin(counts[stored.target])
+                assert 1 / BIN <= (counts[item] + 1) / (counts[stored.target] + 1) <= BIN
+            else:
+                assert domain.categories[item] == domain.categories[stored.target]
+
+
+def test_a_target_that_is_like_no_29_others_has_no_hard_list(domain):
+    few = replace(domain, categories=[("rare",) if number < 20 else () for number in range(len(domain.item_ids))])
+    assert lists_for(few, "warm-category") == []
+    target = domain.sequences[0][-1]
+    counts = popularity(domain)
+    loved = replace(domain, sequences=[[target, *sequence] if target not in sequence else sequence for sequence in
+                                       domain.sequences for _ in range(9)], users=[f"{user}-{n}" for user in domain.users
+                                                                                   for n in range(9)])
+    assert popularity_bin(popularity(loved)[target]) > popularity_bin(9 * max(counts))
+    assert not [stored for stored in lists_for(loved, "warm-popular") if stored.target == target]
+
+
+def test_the_narrowest_category_with_enough_others_is_taken(domain, monkeypatch):
+    monkeypatch.setattr("molorec.catalog.lists.COMMON", 0.9)
+    wide = set([i for i, held_out in enumerate(domain.held_out) if not held_out][:60])
+
+    def drawn(narrow):
+        categories = [(*["wide"] * (i in wide), *["narrow"] * (i in narrow)) for i in range(len(domain.item_ids))]
+        return lists_for(replace(domain, categories=categories), "warm-category")
+
+    of_wide = drawn(())
+    assert of_wide and all(set(stored.candidates) <= wide for stored in of_wide)
+    assert drawn({of_wide[0].target}) == of_wide  # it is alone in the narrow one
+    most = set(sorted(wide)[:50])
+    of_both = [stored for stored in drawn(most) if stored.target in most and set(stored.candidates) <= most]
+    assert of_both and all(set(stored.candidates) <= most or stored.target not in most or stored in of_wide
+                           for stored in drawn(most))
+
+
+def test_popularity_is_of_training_events_without_held_out_items(domain):
+    counts = popularity(domain)
+    held = [i for i, held_out in enumerate(domain.held_out) if held_out]
+    assert sum(counts) == sum(not domain.held_out[i] for sequence in domain.sequences for i in sequence[:-2])
+    assert held and all(counts[i] == 0 for i in held)
 
 
 @pytest.mark.parametrize("setting", ["warm", "validation"])

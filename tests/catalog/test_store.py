@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from molorec.catalog import Catalog, SourceData, prepare
+from molorec.catalog import Catalog, SourceData, lists, prepare
 from molorec.errors import BadInput, CatalogError
 from molorec.titles import normalise
 from tests.conftest import source_data
@@ -29,7 +29,7 @@ def test_a_failing_add_leaves_the_catalogue_as_it_was(catalog, monkeypatch):
     other = prepare("other", source_data(seed=1))
     other.sequences[-1] = [object()]  # fails while the users are being written
     monkeypatch.setattr("molorec.catalog.store.lists.lists_for", lambda *_: [])
-    monkeypatch.setattr("molorec.catalog.store._popularity", lambda domain: [0] * len(domain.item_ids))
+    monkeypatch.setattr("molorec.catalog.store.lists.popularity", lambda domain: [0] * len(domain.item_ids))
     with pytest.raises(TypeError):
         catalog.add_domain(other)
     assert rows(catalog) == before
@@ -212,7 +212,7 @@ def test_a_newer_schema_is_not_touched(tmp_path):
 def test_a_failing_replace_keeps_the_old_domain(catalog, monkeypatch):
     before = rows(catalog)
     smaller = prepare("toybox", source_data(users=110))
-    monkeypatch.setattr("molorec.catalog.store._popularity", lambda domain: [object()] * len(domain.item_ids))
+    monkeypatch.setattr("molorec.catalog.store.lists.popularity", lambda domain: [object()] * len(domain.item_ids))
     with pytest.raises((CatalogError, sqlite3.Error)):
         catalog.add_domain(smaller, replace=True)
     assert rows(catalog) == before
@@ -256,6 +256,57 @@ def test_an_item_is_found_by_id(catalog):
     assert catalog.item("toybox", "i0").title == "Amber Song (1950)"
     with pytest.raises(BadInput, match="no item 'i999'"):
         catalog.item("toybox", "i999")
+
+
+def with_categories(name="films"):
+    source = source_data(seed=2)
+    source.categories.update({item: ("all", f"kind {number % 2}") for number, item in enumerate(source.titles)})
+    return prepare(name, source)
+
+
+@pytest.mark.parametrize("setting", lists.HARD)
+def test_hard_lists_are_drawn_when_they_are_asked_for_and_stay(catalog, setting, monkeypatch):
+    made = with_categories()
+    catalog.add_domain(made)
+    before = rows(catalog)
+    expected = {stored.user: stored for stored in lists.lists_for(made, setting)}
+    found = catalog.users("films", None, setting)
+    assert sorted(found) == sorted(expected)
+    after = rows(catalog)
+    assert after[:3] == before[:3] and set(before[3]) < set(after[3])
+    monkeypatch.setattr(lists, "lists_for", None)  # from now on they are read
+    for user in found[:5]:
+        example = catalog.example("films", user, setting)
+        assert [item.item_id for item in example.candidates] == [made.item_ids[i] for i in expected[user].candidates]
+        assert example.history == catalog.example("films", user).history
+    assert catalog.lists_sha256("films", setting) != catalog.lists_sha256("films", "warm")
+
+
+def test_a_hard_list_can_be_the_first_thing_asked_for(catalog):
+    user = lists.lists_for(prepare("toybox", source_data()), "warm-popular")[0].user
+    assert catalog.example("toybox", user, "warm-popular").setting == "warm-popular"
+
+
+def test_without_categories_nobody_has_a_list_of_one(catalog):
+    assert catalog.users("toybox", setting="warm-category") == []
+    with pytest.raises(BadInput, match="no list in the setting 'warm-category'"):
+        catalog.example("toybox", "u1", "warm-category")
+
+
+def test_hard_lists_that_find_the_disk_full_are_drawn_next_time(catalog, disk):
+    catalog = Catalog(catalog.path)
+    before = rows(catalog)
+    for n in range(1, 30):
+        disk.fail("catalog.db", n)
+        try:
+            catalog.users("toybox", "quick", "warm-popular")
+        except CatalogError as caught:
+            assert "disk is full" in str(caught) and rows(catalog) in (before, rows(Catalog(catalog.path)))
+        if not disk.mend():
+            break
+        if rows(catalog) != before:
+            break
+    assert n > 3 and catalog.users("toybox", "quick", "warm-popular")
 
 
 def test_splits_share_no_user(catalog):

@@ -11,10 +11,11 @@ import pytest
 from molorec import backbone, config
 from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, MolorecError
-from molorec.evaluation import parts, protocol
+from molorec.evaluation import parts, protocol, rows
 from tests.conftest import pico_model, pico_tokenizer, toybox_adapters, toybox_catalog
 
 LIMIT = 7
+FACTS = rows.facts("molorec evaluate")
 
 
 @pytest.fixture
@@ -23,18 +24,35 @@ def plan(engine):
 
 
 def whole(engine):
-    return protocol.evaluate(engine, "toybox", limit=LIMIT, lam=0.4)
+    return tabled(engine, *measured(engine))
+
+
+def measured(engine):
+    planned = protocol.plan(engine, "toybox", limit=LIMIT, lam=0.4)
+    return planned, list(protocol.measure(engine, planned, engine.catalog.users("toybox", "quick", limit=LIMIT)))
+
+
+def tabled(engine, planned, answers):
+    return protocol.table(protocol.rows_of(planned, answers, FACTS))
 
 
 def measure(engine, plan, folder, part, count, **named):
-    return parts.measure_part(engine, plan, part, count, folder, LIMIT, **named)
+    return parts.measure_part(engine, plan, part, count, folder, **named)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9])
 def test_parts_together_are_the_whole(engine, plan, tmp_path, count):
     for part in range(count, 0, -1):
         measure(engine, plan, tmp_path, part, count)
-    assert asdict(parts.together(tmp_path)[1]) == asdict(whole(engine))
+    assert asdict(tabled(engine, *parts.together(tmp_path))) == asdict(whole(engine))
+
+
+def test_parts_of_an_oracle_are_chosen_from_together(engine, tmp_path):
+    planned = protocol.plan(engine, "toybox", limit=LIMIT, systems=["half", "oracle"])
+    for part in (1, 2):
+        measure(engine, planned, tmp_path, part, 2)
+    together, alone = parts.together(tmp_path), protocol.evaluate(engine, "toybox", limit=LIMIT, systems=["half", "oracle"])
+    assert tabled(engine, *together).system("oracle").ranks == alone.system("oracle").ranks
 
 
 def test_many_at_once_are_the_same_in_the_same_order(engine, plan):
@@ -43,9 +61,9 @@ def test_many_at_once_are_the_same_in_the_same_order(engine, plan):
     engine._cache.clear()
     together = list(protocol.measure(engine, plan, users, at_once=3))
     for one, other in zip(alone, together, strict=True):
-        assert (one.user, one.moves) == (other.user, other.moves)
-        for name, (rank, probability) in one.ranks.items():
-            assert other.ranks[name] == (rank, pytest.approx(probability, abs=1e-4))
+        assert (one.user, one.position) == (other.user, other.position)
+        for name, (rank, probability, first) in one.systems.items():
+            assert other.systems[name] == (rank, pytest.approx(probability, abs=1e-4), first)
 
 
 @pytest.mark.parametrize("cut", [1, 30, 200])
@@ -73,7 +91,7 @@ def test_an_evaluation_with_users_missing_is_refused(engine, plan, tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"lams": {"chosen": 0.5}}, {"base": "another"}, {"adapters": "others"}, {"rule": "product"},
-                                    {"lists_sha256": "0" * 64}, {"n": 8}])
+                                    {"lists_sha256": "0" * 64}, {"n": 8}, {"backend": "VLLM"}, {"limit": 8}])
 def test_what_was_measured_otherwise_is_not_put_together(engine, plan, tmp_path, change):
     measure(engine, plan, tmp_path, 1, 2)
     other = measure(engine, plan, tmp_path, 2, 2)
@@ -87,13 +105,13 @@ def test_what_was_measured_otherwise_is_not_put_together(engine, plan, tmp_path,
 def test_two_answers_for_one_user_are_refused(engine, plan, tmp_path):
     path = measure(engine, plan, tmp_path, 1, 1)
     found, answers = parts.read(path)
-    changed = replace(answers[0], ranks={**answers[0].ranks, "base": (30, 0.001)})
+    changed = replace(answers[0], systems={**answers[0].systems, "base": protocol.Placed(30, 0.001, 0)})
     (tmp_path / "part-2-of-2.jsonl").write_text(path.read_text().splitlines()[0] + "\n" + parts._line(changed))
     with pytest.raises(BadFile, match="otherwise than another part"):
         parts.together(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "x", "{}", '{"schema": 2}\n', '{"schema": 1, "domain": "toybox"}\n', "[]\n"])
+@pytest.mark.parametrize("text", ["", "x", "{}", '{"schema": 1}\n', '{"schema": 2, "domain": "toybox"}\n', "[]\n"])
 def test_a_file_that_is_no_part_is_refused(tmp_path, text):
     path = tmp_path / "part-1-of-1.jsonl"
     path.write_text(text)
@@ -138,10 +156,10 @@ def test_two_processes_give_what_one_gives(tmp_path, monkeypatch):
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
     running = [subprocess.Popen([*common, "--part", f"{part}/2"], cwd=config.PACKAGE.parent, env=one_thread) for part in (1, 2)]
     assert [process.wait(120) for process in running] == [0, 0]
-    together = parts.together(tmp_path / "parts")[1]
+    together = tabled(engine, *parts.together(tmp_path / "parts"))
     alone = protocol.evaluate(engine, "toybox", limit=6, lam=0.4)
     for ours, theirs in zip(together.systems, alone.systems, strict=True):
         assert (ours.name, ours.ranks, ours.low, ours.high) == (theirs.name, theirs.ranks, theirs.low, theirs.high)
-        assert [row.probability for row in ours.rows] == pytest.approx([row.probability for row in theirs.rows], abs=1e-4)
+        assert ours.rows.probabilities == pytest.approx(theirs.rows.probabilities, abs=1e-4)
     printed = json.loads(subprocess.run(common, cwd=config.PACKAGE.parent, capture_output=True, check=True, timeout=120).stdout)
     assert [s["ndcg@1"] for s in printed["systems"]] == [s.ndcg(1) for s in alone.systems]

@@ -2,16 +2,22 @@
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+import torch
 
+from molorec.backends.local import Local
+from molorec.engine import Engine
 from molorec.errors import BadInput
 from molorec.evaluation import protocol
-from molorec.evaluation.metrics import rank_of
-from molorec.evaluation.protocol import SYSTEMS, Evaluation, Row, SystemResult, evaluate, sweep, tuned_lam, write_scores
+from molorec.evaluation import rows as stored
+from molorec.evaluation.metrics import ndcg, rank_of
+from molorec.evaluation.protocol import POINTS, SYSTEMS, Evaluation, SystemResult, evaluate, sweep, tuned_lam, write_scores
+from molorec.mixture import adapters
 from molorec.mixture.rule import to_saved
+from tests.conftest import card_for, random_adapter, system_rows
 
 USERS = 8
 
@@ -26,7 +32,7 @@ def test_every_system_ranks_every_user_at_its_own_lam(engine, evaluation):
     assert [result.name for result in evaluation.systems] == list(SYSTEMS)
     assert [result.lam for result in evaluation.systems] == [None, None, 1.0, 0.0, 0.5, 0.3]
     places = [engine.catalog.position("toybox", user) for user in engine.catalog.users("toybox", "quick", limit=USERS)]
-    assert all([row.user for row in result.rows] == places for result in evaluation.systems)
+    assert all(list(result.rows.users) == places for result in evaluation.systems)
     assert places[0] >= 100  # the first hundred are for tuning
     assert evaluation.lists_sha256 == engine.catalog.lists_sha256("toybox", "warm", "quick")
 
@@ -34,23 +40,22 @@ def test_every_system_ranks_every_user_at_its_own_lam(engine, evaluation):
 def test_a_row_is_what_the_engine_answers(engine, evaluation):
     for user, example in enumerate(engine.catalog.examples("toybox", "quick", limit=USERS)):
         for name, lam in (("base", None), ("specific", 0.0), ("mixed", 0.3)):
-            ranking = engine.rank(example, lam)
-            row = evaluation.system(name).rows[user]
-            assert row.rank == rank_of(ranking.probabilities(), example.candidates.index(example.target))
-            assert row.probability == ranking.probabilities()[example.candidates.index(example.target)]
+            scores, target = engine.rank(example, lam).probabilities(), example.candidates.index(example.target)
+            rows = evaluation.system(name).rows
+            assert (rows.ranks[user], rows.positions[user]) == (rank_of(scores, target), target)
+            assert rows.probabilities[user] == scores[target] and scores[rows.firsts[user]] == max(scores)
 
 
 def test_popularity_ranks_by_count_with_ties_against_it(engine, evaluation):
     counts = engine.catalog.popularity("toybox")
     examples = engine.catalog.examples("toybox", "quick", limit=USERS)
-    for row, example in zip(evaluation.system("popularity").rows, examples, strict=True):
+    for rank, example in zip(evaluation.system("popularity").ranks, examples, strict=True):
         mine = counts[example.target.item_id]
-        assert row.rank == sum(counts[candidate.item_id] >= mine for candidate in example.candidates)
+        assert rank == sum(counts[candidate.item_id] >= mine for candidate in example.candidates)
 
 
 def test_rows_keep_no_title_and_no_id(engine, evaluation):
-    text = json.dumps([asdict(row) for result in evaluation.systems for row in result.rows])
-    assert set(json.loads(text)[0]) == {"domain", "user", "system", "rank", "probability"}
+    text = json.dumps([asdict(result.rows) for result in evaluation.systems])
     for item in engine.catalog.items("toybox"):
         assert item.title not in text and f'"{item.item_id}"' not in text
 
@@ -79,7 +84,7 @@ def test_the_people_that_lam_is_tuned_on_are_never_evaluated(engine):
 
 
 @pytest.mark.parametrize("changes", [
-    {"systems": ["oracle"]}, {"split": "half"}, {"split": "full"}, {"setting": "cold"},
+    {"systems": ["median"]}, {"split": "half"}, {"split": "full"}, {"setting": "cold"},
 ])
 def test_what_is_not_there_is_refused(engine, changes):
     with pytest.raises(BadInput):
@@ -90,7 +95,16 @@ def test_one_adapter_leaves_nothing_to_mix(engine, adapter_folder):
     shutil.rmtree(adapter_folder / "toybox")
     evaluation = evaluate(engine, "toybox", limit=2)
     assert [result.name for result in evaluation.systems] == ["popularity", "base", "general"]
-    assert evaluation.moves is None
+    assert evaluation.moves is None and "one adapter" in evaluation.verdict
+
+
+def test_a_second_round_is_measured_under_its_own_name(engine, adapter_folder):
+    shutil.rmtree(adapter_folder / "general")
+    adapters.update_card(adapter_folder / "toybox", role=adapters.SECOND_ROUND)
+    found = evaluate(engine, "toybox", limit=2)
+    assert [result.name for result in found.systems] == ["popularity", "base", "second-round"]
+    assert found.system("second-round").lam is None
+    assert found.system("second-round").ranks != found.system("base").ranks
 
 
 def test_mixed_is_at_the_lam_of_tuning(engine):
@@ -110,8 +124,8 @@ def test_a_given_lam_is_not_called_mixed(engine):
 ])
 def test_mixing_helps_only_inside_and_above_both_adapters(lam, above_general, above_specific, words):
     against = {"general": (0.03, above_general, 0.05), "specific": (0.03, above_specific, 0.05)}
-    mixed = SystemResult("mixed", lam, [Row("toybox", 0, "mixed", 1, 0.5)], against=against)
-    assert words in Evaluation("toybox", "quick", "warm", "", [mixed], None).verdict
+    mixed = SystemResult(system_rows(lam=None if lam is None else to_saved(lam)), against=against)
+    assert words in Evaluation("toybox", "quick", "warm", "", None, [mixed], None).verdict
 
 
 @pytest.mark.parametrize(("name", "against", "moves", "words"), [
@@ -125,8 +139,8 @@ def test_a_pair_is_weak_for_every_reason_it_has(name, against, moves, words):
             "general": {"base": (0.02, -0.01, 0.1)}}
 
     def shortcomings(found, moved):
-        results = [SystemResult(system, 0.5, [], against=values) for system, values in found.items()]
-        return Evaluation("toybox", "quick", "warm", "", results, moved).shortcomings
+        results = [SystemResult(system_rows(system), against=values) for system, values in found.items()]
+        return Evaluation("toybox", "quick", "warm", "", None, results, moved).shortcomings
 
     assert shortcomings(good, 0.5) == []
     only, = shortcomings(good | ({name: against} if name else {}), moves)
@@ -158,3 +172,124 @@ def test_a_sweep_says_entropy_and_gain_at_each_lam(engine):
         assert gain == np.mean([rank_of(ranking.probabilities(), ranking.example.candidates.index(ranking.example.target)) == 1
                                 for ranking in rankings])
     assert [lam for lam, _, _ in found] == [0.0, 1.0]
+
+
+def test_grid_is_the_best_of_eleven_on_validation_lists_of_people_in_quick(engine, monkeypatch):
+    seen = []
+    monkeypatch.setattr(protocol, "sweep", lambda engine, examples, lams, rule: seen.extend(examples) or
+                        [(lam, 0.0, 0.3 if lam == 0.7 else 0.2) for lam in lams])
+    found = evaluate(engine, "toybox", limit=2, systems=["specific", "grid"])
+    assert found.system("grid").lam == 0.7 and "mixed was not measured" in found.verdict
+    assert seen == engine.catalog.examples("toybox", "quick", "validation")
+
+
+def test_the_oracle_takes_for_each_user_a_lam_chosen_without_them(engine):
+    found = evaluate(engine, "toybox", limit=USERS, systems=["oracle"]).system("oracle")
+    examples = engine.catalog.examples("toybox", "quick", limit=USERS)
+    ranks = np.array([[rank_of(ranking.probabilities(), example.candidates.index(example.target))
+                       for ranking in engine.rank_each(example, POINTS)] for example in examples])
+    for half in (0, 1):
+        best = ndcg(ranks[1 - half :: 2], 1).mean(axis=0)
+        lam = found.rows.made_with["lam of each half"][half]
+        assert best[POINTS.index(lam)] == best.max()
+        assert list(found.ranks[half::2]) == ranks[half::2, POINTS.index(lam)].tolist()
+    assert found.lam is None
+
+
+def test_an_oracle_of_one_user_is_refused(engine):
+    with pytest.raises(BadInput, match="2 users or more"):
+        evaluate(engine, "toybox", limit=1, systems=["oracle"])
+
+
+def test_a_given_lam_has_its_own_name(engine):
+    found = evaluate(engine, "toybox", limit=2, systems=["half"], lams={"mixed-layer": 0.2, "grid": 0.5})
+    assert [(result.name, result.lam) for result in found.systems] == [("half", 0.5), ("mixed-layer", 0.2), ("grid", 0.5)]
+    assert found.system("grid").ranks == found.system("half").ranks
+    for name in ("mixed", "half", "oracle", "../up"):
+        with pytest.raises(BadInput, match="another name"):
+            evaluate(engine, "toybox", limit=2, systems=["half"], lams={name: 0.2})
+
+
+def test_rows_say_what_they_were_made_with_and_no_more(engine, evaluation):
+    facts = evaluation.system("mixed").rows.made_with
+    assert facts["adapters"] == {adapter.name: adapter.sha256 for adapter in engine.mixture("toybox").adapters}
+    assert (facts["base_sha256"], facts["rule"], facts["seed"]) == (engine.base.sha256, "sum", "2025")
+    assert "adapters" not in evaluation.system("base").rows.made_with
+    assert "base" not in evaluation.system("popularity").rows.made_with
+
+
+def test_baselines_stand_beside_ours_on_the_users_that_all_have(evaluation):
+    ours = evaluation.system("mixed").rows
+    users = [*ours.users[2:], ours.users[-1] + 1]
+    baseline = replace(ours, system="SASRec", lam=None, users=users, ranks=[1] * 7, probabilities=[0.9] * 7, positions=[0] * 7,
+                       firsts=(), made_with=stored.facts("python sasrec.py", base="another"))
+    found = protocol.table([ours, baseline])
+    assert [result.rows.users for result in found.systems] == [tuple(users[:-1])] * 2
+    assert found.system("SASRec").against["mixed"][0] == pytest.approx(1 - ndcg(ours.ranks[2:], 1).mean())
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"lists_sha256": "cd" * 32}, "lists_sha256"), ({"system": "mixed"}, "two sets"),
+    ({"users": (110, 111, 112)}, "no user in common"), ({"made_with": stored.facts("x", base_sha256="1")}, "base_sha256 is 1"),
+    ({"made_with": stored.facts("x", base_sha256="0", adapters={"general": "1"})}, "adapters"),
+    ({"made_with": stored.facts("x", base_sha256="0", backend="VLLM")}, "backend"),
+])
+def test_what_does_not_go_together_makes_no_table(changes, words):
+    facts = stored.facts("x", base_sha256="0", adapters={"general": "0"}, backend="Local")
+    with pytest.raises(BadInput, match=words):
+        protocol.table([system_rows(made_with=facts), system_rows(**{"system": "half", "made_with": facts, **changes})])
+
+
+def test_no_rows_make_no_table():
+    with pytest.raises(BadInput, match="no rows"):
+        protocol.table([])
+
+
+def test_shuffling_is_refused_where_no_prompt_holds_the_list(engine):
+    with pytest.raises(BadInput, match="'open' has no list in its prompt"):
+        evaluate(engine, "toybox", limit=2, systems=["half"], shuffles=2)
+    with pytest.raises(BadInput, match="0 orders"):
+        evaluate(engine, "toybox", limit=2, systems=["half"], shuffles=0)
+
+
+@pytest.fixture
+def listing(base, catalog, tmp_path):
+    """An engine whose adapters were trained on the template that holds the list."""
+    for seed, (name, role) in enumerate((("general", "general"), ("toybox", "specific")), start=1):
+        card = card_for(base, role, name, template="listed")
+        adapters.save(random_adapter(base.shapes, seed=seed, card=card), tmp_path / "listed" / name, base.name, torch.float32)
+    return Engine(base, catalog, [tmp_path / "listed"])
+
+
+def test_probabilities_are_averaged_over_orders_the_first_of_which_is_the_stored_one(listing):
+    plan = protocol.plan(listing, "toybox", limit=3, systems=["popularity", "half"], shuffles=3)
+    users = listing.catalog.users("toybox", "quick", limit=3)
+    for answer, user in zip(protocol.measure(listing, plan, users), users, strict=True):
+        example = listing.catalog.example("toybox", user)
+        orders = protocol._orders(example, 3)
+        assert orders[0] == list(range(30)) and [sorted(order) for order in orders] == [orders[0]] * 3
+        assert len({tuple(order) for order in orders}) == 3 and orders == protocol._orders(example, 3)
+        by_item = [dict(zip((example.candidates[i] for i in order), listing.rank(
+            replace(example, candidates=tuple(example.candidates[i] for i in order))).probabilities(), strict=True))
+            for order in orders]
+        mean = [np.mean([each[item] for each in by_item]) for item in example.candidates]
+        target = example.candidates.index(example.target)
+        placed = answer.systems["half"]
+        assert placed == (rank_of(mean, target), pytest.approx(mean[target]), mean.index(max(mean)))
+        assert answer.position == target and len({each[example.target] for each in by_item}) == 3
+
+
+def test_several_users_share_passes(engine, base, monkeypatch):
+    sizes, forward = [], Local._forward
+    monkeypatch.setattr(Local, "_forward", lambda self, batch: sizes.append(len(batch)) or forward(self, batch))
+    plan = protocol.plan(engine, "toybox", limit=10, systems=["base", "general", "specific", "half"])
+    assert len(list(protocol.measure(engine, plan, engine.catalog.users("toybox", "quick", limit=10)))) == 10
+    assert sum(sizes) == 40 and len(sizes) <= 12  # 8 if all were full; one user at a time would be 20
+
+
+def test_gain_by_position_is_of_all_users(evaluation):
+    result = evaluation.system("half")
+    parts = result.by_position()
+    assert len(parts) == 5 and sum(map(len, parts)) == USERS
+    assert sum(part.sum() for part in parts) == pytest.approx(result.ndcg(1) * USERS)
+    assert len(parts[0]) == sum(position < 6 for position in result.rows.positions)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molorec.errors import BadFile, MolorecError
-from molorec.evaluation import protocol, runs
+from molorec.evaluation import protocol, rows, runs
 from molorec.evaluation.metrics import bootstrap_interval, hit_rate, ndcg
 from molorec.evaluation.protocol import evaluate
 from molorec.hashing import file_sha256
@@ -27,7 +27,9 @@ def evaluation(engine, monkeypatch):
 
 @pytest.fixture
 def run(engine, evaluation):
-    return runs.record(evaluation, engine, "sum", USERS, MOMENT)
+    for result in evaluation.systems:
+        result.rows.made_with["date"] = MOMENT.isoformat()
+    return runs.record(evaluation)
 
 
 @pytest.fixture
@@ -51,6 +53,23 @@ def test_a_run_holds_what_the_evaluation_measured(engine, evaluation, run):
                 found = system.against_popularity[metric]
                 assert (found.mean, found.low, found.high) == (difference.mean(), *bootstrap_interval(difference))
     assert run.system("popularity").against_popularity == {} and run.system("mixed").lam == 0.3
+
+
+def test_rows_that_were_kept_give_the_run_again(evaluation, run, tmp_path):
+    for result in evaluation.systems:
+        rows.save(result.rows, tmp_path)
+    kept = {each.system: each for each in rows.load(tmp_path)[0]}
+    assert runs.from_rows([kept[system.name] for system in run.systems]) == run
+    baseline = replace(kept["mixed"], system="SASRec", lam=None, made_with=rows.facts("python train_baseline.py"))
+    found = runs.from_rows([kept["popularity"], baseline, kept["half"]])
+    assert [system.name for system in found.systems] == ["popularity", "SASRec", "half"]
+    assert found.system("SASRec").scores == run.system("mixed").scores and found.adapters == run.adapters
+    assert runs.read(runs.save(found, tmp_path)) == found
+
+
+def test_a_run_without_a_model_is_kept(engine):
+    run = runs.record(evaluate(engine, "toybox", limit=2, systems=["popularity"]))
+    assert (run.base, run.adapters) == (runs.NONE, {}) and runs.read(runs.save(run)) == run
 
 
 def test_what_is_saved_is_read_again_and_keeps_no_title(engine, run):

@@ -1,9 +1,14 @@
 """The training scripts' command line: nonsense is refused before a model is loaded."""
 
 import pytest
+import torch
 
 from molorec.errors import BadInput
+from molorec.mixture import adapters
+from molorec.mixture.adapters import SECOND_ROUND
 from molorec.training import command
+from molorec.training.distributed import ALONE
+from tests.conftest import card_for, random_adapter
 
 
 def train(*words, shares=(1.0,)):
@@ -20,6 +25,25 @@ def test_shares_are_numbers_above_zero(share):
 def test_threads_are_at_least_one():
     with pytest.raises(BadInput, match="--threads is 0"):
         train("--threads", "0")
+
+
+def test_a_second_round_needs_a_first():
+    arguments = command.parser("test").parse_args([])
+    with pytest.raises(BadInput, match="--init-from"):
+        command.train(arguments, role=SECOND_ROUND, domain="toybox", names=["toybox"], shares=[1.0], targets=[])
+
+
+def test_a_card_says_the_share_and_the_second_round(base, catalog, tmp_path, monkeypatch):
+    monkeypatch.setattr(command.backbone, "load", lambda *_: base)
+    monkeypatch.setattr(command, "Catalog", lambda: catalog)
+    general = random_adapter(base.shapes, card=card_for(base, "general", "general"))
+    adapters.save(general, tmp_path / "general", base.name, torch.float32)
+    arguments = command.parser("test").parse_args(["--init-from", str(tmp_path / "general"), "--validation-lists", "0"])
+    made = command._training(arguments, ALONE, SECOND_ROUND, "toybox", ["toybox"], [1.0], [], 0.2)
+    sha256 = adapters.read(tmp_path / "general", base.shapes).sha256
+    assert made.card.data["second round"] == f"on top of adapter 'general', {sha256[:12]}"
+    assert made.card.data["toybox"].startswith("26 users") and made.card.data["toybox"].endswith(", 20% of the users")
+    assert made.folder.name == "toybox-share-0.2-second-round"
 
 
 @pytest.mark.parametrize(("error", "code"), [(BadInput("no such domain"), 2), (OSError("disk full"), 1),

@@ -1,5 +1,7 @@
 """Batches: the same for the same step, and labels that only say what they may."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -143,6 +145,25 @@ def test_titles_left_out_stand_in_no_batch(catalog, base):
         text = "".join(base.prompter.decode(row) for step in range(4) for row in drawn.batch(step).tokens.tolist())
         assert "Cedar Song" in text
         assert "Amber Song" not in text and "Basin Lamp" not in text
+
+
+def test_a_smaller_share_of_the_users_is_part_of_every_greater_one(catalog, base):
+    shares = (0.1, 0.2, 0.3, 1.0)
+    titles = {share: [tuple(data.items[i].title for i in sequence) for sequence in data.sequences] for share in shares
+              for data in [load_domain(catalog, "toybox", base.prompter, share=share)[0]]}
+    assert [len(titles[share]) for share in shares] == [13, 26, 39, 130]
+    for smaller, greater in pairwise(shares):
+        assert set(titles[smaller]) < set(titles[greater])
+    order = [titles[1.0].index(sequence) for sequence in titles[0.3]]
+    assert order == sorted(order) and max(order) > 100  # not the first users: those are in the splits tune and quick
+
+
+@pytest.mark.parametrize(("share", "words"), [
+    (0.0, "share of 0 "), (1.5, "share of 1.5"), (-0.1, "share"), (float("nan"), "share"),
+    (0.001, "no user of a share of 0.001")])
+def test_a_share_that_is_none_is_refused(catalog, base, share, words):
+    with pytest.raises(BadInput, match=words):
+        load_domain(catalog, "toybox", base.prompter, share=share)
 
 
 def test_domains_are_drawn_by_their_shares(catalog, base, data):

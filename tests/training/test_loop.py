@@ -12,7 +12,7 @@ from molorec.ranking.trie import pack
 from molorec.training import objectives
 from molorec.training.dataset import ListSampler, WindowSampler, load_domain
 from molorec.training.loop import Recipe, Training
-from tests.conftest import card_for
+from tests.conftest import card_for, random_adapter
 
 
 @pytest.fixture
@@ -162,6 +162,20 @@ def test_a_start_is_given_back_as_it_came_and_must_be_of_the_same_kind(base, dat
     assert all(torch.equal(best.factors[path][1], b) for path, (_, b) in start.factors.items())
     with pytest.raises(BadInput, match="template 'open'"):
         training(base, data, tmp_path / "three", Recipe(template="listed"), init_from=start)
+
+
+def test_only_a_second_round_starts_from_a_general_adapter(base, data, tmp_path):
+    general = random_adapter(base.shapes, card=card_for(base, "general", "general", data={"films": "9 users"}, steps=5))
+
+    def started(role):
+        return Training(base, [data], [1.0], template("open"), Recipe(steps=1), tmp_path / role, card_for(base, role, "toybox"),
+                        init_from=general)
+
+    with pytest.raises(BadInput, match="general adapter.*this training is for a specific one"):
+        started("specific")
+    adapter = started(adapters.SECOND_ROUND).adapter()
+    assert (adapter.card.role, adapter.card.data, adapter.card.steps) == ("second-round", {"films": "9 users"}, 5)
+    assert "it is no part of a mixture" in adapters.card_text(adapter.card)
 
 
 def test_listwise_loss_is_the_rankings_own_log_probability(base, catalog):
