@@ -20,7 +20,7 @@ def archive(path: Path) -> zipfile.Path:
     try:
         opened = zipfile.ZipFile(path)
     except (*_UNREADABLE, ValueError) as error:
-        raise BadFile(path, f"this is no zip archive ({error})") from error
+        raise BadFile(path, f"this is neither a folder nor a zip archive ({error})") from error
     if any(member.flag_bits & 1 for member in opened.infolist()):
         raise BadFile(path, "the archive is encrypted; unpack it and give the folder")
     return zipfile.Path(opened)
@@ -86,8 +86,13 @@ def time(value: object, file: File | str, line: int, column: str | None = None) 
 
 
 def short(text: str) -> str:
-    """A text of others for a message of ours."""
-    return text if len(text) <= 60 else text[:57] + "..."
+    """A text of others for a message of ours: 60 characters at most, of which each can be printed.
+
+    >>> short("a\\nb")
+    'a?b'
+    """
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _raw(file: File, most: int, longest: int | None = None) -> Iterator[tuple[int, bytes]]:
