@@ -41,10 +41,11 @@ class Layout:
 
 
 def _flagged(line: str) -> _Film:
-    number, title, *rest = line.split("|")
-    flags = rest[-len(_FLAGS):]
-    if len(rest) != 3 + len(_FLAGS) or not {*flags} <= {"0", "1"}:
+    fields = line.split("|")
+    flags = fields[5:]
+    if len(flags) != len(_FLAGS) or not {*flags} <= {"0", "1"}:
         raise ValueError(f"id|title|two dates|address|{len(_FLAGS)} flags of 0 or 1")
+    number, title = fields[:2]
     # one film has lost its name: 267 is "unknown", without any date
     return number, "" if title == "unknown" else title, tuple(
         name for name, flag in zip(_FLAGS, flags, strict=True) if flag == "1")
