@@ -152,8 +152,9 @@ def domains_overlap(arguments: argparse.Namespace) -> None:
         removals = overlap.removals(catalog, arguments.general, arguments.targets)
         lines = []
         for found in removals:
-            lines += [f"{found.domain}: {len(found.titles):,} of {found.items:,} items have a title of {' or '.join(arguments.targets)} "
-                      f"and are left out of training, with {found.events - found.events_left:,} of {found.events:,} events and "
+            lines += [f"{found.domain}: {len(found.titles):,} of {found.items:,} items have a title of "
+                      f"{' or '.join(arguments.targets)} and are left out of training, with "
+                      f"{found.events - found.events_left:,} of {found.events:,} events and "
                       f"{found.users - found.users_left:,} of {found.users:,} people"]
             lines += [f"  {title}" for title in found.titles if arguments.titles]
         _emit(arguments, {"schema": SCHEMA, "targets": arguments.targets, "general": [
@@ -464,9 +465,9 @@ def _parser() -> argparse.ArgumentParser:
     adding.add_argument("--items", type=Path, help="CSV: item_id, title, and categories if there are any")
     adding.add_argument("--interactions", type=Path, help="CSV: user_id, item_id, and time if there is one")
     adding.add_argument("--from", type=Path, nargs="+", metavar="PATH", dest="original",
-                        help="in their place, a data set as it was published: a folder or zip archive with MovieLens (100K, 1M, 10M, "
-                             "or movies.csv and ratings.csv) or Amazon reviews (reviews_X_5.json.gz and meta_X.json.gz, 2014 or "
-                             "2018), or Amazon's two files")
+                        help="in their place, a data set as it was published: a folder or zip archive with MovieLens (100K, 1M, "
+                             "10M, or movies.csv and ratings.csv) or Amazon reviews (reviews_X_5.json.gz and meta_X.json.gz, "
+                             "2014 or 2018), or Amazon's two files")
     adding.add_argument("--item-columns", metavar="KEY=COLUMN,…", default="",
                         help="what the items' header calls item_id, title and categories, such as item_id=asin,title=name; "
                              "what is not given is guessed, and `categories=` leaves them out")

@@ -25,7 +25,8 @@ def ensure(catalog: Catalog, name: str, quiet: bool = False) -> DomainInfo:
     domain = known.find(name)
     if domain is None:
         names = ", ".join([*known.DOMAINS, *known.FURTHER])
-        raise BadInput(f"'{name}' is none of the domains that can be fetched: {names}; for others see `molorec domains add --help`")
+        raise BadInput(f"'{name}' is none of the domains that can be fetched: {names}; for others see "
+                       "`molorec domains add --help`")
     try:
         paths = [download.fetch(file, quiet) for file in domain.files]
     except FetchError as error:
@@ -53,8 +54,8 @@ def add_original(catalog: Catalog, name: str, paths: Sequence[Path], *, noun: st
     BadFile : the first problem found, with file and line.
     """
     if name == movielens.NAME:
-        raise BadInput(f"'{name}' is the domain of `molorec domains fetch`, whose films go by their titles: the adapters that ship "
-                       "and the stored results stand on its lists; take another name for this one, such as ml-1m")
+        raise BadInput(f"'{name}' is the domain of `molorec domains fetch`, whose films go by their titles: the adapters that "
+                       "ship and the stored results stand on its lists; take another name for this one, such as ml-1m")
     domain = known.find(name)
     found = original.read(paths, domain.category if domain else "")
     return catalog.add_domain(prepare(name, found.source, core), noun=noun or found.noun, source=", ".join(found.files),

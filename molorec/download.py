@@ -76,8 +76,8 @@ def _download(address: str, part: Path, quiet: bool) -> str:
             raise FetchError(f"it has {_megabytes(size)}, and {_megabytes(min(free, _MOST))} fit")
         said = 0
         if not quiet:
-            print(f"fetching {address} ({_megabytes(size) if size else 'size unknown'}) into {part.parent.parent}", file=sys.stderr,
-                  flush=True)
+            print(f"fetching {address} ({_megabytes(size) if size else 'size unknown'}) into {part.parent.parent}",
+                  file=sys.stderr, flush=True)
         while block := answer.read(_BLOCK):
             stream.write(block)
             digest.update(block)

@@ -18,8 +18,8 @@ from tests.conftest import pico_model, pico_tokenizer, source_data, toybox_adapt
 from tests.published_files import FORMS, amazon_2014, movielens_dat, zipped
 
 README = Path(cli.__file__).parent.parent / "README.md"
-COMMANDS = ["doctor", "domains list", "domains fetch", "domains add", "domains remove", "domains lists", "domains overlap", "rank", "tune",
-            "explain", "evaluate", "export", "adapters list", "adapters push", "adapters pull", "serve"]
+COMMANDS = ["doctor", "domains list", "domains fetch", "domains add", "domains remove", "domains lists", "domains overlap",
+            "rank", "tune", "explain", "evaluate", "export", "adapters list", "adapters push", "adapters pull", "serve"]
 
 
 @pytest.fixture

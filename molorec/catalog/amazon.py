@@ -1,7 +1,7 @@
 """Amazon reviews as the McAuley lab publishes them: a file of reviews and one of product metadata, one record a line.
 
-The reviews, and all of the 2018 edition, are JSON; the metadata of 2014 are Python's way to write a dict, which is read as data and
-never run. Of each record a few fields are taken, so files of any size are read with the memory of what is kept.
+The reviews, and all of the 2018 edition, are JSON; the metadata of 2014 are Python's way to write a dict, which is read as data
+and never run. Of each record a few fields are taken, so files of any size are read with the memory of what is kept.
 """
 
 import ast
@@ -45,8 +45,8 @@ def pairs(folder: File) -> dict[str, tuple[File, File]]:
 def read(reviews: File, metadata: File) -> SourceData:
     """Read who reviewed what and when, and the titles and categories of what was reviewed.
 
-    Of the metadata only the records of reviewed products are looked at. Of a product that stands there twice, the first record with
-    a title counts; one without a title, or whose "title" is a piece of a page's script or longer than
+    Of the metadata only the records of reviewed products are looked at. Of a product that stands there twice, the first record
+    with a title counts; one without a title, or whose "title" is a piece of a page's script or longer than
     ``LIMITS.title_characters``, counts as untitled.
 
     Raises
@@ -82,14 +82,10 @@ def read(reviews: File, metadata: File) -> SourceData:
 
 def _records(file: File, wanted: Collection[str] | None = None) -> Iterator[tuple[int, dict]]:
     """Yield (line, record); with ``wanted``, without taking apart lines that plainly are of another product."""
-    for line, text in enumerate(files.lines(file, LIMITS.source_bytes, LIMITS.line_bytes), start=1):
-        if not text.strip():
-            continue
-        if line > LIMITS.source_rows:
-            raise BadFile(file, f"more than {LIMITS.source_rows:,} lines; give a part of the data", line)
-        if wanted is not None and (asins := _ASIN.findall(text)) and not any(asin.strip() in wanted for asin in asins):
-            continue
-        yield line, _parsed(file, line, text)
+    for line, text in files.records(file):
+        asins = _ASIN.findall(text) if wanted is not None else ()
+        if not asins or any(asin.strip() in wanted for asin in asins):
+            yield line, _parsed(file, line, text)
 
 
 def _parsed(file: File, line: int, text: str) -> dict:
@@ -98,7 +94,7 @@ def _parsed(file: File, line: int, text: str) -> dict:
     except (ValueError, RecursionError):
         try:
             with warnings.catch_warnings(action="ignore"):  # Python has views on backslashes
-                record = ast.literal_eval(text.strip())
+                record = ast.literal_eval(text)
         except _UNREADABLE as error:
             raise BadFile(file, f"the line is neither JSON nor a Python dict ({files.short(str(error))})", line) from error
     if not isinstance(record, dict):

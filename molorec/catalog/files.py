@@ -1,4 +1,4 @@
-"""Text files that others made, plain, gzipped or inside a zip archive: line by line, within bounds, each problem with its line."""
+"""Text files that others made, plain, gzipped or in a zip archive: line by line, within bounds, each problem with its line."""
 
 import gzip
 import math
@@ -44,6 +44,20 @@ def lines(file: File, most: int, longest: int | None = None) -> Iterator[str]:
         except UnicodeDecodeError as error:
             raise BadFile(file, f"this is not UTF-8 text (byte {raw[error.start]:#04x}); save it as UTF-8", line) from error
         yield _as_text(file, line, text)
+
+
+def records(file: File) -> Iterator[tuple[int, str]]:
+    """Yield (line number from 1, the line without its end) for each line of a published file that is not blank.
+
+    Raises
+    ------
+    BadFile : as :func:`lines`; also where it goes beyond ``LIMITS.source_bytes``, ``source_rows`` or ``line_bytes``.
+    """
+    for line, text in enumerate(lines(file, LIMITS.source_bytes, LIMITS.line_bytes), start=1):
+        if line > LIMITS.source_rows:
+            raise BadFile(file, f"more than {LIMITS.source_rows:,} lines; give a part of the data", line)
+        if text := text.strip():
+            yield line, text
 
 
 def lines_of_either(file: File, most: int) -> list[str]:

@@ -63,8 +63,9 @@ def _amazon(name: str, label: str, category: str) -> KnownDomain:
     names = f"reviews_{category}_5.json.gz", f"meta_{category}.json.gz"
     return KnownDomain(
         name, label, "It downloads the 5-core reviews and the metadata of the Amazon review data of 2014, which the McAuley lab "
-        "offers for research use and which cannot be shipped with this app; where the network does not allow that, it says what to "
-        "do by hand.", tuple(WebFile(file, tuple(address + file for address in _AMAZON)) for file in names), _AMAZON_PAGE, category)
+        "offers for research use and which cannot be shipped with this app; where the network does not allow that, it says what "
+        "to do by hand.",
+        tuple(WebFile(file, tuple(address + file for address in _AMAZON)) for file in names), _AMAZON_PAGE, category)
 
 
 DOMAINS = {known.name: known for known in (

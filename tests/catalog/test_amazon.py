@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from molorec.catalog import amazon, files, prepare
+from molorec.config import LIMITS
 from molorec.errors import BadFile, BadInput
 from tests.published_files import write
 
@@ -103,14 +104,14 @@ def test_no_line_is_run_or_brings_python_down(tmp_path, text):
 
 def test_files_beyond_the_limits_are_refused(tmp_path, monkeypatch):
     for limit, words in ({"source_bytes": 50}, "larger than 50 bytes"), ({"source_rows": 1}, "more than 1 lines"):
-        monkeypatch.setattr(amazon, "LIMITS", replace(files.LIMITS, **limit))
+        monkeypatch.setattr(files, "LIMITS", replace(LIMITS, **limit))
         with pytest.raises(BadFile, match=words):
             read(tmp_path, review() * 2)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.binary(max_size=200) | st.text("{}[]'\":,\\ asintle1B0\n\ud800", max_size=80).map(lambda t: t.encode("utf-8", "replace")),
-       st.booleans(), st.sampled_from([".json", ".json.gz"]))
+@given(st.binary(max_size=200) | st.text("{}[]'\":,\\ asintle1B0\n", max_size=80).map(str.encode), st.booleans(),
+       st.sampled_from([".json", ".json.gz"]))
 def test_any_bytes_are_read_or_refused(tmp_path, content, as_reviews, ends):
     try:
         source = read(tmp_path, review() + content.decode("latin-1") if as_reviews else review(),

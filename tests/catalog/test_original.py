@@ -41,7 +41,8 @@ def test_amazons_two_files_may_come_in_any_order(tmp_path):
 def test_a_category_is_taken_out_of_several(tmp_path):
     amazon_2014(tmp_path, SOURCE)
     amazon_2014(tmp_path, source_data(users=3), "Toys_and_Games")
-    assert original.read([tmp_path], "Toys_and_Games").files == ("reviews_Toys_and_Games_5.json.gz", "meta_Toys_and_Games.json.gz")
+    assert original.read([tmp_path], "Toys_and_Games").files == (
+        "reviews_Toys_and_Games_5.json.gz", "meta_Toys_and_Games.json.gz")
     with pytest.raises(BadInput, match="more than one data set: Amazon Beauty, Amazon Toys_and_Games; give"):
         original.read([tmp_path])
 
