@@ -108,6 +108,9 @@ class Limits:
     title_tokens: int = 40
     csv_bytes: int = 512 * 2**20  # of a file on the command line, once unpacked
     csv_rows: int = 5_000_000
+    source_bytes: int = 16 * 2**30  # of a published file, once unpacked; it is never held as a whole
+    source_rows: int = 50_000_000
+    line_bytes: int = 2**20  # of one record in it
     title_characters: int = 2_000
     queue: int = 32
     requests: int = 600  # in a minute, from one address; a λ that is dragged all the time makes some 300

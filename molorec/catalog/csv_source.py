@@ -2,14 +2,13 @@
 
 import ast
 import csv
-import gzip
-import math
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from molorec.catalog.records import SourceData
+from molorec.catalog import files
+from molorec.catalog.files import File
+from molorec.catalog.records import Events, SourceData
 from molorec.config import LIMITS
 from molorec.errors import BadFile
 
@@ -40,7 +39,7 @@ class Bounds(NamedTuple):
     rows: int
 
 
-def read(items: Path | str, interactions: Path | str, *, item_columns: Mapping[str, str] | None = None,
+def read(items: File | str, interactions: File | str, *, item_columns: Mapping[str, str] | None = None,
          event_columns: Mapping[str, str] | None = None, bounds: Bounds | None = None) -> SourceData:
     """Read the two files, plain or gzipped, UTF-8, with a header line; further columns are ignored.
 
@@ -57,18 +56,19 @@ def read(items: Path | str, interactions: Path | str, *, item_columns: Mapping[s
     ------
     BadFile : the first problem found, with file, line and column.
     """
+    items, interactions = (Path(file) if isinstance(file, str) else file for file in (items, interactions))
     of = {"item_id": "item_id", "title": "title", **(item_columns or {})}
     kind = of.get("categories", "categories")
     titles: dict[str, str] = {}
     categories: dict[str, tuple[str, ...]] = {}
-    for line, row in _rows(Path(items), _needed(of), bounds):
-        item = _identifier(items, line, row, of["item_id"])
+    for line, row in _rows(items, _needed(of), bounds):
+        item = files.identifier(row[of["item_id"]], items, line, of["item_id"])
         title = row[of["title"]]
         if len(title) > LIMITS.title_characters:
             raise BadFile(items, f"the title has {len(title)} characters; at most {LIMITS.title_characters} fit",
                           line, of["title"])
         if item in titles:
-            raise BadFile(items, f"item '{_short(item)}' stands here a second time; ids must be unique", line, of["item_id"])
+            raise BadFile(items, f"item '{files.short(item)}' stands here a second time; ids must be unique", line, of["item_id"])
         titles[item] = title
         categories[item] = _categories(row.get(kind, ""))
     if not titles:
@@ -76,15 +76,15 @@ def read(items: Path | str, interactions: Path | str, *, item_columns: Mapping[s
 
     of = {"user_id": "user_id", "item_id": "item_id", **(event_columns or {})}
     times = (of["time"],) if "time" in of else TIME_COLUMNS
-    events: list[tuple[str, str, float]] = []
-    for line, row in _rows(Path(interactions), _needed(of), bounds):
-        user = _identifier(interactions, line, row, of["user_id"])
-        item = _identifier(interactions, line, row, of["item_id"])
+    events = Events()
+    for line, row in _rows(interactions, _needed(of), bounds):
+        user = files.identifier(row[of["user_id"]], interactions, line, of["user_id"])
+        item = files.identifier(row[of["item_id"]], interactions, line, of["item_id"])
         if item not in titles:
-            raise BadFile(interactions, f"item '{_short(item)}' is not in {Path(items).name}; add it there or leave out "
+            raise BadFile(interactions, f"item '{files.short(item)}' is not in {items.name}; add it there or leave out "
                           "this line", line, of["item_id"])
         column = next((name for name in times if name in row), None)
-        events.append((user, item, _time(interactions, line, row, column) if column else float(line)))
+        events.append(user, item, files.time(row[column], interactions, line, column) if column else float(line))
     if not events:
         raise BadFile(interactions, "there are no interactions below the header")
     return SourceData(titles, events, categories=categories)
@@ -148,7 +148,7 @@ def mapping(path: Path | str, wanted: Sequence[str], given: Mapping[str, str], h
 
 
 def _names_of(header: Sequence[str]) -> str:
-    return "the header has " + ", ".join(f"'{_short(column)}'" for column in header[:12])
+    return "the header has " + ", ".join(f"'{files.short(column)}'" for column in header[:12])
 
 
 def _needed(columns: Mapping[str, str]) -> list[str]:
@@ -169,31 +169,7 @@ def _categories(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in names if isinstance(name, str) and name.strip())
 
 
-def _identifier(file: Path | str, line: int, row: dict[str, str], column: str) -> str:
-    value = row[column].strip()
-    if not value:
-        raise BadFile(file, "the id is empty", line, column)
-    if len(value) > LIMITS.title_characters:
-        raise BadFile(file, f"the id has {len(value)} characters; at most {LIMITS.title_characters} fit", line, column)
-    return value
-
-
-def _time(file: Path | str, line: int, row: dict[str, str], column: str) -> float:
-    try:
-        value = float(row[column])
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise BadFile(file, f"'{_short(row[column])}' is not a number; give a Unix time or a running number",
-                      line, column)
-    return value
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _rows(path: Path, required: Sequence[str], bounds: Bounds | None) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(path: File, required: Sequence[str], bounds: Bounds | None) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield (line number, row by column name) below a header that has each of ``required`` once."""
     table = _table(path, bounds)
     _, header = next(table, (1, []))
@@ -207,52 +183,24 @@ def _rows(path: Path, required: Sequence[str], bounds: Bounds | None) -> Iterato
         yield line, dict(zip(header, row, strict=True))
 
 
-def _table(path: Path, bounds: Bounds | None) -> Iterator[tuple[int, list[str]]]:
+def _table(path: File, bounds: Bounds | None) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, values), the header first, checking shape, size and encoding on the way."""
     bounds = bounds or Bounds(LIMITS.csv_bytes, LIMITS.csv_rows)
     line = 0
     try:
-        with _open(path, bounds.bytes) as stream:
-            reader = csv.reader(_lines(path, stream, bounds.bytes), strict=True)
-            header = [name.strip() for name in next(reader, [])]
+        reader = csv.reader(files.lines(path, bounds.bytes), strict=True)
+        header = [name.strip() for name in next(reader, [])]
+        line = reader.line_num
+        yield line, header
+        for count, row in enumerate(reader, start=1):
             line = reader.line_num
-            yield line, header
-            for count, row in enumerate(reader, start=1):
-                line = reader.line_num
-                if count > bounds.rows:
-                    raise BadFile(path, f"more than {bounds.rows:,} rows; give a part of the data", line)
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    raise BadFile(path, f"{len(row)} values where the header has {len(header)}; a value that holds a "
-                                  "comma or a quote needs double quotes around it", line)
-                yield line, row
+            if count > bounds.rows:
+                raise BadFile(path, f"more than {bounds.rows:,} rows; give a part of the data", line)
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise BadFile(path, f"{len(row)} values where the header has {len(header)}; a value that holds a "
+                              "comma or a quote needs double quotes around it", line)
+            yield line, row
     except csv.Error as error:
         raise BadFile(path, f"this is not well-formed CSV ({error})", line + 1) from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise BadFile(path, f"it cannot be read ({error})") from error
-
-
-def _open(path: Path, most: int):
-    if not path.is_file():
-        raise BadFile(path, "there is no such file")
-    if path.stat().st_size > most:
-        raise BadFile(path, f"the file is larger than {most // 2**20} MiB")
-    opener = gzip.open if path.suffix == ".gz" else open
-    return opener(path, "rb")
-
-
-def _lines(path: Path, stream, most: int) -> Iterator[str]:
-    """Decode line by line, so that a bad byte is blamed on the line that holds it."""
-    read = 0
-    for line, raw in enumerate(iter(lambda: stream.readline(most), b""), start=1):
-        read += len(raw)
-        if read > most:  # a small gzip file can hold any amount of text
-            raise BadFile(path, f"the file is larger than {most // 2**20} MiB once unpacked", line)
-        try:
-            text = raw.decode("utf-8-sig" if line == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise BadFile(path, f"this is not UTF-8 text (byte {raw[error.start]:#04x}); save it as UTF-8", line) from error
-        if "\0" in text:
-            raise BadFile(path, "the line holds a NUL character; this is not a text file", line)
-        yield text

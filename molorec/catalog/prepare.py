@@ -1,6 +1,7 @@
 """From a source's raw events to the sequences that the catalogue stores."""
 
-from collections import Counter
+from array import array
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from molorec import titles
@@ -59,16 +60,19 @@ def prepare(name: str, source: SourceData, k: int = CORE) -> PreparedDomain:
     if untitled:
         notes.append(f"{len(untitled)} items without a title left out")
 
-    by_user: dict[str, list[tuple[float, str]]] = {}
+    by_user: dict[str, tuple[array, list[str]]] = defaultdict(lambda: (array("d"), []))
     for user, item, time in source.events:
         if item in cleaned and item not in untitled:
-            by_user.setdefault(user, []).append((time, item))
+            times, items = by_user[user]
+            times.append(time)
+            items.append(item)
     sequences, repeats = {}, 0
-    for user, events in by_user.items():
-        events.sort(key=lambda event: event[0])  # stable: ties keep the source's order
-        sequence = list(dict.fromkeys(item for _, item in events))
-        repeats += len(events) - len(sequence)
+    for user, (times, items) in by_user.items():
+        in_time = sorted(range(len(items)), key=times.__getitem__)  # stable: ties keep the source's order
+        sequence = list(dict.fromkeys(items[place] for place in in_time))
+        repeats += len(items) - len(sequence)
         sequences[user] = sequence
+    del by_user
     if repeats:
         notes.append(f"{repeats} repeated choices of the same item by the same person left out")
 

@@ -125,8 +125,9 @@ class Catalog:
         with _as_catalog_errors(self.path):
             for row in self._db()["domains"].rows_where("name = ?", [name]):
                 return _info(row)
-        if name in known.DOMAINS:
-            raise NoData(f"{known.DOMAINS[name].label} is not here yet. {known.DOMAINS[name].how}")
+        domain = known.find(name)
+        if domain:
+            raise NoData(f"{domain.label} is not here yet. {domain.how}")
         there = ", ".join(info.name for info in self.domains()) or "none yet; `molorec domains fetch` gets MovieLens-1M"
         raise BadInput(f"there is no domain '{name}'; there are: {there}")
 
@@ -242,8 +243,13 @@ class Catalog:
 
     def normal_forms(self, domain: str) -> set[str]:
         """The normalised titles of a domain."""
+        return set(self.titles_by_form(domain))
+
+    def titles_by_form(self, domain: str) -> dict[str, str]:
+        """Normalised title → how the domain writes it; the first of those that count as the same."""
         self.domain(domain)
-        return {row["normal_form"] for row in self._rows("select normal_form from items where domain = ?", domain)}
+        rows = self._rows("select normal_form, title from items where domain = ? order by number desc", domain)
+        return {row["normal_form"]: row["title"] for row in rows}
 
     def shared_titles(self, domain: str, other: str) -> int:
         """How many normalised titles two domains have in common."""

@@ -325,9 +325,9 @@ def _known(engine: Engine) -> str:
         return render.note(str(error))
     if not missing:
         return "<p class='ml-dim'>All domains that are known are here.</p>"
-    first = "".join(f"<p class='ml-dim'>{escape(text)} Then run:</p>" for text in dict.fromkeys(
-        domain.before for domain in missing if domain.before))
+    about = "".join(f"<p class='ml-dim'>{escape(text)}</p>" for text in dict.fromkeys(
+        domain.about for domain in missing if domain.about))
     rows = "".join(
         f"<tr><td>{escape(domain.label)}</td><td>{render.code(domain.command)}</td></tr>" for domain in missing)
-    return (f"{first}<table class='ml-known'><thead><tr><th scope='col'>Domain</th><th scope='col'>Command</th></tr></thead>"
-            f"<tbody>{rows}</tbody></table><p class='ml-dim'>Reload this page afterwards.</p>")
+    return (f"<table class='ml-known'><thead><tr><th scope='col'>Domain</th><th scope='col'>Command</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table>{about}<p class='ml-dim'>Reload this page afterwards.</p>")

@@ -24,7 +24,7 @@ def read(tmp_path, items=ITEMS, events=EVENTS):
 def test_good_files(tmp_path):
     source = read(tmp_path)
     assert source.titles == {"1": "Heat, the film", "2": "Alien"}
-    assert source.events == [("u", "1", 5.0), ("u", "2", 4.5)]
+    assert list(source.events) == [("u", "1", 5.0), ("u", "2", 4.5)]
 
 
 @pytest.mark.parametrize(("written", "names"), [
@@ -44,7 +44,7 @@ def test_gzip_and_byte_order_mark(tmp_path):
 
 
 def test_without_times_the_order_of_lines_counts(tmp_path):
-    events = read(tmp_path, events="user_id,item_id\nu,2\nu,1\n").events
+    events = list(read(tmp_path, events="user_id,item_id\nu,2\nu,1\n").events)
     assert events[0][2] < events[1][2]
 
 
@@ -153,7 +153,7 @@ def test_columns_of_other_names_are_read_by_a_mapping(tmp_path):
     source = read_mapped(tmp_path)
     assert source.titles == {"A1": "Heat, the film", "A2": "Alien"}
     assert source.categories == {"A1": ("Crime", "Drama"), "A2": ("Horror",)}
-    assert source.events == [("u", "A1", 5.0), ("u", "A2", 4.5)]
+    assert list(source.events) == [("u", "A1", 5.0), ("u", "A2", 4.5)]
 
 
 def test_an_empty_name_leaves_out_what_may_be_missing(tmp_path):

@@ -239,7 +239,7 @@ def test_a_link_opens_its_view_and_a_wrong_one_says_so(browser, pico_address, en
         assert tab.evaluate("window.__xss") is None
 
 
-HOW = ".ml-note:has-text('Amazon Beauty is not here yet') code:has-text('molorec domains add amazon14_beauty')"
+HOW = ".ml-note:has-text('Amazon Beauty is not here yet') code:has-text('molorec domains fetch amazon14_beauty')"
 
 
 def test_a_domain_whose_data_is_not_here_says_how_to_get_it_and_the_page_lives_on(pico_tab):

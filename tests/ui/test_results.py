@@ -77,7 +77,7 @@ def test_nothing_measured_says_what_to_run(engine):
     assert "--setting new-item" in said(ask(engine, HERE, "toybox", "new-item"))
     assert "molorec domains add" not in said(shown)
     about = said(ask(engine, HERE, "amazon14_beauty"))
-    assert "McAuley" in about and "molorec domains add amazon14_beauty" in about and "--domain amazon14_beauty" in about
+    assert "McAuley" in about and "molorec domains fetch amazon14_beauty" in about and "--domain amazon14_beauty" in about
     runs.save(replace(SHIPPED, domain="gone"))
     assert "molorec domains add gone" in said(ask(engine, HERE, "gone", "new-item"))
 

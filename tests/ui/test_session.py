@@ -147,5 +147,5 @@ def test_an_explanation_is_evidence_piece_by_piece_and_then_text(engine, view):
 
 @pytest.mark.parametrize("scenario", ["warm", "new-item", "built"])
 def test_a_domain_whose_data_is_not_here_is_said_before_that_nobody_is_chosen(engine, scenario):
-    with pytest.raises(NoData, match="molorec domains add amazon14_beauty"):
+    with pytest.raises(NoData, match="molorec domains fetch amazon14_beauty"):
         session.example_of(engine, View("amazon14_beauty", scenario=scenario))
