@@ -29,8 +29,8 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from transformers import (
     AutoModelForCausalLM,
-    PrinterCallback,
     PreTrainedTokenizerFast,
+    PrinterCallback,
     Qwen2Config,
     Trainer,
     TrainerCallback,
@@ -223,7 +223,8 @@ class Bench:
 
         usual()
         pairs = [(self.clock(usual), self.clock(self.rank)) for _ in range(self.few)]
-        return {"theirs, seconds": statistics.median(a for a, _ in pairs), "ours, seconds": statistics.median(b for _, b in pairs),
+        return {"theirs, seconds": statistics.median(a for a, _ in pairs),
+                "ours, seconds": statistics.median(b for _, b in pairs),
                 "ratio": statistics.median(a / b for a, b in pairs), "generated tokens": count}
 
     def training(self, checkpointing: bool) -> dict:
@@ -290,8 +291,9 @@ class Bench:
         return sum(event.self_device_time_total for event in found.key_averages()) / 1e6 / seconds
 
     def forget_peak(self) -> None:
-        gc.collect()
+        """Give back what nothing holds any more, and count from here."""
         if self.device.type == "cuda":
+            gc.collect()
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
 
@@ -361,8 +363,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             measured.setdefault("GB", bench.peak())
             found[held_in][name] = measured
             print(json.dumps({"precision": held_in, name: measured}), flush=True)
-        del bench, part, measured  # for the next one's memory
-        gc.collect()
+        del bench, part  # the next one's first part finds their memory free
     print(f"\n{device}, {arguments.shape}\n\n{table(found)}")
 
 

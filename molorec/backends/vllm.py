@@ -14,14 +14,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from molorec.backbone import Backbone
 from molorec.backends import Writing
 from molorec.backends.one_token import OneToken, quantised
 from molorec.errors import BadInput, MolorecError
-from molorec.mixture import adapters, export
-from molorec.mixture.layer import AdapterStack
+from molorec.mixture import export
+from molorec.mixture.layer import AdapterStack, Mixing
 
 LONGEST = 2048  # tokens of a prompt and what follows
 MIXTURES = 8  # exported adapters that are kept, and that one pass may hold
@@ -147,7 +145,7 @@ class VLLM(OneToken):
         merged = export.merge(stack, weights, rule)
         if merged.rank > RANK:
             raise BadInput(f"a mixture of rank {merged.rank} is more than vLLM is set up for ({RANK}); mix smaller ones")
-        adapters.save(merged, folder, dtype=torch.float32)
+        export.write(merged, Mixing(stack, weights, rule, "global"), folder)
 
     async def _forget_oldest(self) -> None:
         for key, old in list(self._mixtures.items()):
