@@ -5,6 +5,7 @@ a path that are never used twice: what vLLM remembers of a prompt, it remembers 
 """
 
 import asyncio
+import atexit
 import itertools
 import shutil
 import tempfile
@@ -63,7 +64,8 @@ class VLLM(OneToken):
         self._sampling, self._lora = SamplingParams, LoRARequest
         self._numbers, self._mixtures = itertools.count(1), OrderedDict()
         self._exporting = asyncio.Lock()
-        self._folder = Path(tempfile.mkdtemp(prefix="molorec-vllm-"))
+        self._work = tempfile.TemporaryDirectory(prefix="molorec-vllm-")
+        self._folder = Path(self._work.name)
         if base.precision == "nf4":
             settings = {"quantization": "bitsandbytes", **settings}
         names = sorted({path.rpartition(".")[2] for path in base.shapes})
@@ -74,6 +76,7 @@ class VLLM(OneToken):
             "lora_target_modules": names,  # not the head
             "seed": 0, "disable_log_stats": True, "enable_log_requests": False, **settings})
         super().__init__()
+        atexit.register(self.close)  # a command ends without a word to us
 
         async def start():
             return AsyncLLM.from_engine_args(arguments)
@@ -85,12 +88,13 @@ class VLLM(OneToken):
             raise MolorecError(f"vLLM could not load {base.folder} ({error}); its own words stand above") from error
 
     def close(self) -> None:
-        """End vLLM's processes and delete the exported adapters."""
+        """End vLLM's processes and delete the exported adapters; once is enough."""
+        atexit.unregister(self.close)
         if hasattr(self, "_engine"):
             self._engine.shutdown()
             del self._engine
         self._loop.call_soon_threadsafe(self._loop.stop)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._work.cleanup()
 
     async def ask(self, tokens: Sequence[int], children: Sequence[int], adapter) -> dict[int, float]:
         """See :class:`OneToken`."""

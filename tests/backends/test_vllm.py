@@ -65,6 +65,7 @@ def vllm(folder):
     made = in_process.VLLM(backbone.outline(folder, precision="float32"), **SMALL)
     yield made
     made.close()
+    assert not made._folder.exists()
 
 
 def other(local, folder, backend):
