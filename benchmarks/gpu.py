@@ -1,21 +1,21 @@
-"""What ranking, sweeping, tuning and training cost at the real shape of Qwen2-7B, with random weights.
+"""What ranking, sweeping, tuning and training cost at the real shape of Qwen2-7B, with random weights, as one table.
 
-    python benchmarks/gpu.py --precision nf4
-    python benchmarks/gpu.py --precision bfloat16
-    python benchmarks/gpu.py --shape pico --precision nf4     # a dry run of the same code on any processor
+    python benchmarks/gpu.py                   # all figures, in 4 bits and in bfloat16; a GPU of 80 GB
+    python benchmarks/gpu.py --shape pico      # a dry run of the same code on any processor
 
 Time and memory do not depend on what the weights are, so nothing is downloaded: the model, the tokenizer, the titles (about
-nine tokens each) and the people are made on the spot. Ratios are taken in one process, in turn.
+nine tokens each) and the people are made on the spot. Ratios are taken in one process, in turn. Each part is said as soon as
+it is measured, as a line of JSON; the table comes at the end.
 """
 
 import argparse
+import gc
 import json
 import random
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import molorec  # noqa: F401 - thread settings before torch
@@ -23,12 +23,22 @@ import molorec  # noqa: F401 - thread settings before torch
 # isort: split
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Trainer, TrainingArguments
+from torch.profiler import ProfilerActivity, profile
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    Qwen2Config,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 
 from molorec import backbone, landscape, precision, tuning
+from molorec.backends import Writing
 from molorec.catalog import Catalog, SourceData, prepare
 from molorec.engine import Engine
 from molorec.mixture import adapters
@@ -43,6 +53,9 @@ SHAPES = {
     "pico": {"vocab_size": 2048, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
              "num_key_value_heads": 2}}
 DOMAIN, WORDS, ITEMS, USERS, EVENTS = "bench", 1200, 500, 400, 14
+REASON = 32  # tokens
+SKIPPED = 2  # steps of each stretch of training that are not timed: memory is still being laid out
+ROUNDS = 2  # stretches of ours and of theirs, in turn
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -94,25 +107,45 @@ class Clock:
         self.device = device
 
     def __call__(self, work: Callable[[], object]) -> float:
-        self._settle()
+        self.settle()
         started = time.perf_counter()
         work()
-        self._settle()
+        self.settle()
         return time.perf_counter() - started
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """Wait until the device has done all it was given."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
 
+class Ends(TrainerCallback):
+    """The time at the end of each of a Trainer's steps."""
+
+    def __init__(self, clock: Clock):
+        self.clock, self.ends = clock, []
+
+    def on_step_end(self, *_, **__) -> None:
+        self.clock.settle()
+        self.ends.append(time.perf_counter())
+
+
 class Bench:
-    def __init__(self, shape: str, held_in: str, runs: int):
+    """A model at a precision with two adapters, and everything that is measured on it.
+
+    Parameters
+    ----------
+    runs : timed rankings; what takes longer is timed a quarter as often.
+    rows, length : of a training step; fewer rows where memory does not allow so many.
+    """
+
+    def __init__(self, shape: str, held_in: str, runs: int, rows: int, length: int):
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.clock, self.runs, self.few = Clock(self.device), runs, max(3, runs // 4)
-        self.shape, self.held_in = shape, held_in
-        self.folder = Path(tempfile.mkdtemp())
+        self.clock, self.runs, self.few = Clock(self.device), runs, max(2, runs // 4)
+        self.shape, self.held_in, self.rows, self.length = shape, held_in, rows, length
+        self.work = tempfile.TemporaryDirectory(prefix="molorec-bench-")
+        self.folder = Path(self.work.name)
         self.catalog = catalog(self.folder)
-        self._forget_peak()
         self.base = backbone.wrap(model(shape, held_in, self.device), tokenizer(), shape, "random", "random", held_in)
         for seed, (name, role) in enumerate((("general", "general"), (DOMAIN, "specific"))):
             generator = torch.Generator().manual_seed(seed)
@@ -121,21 +154,32 @@ class Bench:
             factors = {path: (a, torch.randn(b.shape, generator=generator) * 0.01) for path, (a, b) in fresh.factors.items()}
             adapters.save(Adapter(factors, fresh.rank, fresh.alpha, card), self.folder / "adapters" / name)
         self.engine = Engine(self.base, self.catalog, [self.folder / "adapters"])
+        self.mixture = self.engine.mixture(DOMAIN)
         self.examples = self.catalog.examples(DOMAIN, "quick", limit=60)
+        self.lams = iter((i + 0.5) / 10_000 for i in range(10_000))  # a fresh one each time: nothing is remembered
+
+    def parts(self) -> dict[str, Callable[[], dict]]:
+        """What is measured, by name."""
+        return {"ranking": self.ranking, "sweep": self.sweep, "tuning": self.tuning, "writing": self.writing,
+                "merge and generate": self.merge_and_generate, "training": lambda: self.training(False),
+                "training, checkpointing": lambda: self.training(True)}
+
+    def rank(self) -> None:
+        self.engine.rank(self.examples[0], next(self.lams))
 
     def ranking(self) -> dict:
-        """30 candidates in a prompt that lists them, a fresh λ each time."""
-        self.engine.rank(self.examples[0], 0.5)
-        seconds = [self.clock(lambda lam=lam: self.engine.rank(self.examples[0], lam))
-                   for lam in ((i + 1) / (self.runs + 2) for i in range(self.runs))]
-        packed = self.engine.pack(self.engine.mixture(DOMAIN), self.examples[0])
-        return {"seconds": statistics.median(seconds), "prompt tokens": packed.prompt_length, "tokens": len(packed.tokens)}
+        """30 candidates in a prompt that lists them."""
+        self.rank()
+        seconds = statistics.median(self.clock(self.rank) for _ in range(self.runs))
+        packed = self.engine.pack(self.mixture, self.examples[0])
+        return {"seconds": seconds, "busy": self.busy(self.rank, seconds), "prompt tokens": packed.prompt_length,
+                "tokens": len(packed.tokens)}
 
     def sweep(self) -> dict:
         """21 λ of one list."""
         seconds = [self.clock(lambda example=example: list(landscape.sweep(self.engine, example)))
-                   for example in self.examples[1 : 1 + self.few]]
-        return {"seconds": statistics.median(seconds)}
+                   for example in self.examples[1 : 2 + self.few]]
+        return {"seconds": statistics.median(seconds[1:])}
 
     def tuning(self) -> dict:
         """λ by entropy on 50 prompts, to its end."""
@@ -144,17 +188,27 @@ class Bench:
         seconds = self.clock(lambda: found.extend(tuning.tune(self.engine, DOMAIN, examples=unlabelled)))
         return {"seconds": seconds, "prompts": found[-1].prompts, "forwards": found[-1].forwards}
 
+    def writing(self) -> dict:
+        """A reason, one token after another."""
+        prompt = self.engine.pack(self.mixture, self.examples[0]).tokens
+        how = Writing(REASON, REASON, frozenset({0}), [], 0.0)
+
+        def write() -> None:
+            for _ in self.engine.write(self.mixture, prompt, 0.5, "sum", how):
+                pass
+
+        write()
+        seconds = statistics.median(self.clock(write) for _ in range(self.few))
+        return {"tokens a second": REASON / seconds, "busy": self.busy(write, seconds)}
+
     def merge_and_generate(self) -> dict:
         """The usual way to a new λ, PEFT's merge and five generated titles, beside moving λ here."""
         plain = model(self.shape, self.held_in, self.device)
-        from peft import PeftModel
-
         peft = PeftModel.from_pretrained(plain, self.folder / "adapters" / "general", adapter_name="general")
         peft.load_adapter(self.folder / "adapters" / DOMAIN, adapter_name="specific")
-        peft.eval()
-        mixture = self.engine.mixture(DOMAIN)
         example = self.examples[0]
-        prompt = torch.tensor([self.base.prompter.ranking(example, mixture.template, mixture.noun)], device=self.device)
+        prompt = torch.tensor([self.base.prompter.ranking(example, self.mixture.template, self.mixture.noun)],
+                              device=self.device)
         count = sum(len(title) for title in self.base.prompter.titles(example.candidates)[:5])
 
         def usual() -> None:
@@ -162,96 +216,155 @@ class Bench:
                 peft.delete_adapter("mixed")
             peft.add_weighted_adapter(["general", "specific"], [0.5, 0.5], "mixed", combination_type="linear")
             peft.set_adapter("mixed")
+            peft.eval()  # a new adapter is in train mode
             with torch.inference_mode():
                 peft.generate(input_ids=prompt, attention_mask=torch.ones_like(prompt), min_new_tokens=count,
                               max_new_tokens=count, do_sample=False, pad_token_id=0)
 
-        lams = iter((i + 0.5) / 1000 for i in range(1000))
         usual()
-        pairs = [(self.clock(usual), self.clock(lambda: self.engine.rank(example, next(lams)))) for _ in range(self.few)]
-        return {"seconds": statistics.median(a for a, _ in pairs), "ours": statistics.median(b for _, b in pairs),
+        pairs = [(self.clock(usual), self.clock(self.rank)) for _ in range(self.few)]
+        return {"theirs, seconds": statistics.median(a for a, _ in pairs),
+                "ours, seconds": statistics.median(b for _, b in pairs),
                 "ratio": statistics.median(a / b for a, b in pairs), "generated tokens": count}
 
-    def training(self, rows: int, length: int, checkpointing: bool) -> dict:
-        """Tokens a second of steps of the paper's recipe (template `listed`, plain language-model loss)."""
-        data = load_domain(self.catalog, DOMAIN, self.base.prompter, smoothing=0.0)[0]
-        recipe = Recipe(template="listed", objective="lm", steps=10**6, rows=rows, length=length)
-        card = Card("specific", DOMAIN, "", "", "", "listed", "items", "", "lm")
-        steps: Iterator = Training(
-            self.base, [data], [1.0], template("listed"), recipe, self.folder / f"training-{checkpointing}", card,
-            checkpointing=checkpointing).run(checkpoint_every_seconds=1e9)
-        next(steps), next(steps)
-        self._forget_peak()
-        seconds = statistics.median(self.clock(lambda: next(steps)) for _ in range(self.few))
-        return {"tokens a second": rows * length / seconds, "GiB": self._peak(), "rows": rows, "length": length,
-                "checkpointing": checkpointing}
+    def training(self, checkpointing: bool) -> dict:
+        """The paper's recipe (template `listed`, plain language-model loss) beside PEFT and the Trainer on the same rows.
 
-    def trainer(self, rows: int, length: int, checkpointing: bool) -> dict:
-        """The same by PEFT and the Trainer."""
+        Both of as many rows as both have memory for: the rows asked for, or a half of them, and so on.
+        """
+        rows = self.rows
+        while True:
+            try:
+                return self._training(rows, checkpointing)
+            except torch.OutOfMemoryError:
+                if rows == 1:
+                    raise
+            rows //= 2
+            self.forget_peak()
+
+    def _training(self, rows: int, checkpointing: bool) -> dict:
+        data = load_domain(self.catalog, DOMAIN, self.base.prompter, smoothing=0.0)[0]
+        recipe = Recipe(template="listed", objective="lm", steps=10**6, rows=rows, length=self.length)
+        card = Card("specific", DOMAIN, "", "", "", "listed", "items", "", "lm")
+        training = Training(self.base, [data], [1.0], template("listed"), recipe,
+                            self.folder / f"training-{rows}-{checkpointing}", card, checkpointing=checkpointing)
+        steps = training.run(checkpoint_every_seconds=1e9)
+        self.forget_peak()
+        ours, peak = [self._our_step(steps)], self.peak()  # before theirs takes a share of the memory
+        batches = [training.sampler.batch(step).tokens for step in range(SKIPPED + self.few)]
         peft = get_peft_model(model(self.shape, self.held_in, self.device), LoraConfig(
             r=adapters.RANK, lora_alpha=adapters.ALPHA, lora_dropout=adapters.DROPOUT, target_modules="all-linear",
             task_type="CAUSAL_LM"))
         if checkpointing:
             peft.enable_input_require_grads()
-        generator, count = torch.Generator().manual_seed(0), 2 + self.few
-        tokens = torch.randint(3, WORDS, (rows * count, length), generator=generator)
-        ends: list[float] = []
+        theirs = [self._their_step(peft, batches, checkpointing)]
+        while len(ours) < ROUNDS:
+            ours.append(self._our_step(steps))
+            theirs.append(self._their_step(peft, batches, checkpointing))
+        tokens = rows * self.length
+        return {"ours, tokens a second": tokens / statistics.median(ours), "GB": peak,
+                "theirs, tokens a second": tokens / statistics.median(theirs),
+                "ratio": statistics.median(b / a for a, b in zip(ours, theirs, strict=True)), "rows": rows, "length": self.length}
 
-        from transformers import TrainerCallback
+    def _our_step(self, steps: Iterator) -> float:
+        return statistics.median([self.clock(lambda: next(steps)) for _ in range(SKIPPED + self.few)][SKIPPED:])
 
-        class Ends(TrainerCallback):
-            def on_step_end(inner, *_, **__) -> None:
-                self.clock._settle()
-                ends.append(time.perf_counter())
-
+    def _their_step(self, peft: nn.Module, batches: list[torch.Tensor], checkpointing: bool) -> float:
+        """Seconds of a step of the Trainer, which learns from every token that is no padding."""
+        rows = [{"input_ids": row, "labels": torch.where(row == 0, -100, row)} for batch in batches for row in batch]
+        ends = Ends(self.clock)
         settings = TrainingArguments(
-            output_dir=str(self.folder / "trainer"), per_device_train_batch_size=rows, max_steps=count, report_to=[],
+            output_dir=str(self.folder / "trainer"), per_device_train_batch_size=len(batches[0]), max_steps=len(batches),
             bf16=self.base.dtype == torch.bfloat16, use_cpu=self.device.type == "cpu", save_strategy="no", logging_strategy="no",
-            disable_tqdm=True, gradient_checkpointing=checkpointing)
-        self._forget_peak()
-        Trainer(peft, settings, train_dataset=[{"input_ids": row, "labels": row} for row in tokens], callbacks=[Ends()]).train()
-        seconds = statistics.median(b - a for a, b in zip(ends[1:], ends[2:], strict=False))
-        return {"tokens a second": rows * length / seconds, "GiB": self._peak(), "rows": rows, "length": length,
-                "checkpointing": checkpointing}
+            report_to=[], disable_tqdm=True, gradient_checkpointing=checkpointing)
+        trainer = Trainer(peft, settings, train_dataset=rows, callbacks=[ends])
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+        return statistics.median(b - a for a, b in zip(ends.ends[SKIPPED - 1 :], ends.ends[SKIPPED:], strict=False))
 
-    def _forget_peak(self) -> None:
+    def busy(self, work: Callable[[], object], seconds: float) -> float | None:
+        """The share of a call's time in which the GPU computes; CUDA graphs or compiling could win the rest at most."""
+        if self.device.type != "cuda":
+            return None
+        with profile(activities=[ProfilerActivity.CUDA]) as found:
+            self.clock(work)
+        return sum(event.self_device_time_total for event in found.key_averages()) / 1e6 / seconds
+
+    def forget_peak(self) -> None:
+        """Give back what nothing holds any more, and count from here."""
         if self.device.type == "cuda":
+            gc.collect()
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
 
-    def _peak(self) -> float | None:
-        return torch.cuda.max_memory_allocated() / 2**30 if self.device.type == "cuda" else None
+    def peak(self) -> float | None:
+        """The most memory that was in use since :meth:`forget_peak`, in GB; None on a processor."""
+        return torch.cuda.max_memory_allocated() / 1e9 if self.device.type == "cuda" else None
 
 
-def main() -> None:
+# figure, part, its value, times, what it is to be
+FIGURES = (
+    ("ranking 30 candidates, ms", "ranking", "seconds", 1000, "≤ 150"),
+    ("sweep of 21 λ, s", "sweep", "seconds", 1, "≤ 1.5"),
+    ("tuning on 50 prompts, s", "tuning", "seconds", 1, "≤ 15"),
+    ("memory while ranking, GB", "ranking", "GB", 1, "≤ 9 (nf4)"),
+    ("memory while sweeping, GB", "sweep", "GB", 1, "≤ 9 (nf4)"),
+    ("memory while tuning, GB", "tuning", "GB", 1, "≤ 9 (nf4)"),
+    ("PEFT's merge and five generated titles ÷ λ move", "merge and generate", "ratio", 1, "≥ 25"),
+    ("training, tokens/s", "training", "ours, tokens a second", 1, ""),
+    ("the same ÷ PEFT and Trainer", "training", "ratio", 1, "≥ 1.5"),
+    ("its memory, GB", "training", "GB", 1, ""),
+    ("training with checkpointing, tokens/s", "training, checkpointing", "ours, tokens a second", 1, ""),
+    ("the same ÷ PEFT and Trainer", "training, checkpointing", "ratio", 1, "≥ 1.5"),
+    ("its memory, GB", "training, checkpointing", "GB", 1, ""),
+    ("writing a reason, tokens/s", "writing", "tokens a second", 1, ""),
+    ("GPU busy while ranking, %", "ranking", "busy", 100, ""),
+    ("GPU busy while writing, %", "writing", "busy", 100, ""),
+)
+
+
+def table(found: Mapping[str, Mapping[str, dict]]) -> str:
+    """Every figure as a line of a Markdown table; ``found``: precision → part → what was measured."""
+    lines = ["| figure | aimed at | " + " | ".join(found) + " |", "|---" * (2 + len(found)) + "|"]
+    for figure, part, value, times, aim in FIGURES:
+        cells = []
+        for parts in found.values():
+            measured = parts.get(part, {})
+            number = measured.get(value)
+            cells.append("failed" if "failed" in measured else "not measured" if number is None else
+                         f"{number * times:.0f}" if number * times >= 100 else f"{number * times:.3g}")
+        lines.append(f"| {figure} | {aim} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--shape", choices=list(SHAPES), default="7b")
-    options.add_argument("--precision", choices=precision.PRECISIONS, default="nf4")
+    options.add_argument("--precision", choices=precision.PRECISIONS, nargs="+", default=["nf4", "bfloat16"])
     options.add_argument("--runs", type=int, default=12)
-    options.add_argument("--rows", type=int, default=8, help="of a training step")
+    options.add_argument("--rows", type=int, default=8, help="of a training step; fewer where memory does not allow so many")
     options.add_argument("--length", type=int, default=640, help="of its rows, in tokens")
     options.add_argument("--skip", nargs="*", default=[], help="parts to leave out")
-    arguments = options.parse_args()
-    bench = Bench(arguments.shape, arguments.precision, arguments.runs)
-    device = torch.cuda.get_device_name() if bench.device.type == "cuda" else "CPU"
-    print(json.dumps({"device": device, "shape": arguments.shape, "precision": arguments.precision, "torch": torch.__version__}))
-    size = (arguments.rows, arguments.length)
-    parts = {"ranking": bench.ranking, "sweep of 21": bench.sweep, "tuning": bench.tuning,
-             "merge and generate": bench.merge_and_generate,
-             "training": lambda: bench.training(*size, False), "training, checkpointing": lambda: bench.training(*size, True),
-             "PEFT and Trainer": lambda: bench.trainer(*size, False),
-             "PEFT and Trainer, checkpointing": lambda: bench.trainer(*size, True)}
-    for name, part in parts.items():  # each said as soon as it is known: a time limit loses only what follows
-        if name in arguments.skip:
-            continue
-        bench._forget_peak()
-        try:
-            found = part()
-        except RuntimeError as error:
-            found = {"failed": str(error).splitlines()[0]}
-        found.setdefault("GiB", bench._peak())
-        print(json.dumps({name: found}), flush=True)
-    sys.stdout.flush()
+    arguments = options.parse_args(argv)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    print(json.dumps({"device": device, "shape": arguments.shape, "torch": torch.__version__}))
+    found: dict[str, dict[str, dict]] = {}
+    for held_in in arguments.precision:
+        bench = Bench(arguments.shape, held_in, arguments.runs, arguments.rows, arguments.length)
+        found[held_in] = {}
+        for name, part in bench.parts().items():
+            if name in arguments.skip:
+                continue
+            bench.forget_peak()
+            try:
+                measured = part()
+            except RuntimeError as error:
+                measured = {"failed": str(error).splitlines()[0]}
+            measured.setdefault("GB", bench.peak())
+            found[held_in][name] = measured
+            print(json.dumps({"precision": held_in, name: measured}), flush=True)
+        del bench, part  # the next one's first part finds their memory free
+    print(f"\n{device}, {arguments.shape}\n\n{table(found)}")
 
 
 if __name__ == "__main__":

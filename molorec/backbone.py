@@ -33,6 +33,7 @@ class Backbone:
     sha256 : identifies the weights as they are published; adapters carry it, whatever the precision.
     precision : of the weights here, see :mod:`molorec.precision`.
     folder : where the weights lie, as they are published; None for a model that was made in memory.
+    options : by which a command takes this very model.
     """
 
     model: PreTrainedModel
@@ -43,6 +44,7 @@ class Backbone:
     sha256: str
     precision: str
     folder: Path | None = None
+    options: tuple[str, ...] = ()
 
     @property
     def is_outline(self) -> bool:
@@ -80,9 +82,9 @@ def load(base: str | Path | None = None, profile: Profile | None = None, precisi
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         precision = "nf4" if precisions.is_packed(folder) else precision
         precisions.check_memory(folder, precision, device)
-        with memory_in_words():
+        with memory_in_words(precisions.smaller(precision)):
             model = precisions.load_model(folder, precision, device)
-    return wrap(model, tokenizer, *names, precision, folder)
+    return wrap(model, tokenizer, *names, precision, folder, _options(base, profile, precision))
 
 
 def outline(base: str | Path | None = None, profile: Profile | None = None, precision: str | None = None) -> Backbone:
@@ -98,7 +100,8 @@ def outline(base: str | Path | None = None, profile: Profile | None = None, prec
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
-    return wrap(model, tokenizer, *names, precisions.chosen(precision, profile.precision), folder)
+    precision = "nf4" if precisions.is_packed(folder) else precisions.chosen(precision, profile.precision)
+    return wrap(model, tokenizer, *names, precision, folder, _options(base, profile, precision))
 
 
 def here(profile: Profile) -> Path | None:
@@ -148,7 +151,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def wrap(model: PreTrainedModel, tokenizer, name: str, revision: str, sha256: str, precision: str | None = None,
-         folder: Path | None = None) -> Backbone:
+         folder: Path | None = None, options: tuple[str, ...] = ()) -> Backbone:
     """Freeze a model and wrap its linear layers for mixing."""
     model.requires_grad_(False)
     model.eval()
@@ -156,7 +159,11 @@ def wrap(model: PreTrainedModel, tokenizer, name: str, revision: str, sha256: st
     shapes = {module.path: (module.out_features, module.in_features)
               for module in model.modules() if isinstance(module, MixtureLinear)}
     return Backbone(model, Prompter(tokenizer), shapes, name, revision, sha256, precision or precisions.dtype_name(model.dtype),
-                    folder)
+                    folder, options)
+
+
+def _options(base: str | Path | None, profile: Profile, precision: str) -> tuple[str, ...]:
+    return "--profile", profile.name, *(("--base", str(base)) if base else ()), "--precision", precision
 
 
 def _find(base: str | Path | None, profile: Profile) -> tuple[Path, str, str, str]:
@@ -169,7 +176,7 @@ def _find(base: str | Path | None, profile: Profile) -> tuple[Path, str, str, st
     weights = sorted(Path(base).glob("*.safetensors"))
     if not weights:
         raise BadInput(f"'{base}' holds no *.safetensors file; give the folder of a model saved by transformers")
-    return Path(base), Path(base).name, "local", files_sha256(weights)
+    return Path(base), config.base_name(base), "local", files_sha256(weights)
 
 
 @contextmanager
@@ -182,7 +189,7 @@ def _as_bad_input(folder: Path):
 
 def _from_hub(name: str) -> tuple[Path, str, str, str]:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     name, _, revision = name.partition("@")
     try:
@@ -190,6 +197,9 @@ def _from_hub(name: str) -> tuple[Path, str, str, str]:
                                         allow_patterns=["*.json", "*.safetensors", "*.jinja", "tokenizer*"]))
     except HFValidationError as error:
         raise BadInput(f"'{name}' is neither a folder here nor the name of a model on the hub") from error
+    except GatedRepoError as error:
+        raise FetchError(f"'{name}' is given only to those who have accepted its terms; accept them on its page on the hub and "
+                         "log in with `hf auth login`, or give a folder that holds the model: --base FOLDER") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise FetchError(f"'{name}' is no folder here and could not be fetched from the hub ({_first_line(error)}); check the "
                          "name and the network, or give a folder that holds the model: --base FOLDER") from error

@@ -377,11 +377,13 @@ def serve(arguments: argparse.Namespace) -> None:
     from molorec.engine import Engine
     from molorec.mixture import export
 
-    base = backbone.outline(arguments.base, config.profile(arguments.profile), arguments.precision)
-    folders = [arguments.adapters] if arguments.adapters else config.adapter_folders(config.profile(arguments.profile))
+    profile = config.profile(arguments.profile)
+    base = backbone.outline(arguments.base, profile, arguments.precision)
+    folders = [arguments.adapters] if arguments.adapters else config.adapter_folders(profile, arguments.base)
     mixture = Engine(base, Catalog(), folders).mixture(arguments.domain)
     made = server.export_mixtures(mixture, arguments.rule, arguments.points, arguments.out)
-    command, environment = server.command(base, made, export.rank_of(mixture.stack, arguments.rule), arguments.port)
+    command, environment = server.command(base, made, export.rank_of(mixture.stack, arguments.rule), arguments.port,
+                                          arguments.more)
     _emit(arguments, {"schema": SCHEMA, "command": command, "mixtures": list(made)},
           [f"{len(made)} mixtures are in {arguments.out}", shlex.join(command)])
     if not arguments.only_print:
@@ -513,6 +515,7 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument("--port", type=int, default=8000, help="on this machine alone (default: %(default)s)")
     serving.add_argument("--out", type=Path, required=True, help="folder for the exported mixtures")
     serving.add_argument("--print", action="store_true", dest="only_print", help="write the mixtures and print the command only")
+    serving.add_argument("more", nargs="*", metavar="-- OPTIONS", help="of vLLM itself, such as -- --data-parallel-size 8")
 
     add(commands, "rank", rank, [common, model, who]).add_argument("--top", type=int, default=10, help="lines shown")
     tuning = add(commands, "tune", tune, [common, model])

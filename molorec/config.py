@@ -95,9 +95,25 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def adapter_folders(chosen: Profile) -> list[Path]:
-    """Where a profile's adapters are looked for: those trained here come before those that ship."""
-    return [home() / "adapters" / chosen.name, SHIPPED_ADAPTERS / chosen.name]
+def base_name(base: str | Path) -> str:
+    """The last word of a base model's folder, or of its name on the hub.
+
+    >>> base_name("/models/my-own/"), base_name("someone/model@v2")
+    ('my-own', 'model')
+    """
+    folder = Path(base)
+    return folder.resolve().name if folder.is_dir() else folder.name.partition("@")[0]
+
+
+def adapter_folders(chosen: Profile, base: str | Path | None = None) -> list[Path]:
+    """Where adapters are looked for: those trained here come before those that ship.
+
+    Parameters
+    ----------
+    base : the base model that is used in place of the profile's; what was trained for it has a folder of its own.
+    """
+    own = [home() / "adapters" / base_name(base)] if base else []
+    return [*own, home() / "adapters" / chosen.name, SHIPPED_ADAPTERS / chosen.name]
 
 
 @dataclass(frozen=True)

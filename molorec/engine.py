@@ -135,7 +135,7 @@ class Engine:
         backend : "local", "vllm", or the address of a server; by default ``MOLOREC_BACKEND``, else "local".
         """
         profile = profile or config.profile()
-        folders = adapter_folders if adapter_folders is not None else config.adapter_folders(profile)
+        folders = adapter_folders if adapter_folders is not None else config.adapter_folders(profile, base)
         backend = backend or os.environ.get("MOLOREC_BACKEND") or "local"
         if backend == "local":
             loaded = backbone.load(base, profile, precision)

@@ -64,11 +64,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def memory_in_words() -> Iterator[None]:
-    """What Python and torch say about a full memory, as a MolorecError; every other error as it is."""
+def memory_in_words(mend: str = "close other programs, or rank fewer candidates") -> Iterator[None]:
+    """What Python and torch say about a full memory, as a MolorecError with what would mend it; every other error as it is."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
-            raise MolorecError("there is not enough memory for this; close other programs, or rank fewer candidates") from error
+            raise MolorecError(f"there is not enough memory for this; {mend}") from error
         raise

@@ -121,12 +121,16 @@ def free_bytes(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
 
 
+def smaller(precision: str) -> str:
+    """What helps where a model at a precision does not fit, in words."""
+    other = "" if precision == "nf4" else "choose --precision nf4, "
+    return f"close what else uses it, {other}or take a smaller model, such as --profile embedded"
+
+
 def check_memory(folder: Path, precision: str, device: torch.device) -> None:
     """Raises BadInput if the weights alone are more than the device has free, with what would help."""
     needed, free = weight_bytes(folder, precision), free_bytes(device)
     if needed > free:
         where = torch.cuda.get_device_name(device) if device.type == "cuda" else "this machine"
-        smaller = "" if precision == "nf4" else "choose --precision nf4, "
         raise BadInput(f"'{folder.name}' in {precision} takes {needed / 2**30:.1f} GiB for its weights alone, and {where} has "
-                       f"{free / 2**30:.1f} GiB free; close what else uses it, {smaller}or take a smaller model, such as "
-                       "--profile embedded")
+                       f"{free / 2**30:.1f} GiB free; {smaller(precision)}")

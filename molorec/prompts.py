@@ -70,6 +70,12 @@ class Prompter:
         texts = self.tokenizer.batch_decode([[token] for token in range(len(self.tokenizer))])
         return [token for token, text in enumerate(texts) if token not in self.stops and not _PROSE.fullmatch(text)]
 
+    @cached_property
+    def beginning(self) -> list[int]:
+        """What the tokenizer puts before any text: a token of its own in Llama's, nothing in Qwen's and SmolLM2's."""
+        tokens = self.tokenizer("\n")["input_ids"]
+        return tokens[: tokens.index(self.terminator)]
+
     def encode(self, text: str) -> list[int]:
         """The tokens of plain text: whatever spells a special token stays plain characters."""
         return self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
@@ -84,7 +90,7 @@ class Prompter:
 
     def opening(self, style: Template, noun: str) -> list[int]:
         """The tokens before the history."""
-        return self.encode(style.opening.format(Noun=noun[:1].upper() + noun[1:], noun=noun))
+        return self.beginning + self.encode(style.opening.format(Noun=noun[:1].upper() + noun[1:], noun=noun))
 
     def ranking(self, example: RankingExample, style: Template, noun: str = "items",
                 history_titles: int = HISTORY_TITLES) -> list[int]:
@@ -125,4 +131,5 @@ class Prompter:
         """A hash that changes with the tokenizer's vocabulary or its way to split: adapters carry it."""
         probe = "Matrix, The (1999)\nÀ bout de souffle, 20% off! [DVD] 北京\n"
         text = f"{len(self.tokenizer)}|{self.encode(probe)}|{self.encode(' ' + probe)}"
+        text += f"|{self.beginning}" if self.beginning else ""
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,11 +1,13 @@
 """A base model is loaded and wrapped, or refused in words."""
 
+import httpx
 import huggingface_hub
 import pytest
 import torch
+from huggingface_hub.errors import GatedRepoError
 
-from molorec import backbone
-from molorec.errors import BadInput, FetchError
+from molorec import backbone, config, precision
+from molorec.errors import BadInput, FetchError, MolorecError
 from molorec.mixture.layer import MixtureLinear, attach
 from tests.conftest import pico_model, pico_tokenizer
 
@@ -75,6 +77,31 @@ def test_a_hub_that_cannot_be_reached_is_said_in_one_line(monkeypatch, error):
     with pytest.raises(FetchError, match="'someone/model' is no folder here and could not be fetched") as caught:
         backbone.load("someone/model")
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_behind_terms_is_said_to_be_and_how_to_get_in(monkeypatch):
+    def gated(*_, **__):
+        raise GatedRepoError("403 Client Error\nCannot access gated repo", response=httpx.Response(403, request=httpx.Request(
+            "GET", "https://hub")))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", gated)
+    with pytest.raises(FetchError, match="'meta-llama/Llama-3.1-8B-Instruct'.*accepted its terms.*hf auth login.*--base FOLDER"):
+        backbone.load(profile=config.PROFILES["llama-3.1-8b"])
+
+
+def test_memory_that_is_full_while_loading_is_said_with_what_helps(folder, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(precision, "load_model", full)
+    with pytest.raises(MolorecError, match="not enough memory for this; .*choose --precision nf4.*--profile embedded"):
+        backbone.load(folder, precision="bfloat16")
+
+
+def test_a_base_says_by_which_options_a_command_takes_it(folder):
+    base = backbone.load(folder, config.EMBEDDED, "float32")
+    assert base.options == ("--profile", "embedded", "--base", str(folder), "--precision", "float32")
+    assert backbone.outline(folder, config.EMBEDDED, "float32").options == base.options
 
 
 def test_a_name_that_can_be_no_model_is_bad_input():

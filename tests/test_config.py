@@ -54,6 +54,13 @@ def test_what_was_trained_here_comes_before_what_ships(home):
     assert second == config.SHIPPED_ADAPTERS / "embedded"
 
 
+def test_what_was_trained_for_another_base_has_a_folder_of_its_own(home, tmp_path):
+    (tmp_path / "my-own").mkdir()
+    for base in (tmp_path / "my-own", "someone/my-own", "someone/my-own@v2"):
+        assert config.adapter_folders(config.EMBEDDED, base) == [home / "adapters" / "my-own",
+                                                                 *config.adapter_folders(config.EMBEDDED)]
+
+
 def test_every_wheel_is_pinned_by_version_and_hash():
     for wheel in (config.EMBEDDED.wheel, config.MOVIELENS_WHEEL):
         assert "==" in wheel.requirement

@@ -12,12 +12,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from molorec import config
+from molorec import backbone, config
 from molorec.backends import local
 from molorec.catalog import Item
+from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError
 from molorec.mixture import adapters, layer
-from tests.conftest import card_for, random_adapter
+from tests.conftest import card_for, pico_model, pico_tokenizer, random_adapter, toybox_adapters
 
 
 @pytest.fixture
@@ -100,8 +101,6 @@ def test_base_alone_is_not_a_mixture(engine, example):
 def test_one_adapter_has_no_slider(base, catalog, adapter_folder, example):
     import shutil
 
-    from molorec.engine import Engine
-
     shutil.rmtree(adapter_folder / "toybox")
     lone = Engine(base, catalog, [adapter_folder])
     assert not lone.mixture("toybox").is_pair
@@ -109,12 +108,20 @@ def test_one_adapter_has_no_slider(base, catalog, adapter_folder, example):
 
 
 def test_a_broken_adapter_is_left_out_and_named(base, catalog, adapter_folder, example):
-    from molorec.engine import Engine
-
     (adapter_folder / "toybox" / "adapter_model.safetensors").write_bytes(b"\x00" * 40)
     served = Engine(base, catalog, [adapter_folder])
     assert "damaged" in served.mixture("toybox").problems[0]
     assert len(served.rank(example, 0.5).items) == 30
+
+
+def test_adapters_of_a_base_from_a_folder_are_found_by_its_name(catalog, home, tmp_path):
+    tokenizer = pico_tokenizer()
+    pico_model("qwen2", len(tokenizer)).save_pretrained(tmp_path / "my-own")
+    tokenizer.save_pretrained(tmp_path / "my-own")
+    toybox_adapters(backbone.load(tmp_path / "my-own", precision="float32"), home / "adapters" / "my-own")
+    made = Engine.start(base=str(tmp_path / "my-own"), catalog=catalog, precision="float32")
+    assert made.mixture("toybox").is_pair
+    assert made.mixture("toybox").adapters[0].folder == home / "adapters" / "my-own" / "general"
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"),

@@ -64,7 +64,7 @@ class OneToken(ABC):
 
     @abstractmethod
     def stream(self, tokens: Sequence[int], adapter: Any, how: Writing) -> AsyncIterator[list[int]]:
-        """What the model writes behind ``tokens``, whole after each token; closing it ends the request."""
+        """What the model writes behind ``tokens``, whole after each token or after several; closing it ends the request."""
 
     @abstractmethod
     async def adapter(self, weights: Sequence[float] | None, stack: AdapterStack, rule: str) -> Any:
@@ -93,12 +93,15 @@ class OneToken(ABC):
             except Exception as error:
                 texts.put(error)
 
-        running = asyncio.run_coroutine_threadsafe(pump(), self._loop)
+        running, told = asyncio.run_coroutine_threadsafe(pump(), self._loop), 0
         try:
             while (text := texts.get()) is not None:
                 if isinstance(text, Exception):
                     raise text
-                yield text
+                # an engine that is ahead of us tells several tokens at once, and whoever listens may stop at any of them
+                while told < len(text):
+                    told += 1
+                    yield text[:told]
         finally:
             running.cancel()
 

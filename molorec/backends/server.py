@@ -11,16 +11,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
-import torch
 
+from molorec import tuning
 from molorec.backbone import Backbone
 from molorec.backends import Writing
 from molorec.backends.one_token import LAM_STEP, OneToken, quantised
 from molorec.backends.vllm import LONGEST, MIXTURES
 from molorec.engine import Mixture
 from molorec.errors import BadInput, MolorecError
-from molorec.mixture import adapters, export
-from molorec.mixture.layer import AdapterStack
+from molorec.mixture import export
+from molorec.mixture.layer import AdapterStack, Mixing
 
 AT_ONCE = 64  # requests on their way
 SECONDS = 120.0
@@ -38,7 +38,7 @@ def name_of(key: str, rule: str, weights: Sequence[float]) -> str:
 
 
 def export_mixtures(mixture: Mixture, rule: str, points: int, folder: Path) -> dict[str, Path]:
-    """Export a domain's mixtures at equally spaced λ; what a server is to call each → its folder.
+    """Export a domain's mixtures at equally spaced λ and those that tuning asks for; what a server is to call each → its folder.
 
     Raises
     ------
@@ -46,17 +46,23 @@ def export_mixtures(mixture: Mixture, rule: str, points: int, folder: Path) -> d
     """
     if not 2 <= points <= LAM_STEP + 1:
         raise BadInput(f"{points} points of λ cannot be served; give 2 to {LAM_STEP + 1}")
-    lams = [i / (points - 1) for i in range(points)] if mixture.is_pair else [1.0]
+    lams = sorted({*(i / (points - 1) for i in range(points)), *tuning.nodes(tuning.LEVELS[-1])}) if mixture.is_pair else [1.0]
     made = {}
     for lam in lams:
         weights = quantised([lam, 1 - lam] if mixture.is_pair else [lam])
         name = name_of(mixture.stack.key, rule, weights)
-        made[name] = adapters.save(export.merge(mixture.stack, weights, rule), folder / name, dtype=torch.float32)
+        made[name] = export.write(export.merge(mixture.stack, weights, rule), Mixing(mixture.stack, weights, rule, "global"),
+                                  folder / name)
     return made
 
 
-def command(base: Backbone, mixtures: dict[str, Path], rank: int, port: int) -> tuple[list[str], dict[str, str]]:
+def command(base: Backbone, mixtures: dict[str, Path], rank: int, port: int,
+            more: Sequence[str] = ()) -> tuple[list[str], dict[str, str]]:
     """The command that serves mixtures of a rank to this machine alone, and what its environment must not allow.
+
+    Parameters
+    ----------
+    more : options of vLLM's own; they cannot change what is set here, because the last of two options counts.
 
     Raises
     ------
@@ -66,11 +72,12 @@ def command(base: Backbone, mixtures: dict[str, Path], rank: int, port: int) -> 
     if size is None:
         raise BadInput(f"mixtures of rank {rank} are more than vLLM takes ({RANKS[-1]}); mix smaller adapters")
     names = sorted({path.rpartition(".")[2] for path in base.shapes})
-    words = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(base.folder),
+    words = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *more, "--model", str(base.folder),
              "--served-model-name", base.name, "--host", "127.0.0.1", "--port", str(port),
              "--dtype", "float32" if base.precision == "float32" else "bfloat16",
              *(["--quantization", "bitsandbytes"] if base.precision == "nf4" else []),
              "--max-model-len", str(LONGEST), "--enable-prefix-caching", "--enable-lora", "--max-loras", str(MIXTURES),
+             "--max-cpu-loras", str(max(MIXTURES, len(mixtures))),
              "--max-lora-rank", str(size), "--lora-target-modules", *names,
              "--lora-modules", *(f"{name}={folder.resolve()}" for name, folder in mixtures.items())]
     return words, {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "0"}

@@ -5,6 +5,7 @@ a path that are never used twice: what vLLM remembers of a prompt, it remembers 
 """
 
 import asyncio
+import atexit
 import itertools
 import shutil
 import tempfile
@@ -14,14 +15,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from molorec.backbone import Backbone
 from molorec.backends import Writing
 from molorec.backends.one_token import OneToken, quantised
 from molorec.errors import BadInput, MolorecError
-from molorec.mixture import adapters, export
-from molorec.mixture.layer import AdapterStack
+from molorec.mixture import export
+from molorec.mixture.layer import AdapterStack, Mixing
 
 LONGEST = 2048  # tokens of a prompt and what follows
 MIXTURES = 8  # exported adapters that are kept, and that one pass may hold
@@ -65,7 +64,8 @@ class VLLM(OneToken):
         self._sampling, self._lora = SamplingParams, LoRARequest
         self._numbers, self._mixtures = itertools.count(1), OrderedDict()
         self._exporting = asyncio.Lock()
-        self._folder = Path(tempfile.mkdtemp(prefix="molorec-vllm-"))
+        self._work = tempfile.TemporaryDirectory(prefix="molorec-vllm-")
+        self._folder = Path(self._work.name)
         if base.precision == "nf4":
             settings = {"quantization": "bitsandbytes", **settings}
         names = sorted({path.rpartition(".")[2] for path in base.shapes})
@@ -76,6 +76,7 @@ class VLLM(OneToken):
             "lora_target_modules": names,  # not the head
             "seed": 0, "disable_log_stats": True, "enable_log_requests": False, **settings})
         super().__init__()
+        atexit.register(self.close)  # a command ends without a word to us
 
         async def start():
             return AsyncLLM.from_engine_args(arguments)
@@ -87,12 +88,13 @@ class VLLM(OneToken):
             raise MolorecError(f"vLLM could not load {base.folder} ({error}); its own words stand above") from error
 
     def close(self) -> None:
-        """End vLLM's processes and delete the exported adapters."""
+        """End vLLM's processes and delete the exported adapters; once is enough."""
+        atexit.unregister(self.close)
         if hasattr(self, "_engine"):
             self._engine.shutdown()
             del self._engine
         self._loop.call_soon_threadsafe(self._loop.stop)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._work.cleanup()
 
     async def ask(self, tokens: Sequence[int], children: Sequence[int], adapter) -> dict[int, float]:
         """See :class:`OneToken`."""
@@ -147,7 +149,7 @@ class VLLM(OneToken):
         merged = export.merge(stack, weights, rule)
         if merged.rank > RANK:
             raise BadInput(f"a mixture of rank {merged.rank} is more than vLLM is set up for ({RANK}); mix smaller ones")
-        adapters.save(merged, folder, dtype=torch.float32)
+        export.write(merged, Mixing(stack, weights, rule, "global"), folder)
 
     async def _forget_oldest(self) -> None:
         for key, old in list(self._mixtures.items()):

@@ -10,10 +10,13 @@ import torch
 from transformers import AutoTokenizer
 
 from molorec import precision as precisions
-from molorec.errors import BadInput, memory_in_words
+from molorec.errors import BadInput, MolorecError, memory_in_words
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
 from molorec.mixture.layer import AdapterStack, Mixing
+
+# Both are the same sum in float32, in another order.
+TOLERANCE = 1e-5
 
 
 def rank_of(stack: AdapterStack, rule: str) -> int:
@@ -78,21 +81,55 @@ def truncate(adapter: Adapter, rank: int) -> tuple[Adapter, float]:
     return replace(adapter, factors=factors, rank=rank, alpha=float(rank)), math.sqrt(lost / whole) if whole else 0.0
 
 
+def difference(adapter: Adapter, live: Mixing) -> float:
+    """How far an adapter is from a mixture f: ‖f(x) − g(x)‖ / ‖f(x)‖ of what both add at random inputs x, over all layers."""
+    stack = live.stack
+    device = stack.a[0].device
+    alone = Mixing(adapters.stack([adapter]).to(device), 1.0, "sum", "global")
+    generator = torch.Generator().manual_seed(0)
+    wrong = whole = 0.0
+    with torch.inference_mode():
+        for path in stack.paths:
+            a, b = stack.pair(path)
+            x, nothing = torch.randn(4, a.shape[1], generator=generator).to(device), torch.zeros(4, b.shape[0], device=device)
+            wanted = live.add_to(nothing, x, path)
+            wrong += float((alone.add_to(nothing, x, path) - wanted).square().sum())
+            whole += float(wanted.square().sum())
+    return math.sqrt(wrong / whole) if whole else math.sqrt(wrong)
+
+
+def write(merged: Adapter, live: Mixing, folder: Path | str, base_name: str = "") -> Path:
+    """Write an adapter that does what a live mixture does, read it again and compare, before it is called done.
+
+    Its weights are float32: rounding to bf16 would make it differ.
+
+    Raises
+    ------
+    MolorecError : what was read is not the live mixture.
+    """
+    made = adapters.save(merged, folder, base_name, torch.float32)
+    again = adapters.read(made, {path: (b.shape[0], a.shape[1]) for path, (a, b) in merged.factors.items()})
+    found = difference(again, live)
+    if not found <= TOLERANCE:
+        raise MolorecError(f"the export in {made} is not the live mixture: what it adds differs by {found:.2g} of its size; "
+                           "check the disk, and write it again")
+    return made
+
+
 def export(sources: list[Adapter], stack: AdapterStack, lam, rule: str, folder: Path | str, base_name: str,
            rank: int | None = None) -> Path:
-    """Write :func:`merge` as a PEFT folder with a card that says what was mixed, at which λ.
-
-    Weights are float32: rounding to bf16 would make the export differ from the live mixture.
+    """:func:`write` what :func:`merge` gives as a PEFT folder with a card that says what was mixed, at which λ.
 
     Parameters
     ----------
     rank : of the exported adapter, by :func:`truncate`; None for the exact one.
     """
-    error = 0.0
+    error, live = 0.0, Mixing(stack, lam, rule, "global")
     with memory_in_words():
         merged = merge(stack, lam, rule)
         if rank is not None:
             merged, error = truncate(merged, rank)
+            live = Mixing(adapters.stack([merged]), 1.0, "sum", "global")
     last = sources[-1].card
     if last:
         weights = [round(w, 6) for w in Mixing(stack, lam, rule, "global").weights.tolist()]
@@ -100,7 +137,7 @@ def export(sources: list[Adapter], stack: AdapterStack, lam, rule: str, folder: 
                               device="", tuned_lam=None,
                               data={"mixed from": ", ".join(f"{s.name} × {w}" for s, w in zip(sources, weights, strict=True)),
                                     **({"truncation error": round(error, 6)} if rank is not None else {})})
-    return adapters.save(merged, folder, base_name, torch.float32)
+    return write(merged, live, folder, base_name)
 
 
 def export_dense(stack: AdapterStack, lam, rule: str, base: Path, folder: Path | str, precision: str = "bfloat16") -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from molorec import config
 from molorec.config import LIMITS
+from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError
 
 SCRIPT = config.PACKAGE.parent / "training_scripts" / "train_specific.py"
@@ -22,6 +23,7 @@ SCRIPT = config.PACKAGE.parent / "training_scripts" / "train_specific.py"
 # step, 3.60 after 50 and 3.20 after 100.
 RECIPE = ("--steps", "150", "--rows", "4", "--length", "128", "--learning-rate", "8e-4", "--validation-lists", "20",
           "--validate-every", "50")
+LISTED = ("--template", "listed", "--length", "1000", "--micro-rows", "1")  # in place of rows that hold a history alone
 PACE = 5  # steps after which the time left is told
 GRACE = 60.0  # seconds for the step in progress and a checkpoint, once a training is told to stop
 
@@ -62,11 +64,21 @@ class State:
         return self.best is None or self.first is None or self.best < self.first
 
 
-def command_for(domain: str, out: Path) -> list[str]:
-    """The command that trains a domain's adapter into ``out``. Raises MolorecError where the training scripts are not there."""
+def command_for(engine: Engine, domain: str, out: Path) -> list[str]:
+    """The command that trains a domain's adapter into ``out``, for the engine's base and the template of its general adapter.
+
+    Raises
+    ------
+    MolorecError : the training scripts are not there.
+    """
     if not SCRIPT.is_file():
         raise MolorecError(f"the training script {SCRIPT} is not there; run the app from the project's folder to train")
-    return [sys.executable, str(SCRIPT), "--domain", domain, "--out", str(out), "--threads", "1", "--progress-json", *RECIPE]
+    try:
+        listed = engine.mixture(domain).template.listed
+    except MolorecError:  # there is no adapter to mix with
+        listed = False
+    return [sys.executable, str(SCRIPT), "--domain", domain, "--out", str(out), "--threads", "1", "--progress-json",
+            *engine.base.options, *RECIPE, *(LISTED if listed else ())]
 
 
 def folder_of(domain: str) -> Path:
@@ -206,9 +218,14 @@ class BackgroundTraining:
 
 
 class Trainings:
-    """The trainings of one app by domain, :attr:`molorec.config.Limits.trainings` of them at once."""
+    """The trainings of one app by domain, :attr:`molorec.config.Limits.trainings` of them at once.
 
-    def __init__(self, command: Callable[[str, Path], list[str]] = command_for):
+    Parameters
+    ----------
+    command : what trains a domain's adapter into a folder, see :func:`command_for`.
+    """
+
+    def __init__(self, command: Callable[[str, Path], list[str]]):
         self._command = command
         self._known: dict[str, BackgroundTraining] = {}
         self._lock = threading.Lock()

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from molorec.backbone import Backbone
 from molorec.catalog import RankingExample
-from molorec.errors import BadInput
+from molorec.errors import BadInput, memory_in_words
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter, Card
 from molorec.mixture.layer import AdapterStack
@@ -218,7 +218,7 @@ class Training:
         if device.type == "cpu":
             model.set_attn_implementation(attention.NAME)
         try:
-            with recomputed(model, self.stack) if self.checkpointing else nullcontext():
+            with memory_in_words(self._less_memory()), recomputed(model, self.stack) if self.checkpointing else nullcontext():
                 for place, part in self.workers.share(batch.split(self.micro_rows)):
                     value += self._learn(part.to(device), place)
         finally:
@@ -234,6 +234,13 @@ class Training:
         self.labels += batch.labels
         self.tokens += batch.tokens.numel()
         return float(value)
+
+    def _less_memory(self) -> str:
+        """What would help if memory were full: nothing of it changes the result, so the same run goes on."""
+        ways = [f"--micro-rows {self.micro_rows // 2}"] * (self.micro_rows > 1) + ["--checkpointing"] * (not self.checkpointing)
+        if not ways:
+            return "close other programs, or give a smaller --length or --precision nf4 and another --out"
+        return f"give {' or '.join(ways)}: with the same --out it goes on from the last checkpoint, to the same result"
 
     def _learn(self, part: Batch, place: int) -> torch.Tensor:
         """Add the gradient of a batch's part; returns its share of the loss."""

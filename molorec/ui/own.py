@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from molorec.config import LIMITS
 from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, MolorecError
 from molorec.spreadsheet import cell
-from molorec.training.background import State, Trainings
+from molorec.training.background import State, Trainings, command_for
 from molorec.ui import render, who
 from molorec.ui.screen import LONG, QUICK, Screen
 
@@ -54,7 +55,7 @@ table.ml-known :is(th, td) { text-align: left; vertical-align: top; padding: .4e
 
 def panel(engine: Engine, screen: Screen, trainings: Trainings | None = None) -> None:
     """Lay the panel out and wire it. Private domains that are too old are removed now and whenever a tab is closed."""
-    trainings = trainings or Trainings()
+    trainings = trainings or Trainings(partial(command_for, engine))
 
     def remove_old() -> None:
         with suppress(MolorecError):  # the next one who looks finds them

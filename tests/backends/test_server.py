@@ -7,7 +7,7 @@ import httpx
 import pytest
 import torch
 
-from molorec import backbone
+from molorec import backbone, tuning
 from molorec.backends import Writing, server
 from molorec.backends.server import Server, command, export_mixtures, name_of
 from molorec.engine import Engine
@@ -72,7 +72,7 @@ def test_a_lam_that_the_server_was_started_without_is_refused_with_those_it_has(
 def test_a_text_is_streamed_without_its_stop(engine, played):
     stack = engine.mixture("toybox").stack
     texts = list(Server(ADDRESS, 420).write([5, 6], [0.5, 0.5], stack, "sum", Writing(8, 2, frozenset({1}), [7], 1.5)))
-    assert texts == [[11], [11, 12, 13]]
+    assert texts == [[11], [11, 12], [11, 12, 13]]
     body = played.bodies[-1]
     assert body["stop_token_ids"] == [1] and 7 not in body["allowed_token_ids"] and len(body["allowed_token_ids"]) == 419
     assert (body["presence_penalty"], body["min_tokens"], body["max_tokens"]) == (1.5, 2, 8)
@@ -96,13 +96,23 @@ def test_nobody_there_is_said_with_what_to_do():
 def test_the_exported_mixtures_are_those_of_the_slider(engine, tmp_path):
     mixture = engine.mixture("toybox")
     made = export_mixtures(mixture, "sum", 5, tmp_path)
-    assert [name.rpartition("-")[2] for name in made] == ["0.0000", "0.2500", "0.5000", "0.7500", "1.0000"]
+    lams = [name.rpartition("-")[2] for name in made]
+    assert lams == sorted(lams) and {"0.0000", "0.2500", "0.5000", "0.7500", "1.0000"} <= set(lams)
     again = adapters.read(made[name_of(mixture.stack.key, "sum", [0.25, 0.75])], engine.base.shapes)
     expected = export.merge(mixture.stack, [0.25, 0.75], "sum")
     assert all(torch.equal(again.factors[path][0], a) for path, (a, _) in expected.factors.items())
     for points in (1, 10_002):
         with pytest.raises(BadInput, match="cannot be served"):
             export_mixtures(mixture, "sum", points, tmp_path)
+
+
+def test_a_served_domain_can_be_tuned(engine, played, base, tmp_path):
+    mixture = engine.mixture("toybox")
+    served = [float(name.rpartition("-")[2]) for name in export_mixtures(mixture, "sum", 2, tmp_path)]
+    played.lams = {name_of(mixture.stack.key, "sum", [lam, 1 - lam]): lam for lam in served}
+    other = Engine(base, engine.catalog, engine.adapter_folders, Server(ADDRESS, 420))
+    ours, theirs = (list(tuning.tune(each, "toybox", 2))[-1] for each in (engine, other))
+    assert theirs.settled and theirs.lam == pytest.approx(ours.lam, abs=0.005)
 
 
 def test_the_server_listens_to_this_machine_alone_and_loads_nothing_later(tmp_path):
@@ -112,6 +122,8 @@ def test_the_server_listens_to_this_machine_alone_and_loads_nothing_later(tmp_pa
     base = backbone.outline(tmp_path / "pico", precision="nf4")
     words, environment = command(base, {"one": tmp_path / "one"}, 8, 8000)
     assert words[words.index("--host") + 1] == "127.0.0.1" and environment == {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "0"}
+    more, _ = command(base, {"one": tmp_path / "one"}, 8, 8000, ["--data-parallel-size", "2", "--host", "0.0.0.0"])
+    assert more.index("--data-parallel-size") < more.index("0.0.0.0") < more.index("127.0.0.1")  # of two, the last one counts
     assert words[words.index("--max-lora-rank") + 1] == "8" and words[words.index("--quantization") + 1] == "bitsandbytes"
     with pytest.raises(BadInput, match="rank 600"):
         command(base, {}, 600, 8000)

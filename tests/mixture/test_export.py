@@ -5,8 +5,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from molorec.errors import BadInput
+from molorec.errors import BadInput, MolorecError
 from molorec.mixture import adapters, export
+from molorec.mixture.layer import Mixing
 from molorec.mixture.rule import RULES, to_saved
 from tests.conftest import card_for, random_adapter
 
@@ -52,6 +53,28 @@ def test_unequal_adapters_are_exported_exactly(base, tmp_path, rule, ranks, alph
     merged = reloaded(base, sources, 0.4, rule, tmp_path)
     live = logits(base, adapters.stack(sources).eval(), 0.4, rule)
     assert_same(logits(base, adapters.stack([merged]).eval(), 1.0), live)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_what_an_export_adds_is_what_the_live_mixture_adds(base, rule):
+    stack = adapters.stack(pair(base)).eval()
+    live = Mixing(stack, 0.3, rule, "global")
+    assert export.difference(export.merge(stack, 0.3, rule), live) < export.TOLERANCE
+    assert export.difference(export.merge(stack, 0.31, rule), live) > 100 * export.TOLERANCE
+    nothing = adapters.stack([adapters.new(base.shapes, 4)] * 2)
+    assert export.difference(export.merge(nothing, 0.3, rule), Mixing(nothing, 0.3, rule, "global")) == 0
+
+
+@pytest.mark.parametrize("rank", [None, 3])
+def test_an_export_that_reads_back_otherwise_is_not_called_done(base, tmp_path, monkeypatch, rank):
+    def damaged(tensors, path, metadata):
+        name = next(iter(tensors))
+        written({**tensors, name: tensors[name] * 1.01}, path, metadata)
+
+    written, sources = adapters.write_tensors, pair(base)
+    monkeypatch.setattr(adapters, "write_tensors", damaged)
+    with pytest.raises(MolorecError, match="is not the live mixture: what it adds differs by 0.00"):
+        export.export(sources, adapters.stack(sources), 0.3, "sum", tmp_path / "merged", base.name, rank)
 
 
 def test_product_refuses_unequal_scales(base):

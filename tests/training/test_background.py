@@ -202,12 +202,31 @@ def test_steps_that_are_repeated_count_once():
     assert state.losses == ((1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0))
 
 
-def test_the_command_is_one_that_the_script_takes():
-    command = background.command_for("toybox", config.home() / "out")
+def asked(engine):
+    """What the training script takes the command for "toybox" as."""
+    command = background.command_for(engine, "toybox", config.home() / "out")
     options = training_command.parser("test")
     options.add_argument("--domain")
-    arguments = options.parse_args(command[2:])
+    return options.parse_args(command[2:])
+
+
+def test_the_command_is_one_that_the_script_takes(engine):
+    arguments = asked(engine)
     assert arguments.progress_json and arguments.threads == 1 and arguments.domain == "toybox"
+    assert (arguments.template, arguments.length) == ("open", 128)
+
+
+def test_it_trains_for_the_model_and_the_template_that_the_app_has(catalog, tmp_path):
+    folder, tokenizer = tmp_path / "pico", pico_tokenizer()
+    pico_model("llama", len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    base = backbone.load(folder, config.PROFILES["qwen2-7b"], "float32")
+    general = random_adapter(base.shapes, card=card_for(base, "general", "general", template="listed"))
+    adapters.save(general, tmp_path / "adapters" / "general", base.name)
+    arguments = asked(Engine(base, catalog, [tmp_path / "adapters"]))
+    assert (arguments.profile, arguments.base, arguments.precision) == ("qwen2-7b", str(folder), "float32")
+    assert (arguments.template, arguments.length, arguments.micro_rows) == ("listed", 1000, 1)
+    assert asked(Engine(base, catalog)).template == "open"  # with no adapter beside it, the one that needs least
 
 
 def test_the_real_script_trains_stops_and_makes_a_pair(tmp_path):

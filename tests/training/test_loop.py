@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from molorec.errors import BadInput
+from molorec.errors import BadInput, MolorecError
 from molorec.mixture import adapters
 from molorec.prompts import template
 from molorec.ranking.scorer import log_probabilities
@@ -86,6 +86,24 @@ def test_less_memory_for_the_same_result(base, data, tmp_path, how):
         found.append((losses, parameters(run)))
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-4)
     assert torch.allclose(found[1][1], found[0][1], atol=1e-4)
+
+
+@pytest.mark.parametrize(("how", "said"), [
+    ({}, "give --micro-rows 2 or --checkpointing: .*from the last checkpoint"), ({"micro_rows": 1}, "give --checkpointing: "),
+    ({"micro_rows": 1, "checkpointing": True}, "close other programs, or give a smaller --length")])
+def test_a_full_memory_is_said_with_what_helps_and_the_run_goes_on(base, data, tmp_path, monkeypatch, how, said):
+    run = training(base, data, tmp_path, Recipe(steps=2, rows=4, length=80), **how)
+
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(objectives, "loss", full)
+        with pytest.raises(MolorecError, match=f"not enough memory for this; {said}"):
+            next(run.run())
+    assert not base.model.training
+    assert [progress.step for progress in training(base, data, tmp_path, Recipe(steps=2, rows=4, length=80), micro_rows=1).run()
+            ] == [1, 2]
 
 
 def test_a_forward_has_at_least_one_row(base, data, tmp_path):

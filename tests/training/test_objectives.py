@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from molorec.errors import BadInput
 from molorec.prompts import template
@@ -21,6 +22,20 @@ def test_every_combination_has_a_finite_loss_and_gradients(catalog, base, object
     value.backward()
     assert math.isfinite(value.item()) and value.item() > 0
     assert bool(torch.isfinite(hidden.grad).all()) and bool(hidden.grad.abs().sum(-1).any(1).all())
+
+
+@pytest.mark.parametrize(("style", "sampler", "length"), [("open", WindowSampler, 120), ("listed", ListSampler, 500)])
+def test_logits_are_computed_at_the_answers_alone(catalog, base, style, sampler, length):
+    data = load_domain(catalog, "toybox", base.prompter)[0]
+    batch = sampler([data], [1.0], template(style), "lm", 2, length, 0).batch(0)
+    hidden, head = torch.randn(2, length, 32), base.model.get_output_embeddings().weight
+    with FlopCounterMode(display=False) as counted:
+        objectives.loss(batch, hidden, head)
+    positions = batch.next_tokens[0]
+    assert counted.get_total_flops() == 2 * len(positions) * head.numel()
+    assert len(positions) < batch.tokens.ne(0).sum() / (1 if style == "open" else 8)  # `open` has a title at nearly every place
+    for (row, place), token in zip(positions.tolist(), batch.next_tokens[1].tolist(), strict=True):
+        assert batch.tokens[row, place + 1] == token
 
 
 def test_an_unsure_model_pays_the_log_of_the_choices():
