@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from molorec.backends import Row, Writing
+from molorec.backends import Row, Weights, Writing
 from molorec.errors import is_out_of_memory
 from molorec.mixture.layer import AdapterStack
 from molorec.ranking.scorer import log_probabilities
@@ -69,7 +69,7 @@ class Local:
             self._worker.submit(self._pass)
         return call.answer.result()
 
-    def write(self, tokens: Sequence[int], weights: Sequence[float] | None, stack: AdapterStack, rule: str,
+    def write(self, tokens: Sequence[int], weights: Weights | None, stack: AdapterStack, rule: str,
               how: Writing) -> Iterator[list[int]]:
         """See :class:`molorec.backends.Backend`; one pass a token, between those of others."""
         written: list[int] = []
@@ -87,7 +87,7 @@ class Local:
             feed = [token]
             yield list(written)
 
-    def next_token(self, tokens: Sequence[int], cache, weights: Sequence[float] | None, stack: AdapterStack, rule: str):
+    def next_token(self, tokens: Sequence[int], cache, weights: Weights | None, stack: AdapterStack, rule: str):
         """Logits (vocabulary,) of the token after ``tokens``, and the cache to pass with the tokens that follow."""
 
         def step():

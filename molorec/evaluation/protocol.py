@@ -12,7 +12,8 @@ from molorec.errors import BadAdapter, BadInput
 from molorec.evaluation.metrics import bootstrap_interval, hit_rate, ndcg, rank_of
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
-from molorec.mixture.rule import DEFAULT_RULE, to_saved
+from molorec.mixture.lam import AnyLam, general, to_saved
+from molorec.mixture.rule import DEFAULT_RULE
 from molorec.tuning import INSIDE, tune
 
 SYSTEMS = ("popularity", "base", "general", "specific", "half", "mixed")
@@ -43,7 +44,7 @@ class SystemResult:
     """
 
     name: str
-    lam: float | None
+    lam: AnyLam | None
     rows: list[Row]
     low: float = 0.0
     high: float = 0.0
@@ -91,7 +92,7 @@ class Evaluation:
         if mixed is None:
             return "one adapter: there is nothing to mix"
         if not is_mixture(mixed.lam):
-            return f"entropy prefers the {'general' if mixed.lam > 0.5 else 'specific'} adapter alone"
+            return f"entropy prefers the {'general' if general(mixed.lam) > 0.5 else 'specific'} adapter alone"
         if all(mixed.against[name][1] > 0 for name in ("general", "specific") if name in mixed.against):
             return "mixing helps: it is above both adapters alone"
         return "mixing is not shown to help: it is not surely above both adapters alone"
@@ -140,7 +141,7 @@ class Plan:
     n: int
     rule: str
     systems: tuple[str, ...]
-    lams: dict[str, float | None]
+    lams: dict[str, AnyLam | None]
     lists_sha256: str
     base: str
     precision: str
@@ -164,7 +165,7 @@ class Answer:
 
 
 def plan(engine: Engine, domain: str, split: str = "quick", setting: str = "warm", limit: int | None = None,
-         systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: float | None = None) -> Plan:
+         systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: AnyLam | None = None) -> Plan:
     """What :func:`evaluate` with these arguments measures; λ is tuned here, unless one is given.
 
     Raises
@@ -232,7 +233,7 @@ def summary(plan: Plan, answers: Sequence[Answer]) -> Evaluation:
 
 
 def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "warm", limit: int | None = None,
-             systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: float | None = None,
+             systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: AnyLam | None = None,
              on_user: Callable[[int, int], None] = lambda done, total: None, at_once: int = 1) -> Evaluation:
     """Rank every stored list of a split with every system.
 
@@ -290,13 +291,13 @@ def write_scores(evaluation: Evaluation, used: Sequence[Adapter]) -> None:
         adapters.update_card(adapter.folder, scores=scores, **changes)
 
 
-def is_mixture(lam: float | None) -> bool:
-    """Whether λ is far enough from both ends to be called a mixture.
+def is_mixture(lam: AnyLam | None) -> bool:
+    """Whether λ, on average over the layers, is far enough from both ends to be called a mixture.
 
     >>> is_mixture(0.5), is_mixture(0.99), is_mixture(None)
     (True, False, False)
     """
-    return lam is not None and INSIDE[0] <= lam <= INSIDE[1]
+    return lam is not None and INSIDE[0] <= general(lam) <= INSIDE[1]
 
 
 def _popularity_scores(popularity: dict[str, int], example: RankingExample) -> list[float]:

@@ -11,7 +11,7 @@ from molorec.errors import BadInput
 from molorec.evaluation import protocol
 from molorec.evaluation.metrics import rank_of
 from molorec.evaluation.protocol import SYSTEMS, Evaluation, Row, SystemResult, evaluate, sweep, tuned_lam, write_scores
-from molorec.mixture.rule import to_saved
+from molorec.mixture.lam import to_saved
 
 USERS = 8
 
