@@ -259,11 +259,18 @@ class Engine:
         prompter = self.base.prompter
         return pack(prompter.ranking(example, mixture.template, mixture.noun), prompter.titles(example.candidates))
 
-    def log_probabilities(self, mixture: Mixture, packed: PackedTrie, lams: Sequence[AnyLam | None],
+    def log_probabilities(self, mixture: Mixture, packed: PackedTrie | Sequence[PackedTrie], lams: Sequence[AnyLam | None],
                           rule: str) -> list[torch.Tensor]:
-        """log p of packed candidates (n,) at each λ (None: the base model alone), never from the cache."""
+        """log p of packed candidates (n,) at each λ (None: the base model alone), never from the cache.
+
+        Parameters
+        ----------
+        packed : one for all λ, or one for each.
+        """
+        each = [packed] * len(lams) if isinstance(packed, PackedTrie) else packed
+        rows = [Row(of, _weights(mixture, lam)) for of, lam in zip(each, lams, strict=True)]
         with memory_in_words():
-            return self.backend.score([Row(packed, _weights(mixture, lam)) for lam in lams], mixture.stack, rule)
+            return self.backend.score(rows, mixture.stack, rule)
 
     def write(self, mixture: Mixture, tokens: Sequence[int], lam: AnyLam | None, rule: str, how: Writing) -> Iterator[list[int]]:
         """What the model writes behind ``tokens`` at λ, yielded whole after each new token."""

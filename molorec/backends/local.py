@@ -7,10 +7,11 @@ because on two cores five prompts together take 1.8 times less than one after th
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -99,6 +100,10 @@ class Local:
         out = self._worker.submit(torch.inference_mode()(step)).result()
         # a copy made outside inference mode, which can be changed
         return out.logits[0, -1].to(torch.float32, copy=True), out.past_key_values
+
+    def run(self, work: Callable[[nn.Module], Any]) -> Any:
+        """What ``work(model)`` gives, on the thread of the passes and between two of them: for whoever needs gradients."""
+        return self._worker.submit(work, self.model).result()
 
     def _pass(self) -> None:
         with self._state:
