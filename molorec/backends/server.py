@@ -43,8 +43,10 @@ def export_mixtures(mixture: Mixture, rule: str, points: int, folder: Path) -> d
 
     Raises
     ------
-    BadInput : fewer than 2 points, or more than there are steps of λ.
+    BadInput : fewer than 2 points, or more than there are steps of λ; there are more than two adapters.
     """
+    if len(mixture.adapters) > 2:
+        raise BadInput(f"a server has mixtures of two adapters, not of {len(mixture.adapters)}; leave out --also")
     if not 2 <= points <= STEP + 1:
         raise BadInput(f"{points} points of λ cannot be served; give 2 to {STEP + 1}")
     lams = [i / (points - 1) for i in range(points)] if mixture.is_pair else [1.0]
