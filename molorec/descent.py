@@ -23,7 +23,7 @@ from molorec.catalog import RankingExample
 from molorec.engine import Engine
 from molorec.entropy import Meter, middle
 from molorec.errors import BadInput
-from molorec.mixture.lam import ALL, GRANULARITIES, AnyLam, Lam, simplest
+from molorec.mixture.lam import ALL, GRANULARITIES, AnyLam, Lam, general, simplest
 from molorec.mixture.rule import DEFAULT_RULE
 from molorec.tuning import INSIDE, PROMPTS, minimise
 
@@ -87,6 +87,16 @@ class DescentStep:
     entropy: float | None = None
     entropy_start: float | None = None
     settled: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """The result in words; what lies at an end on average is not called a mixture."""
+        weight = general(self.lam)
+        if not INSIDE[0] <= weight <= INSIDE[1]:
+            return f"entropy prefers the {'general' if weight > INSIDE[1] else 'specific'} adapter alone, all but everywhere"
+        if self.entropy is not None and self.entropy >= self.entropy_first:
+            return "one λ for all layers makes the model at least as sure"
+        return "the model is surer than at any one λ for all layers"
 
 
 def descend(engine: Engine, domain: str, granularity: str = "layer", prompts: int = PROMPTS, rule: str = DEFAULT_RULE,
