@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from molorec import __version__, config
-from molorec.errors import BadFile, BadInput, MolorecError
+from molorec.errors import BadInput, MolorecError
 
 SCHEMA = 1
 SWEEP = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -30,6 +30,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     arguments.command_line = _command(sys.argv[1:] if argv is None else [str(word) for word in argv])
     try:
+        if getattr(arguments, "lam_file", None):
+            from molorec.mixture import lam  # not at the top: most commands need no torch
+
+            arguments.lam = lam.read(arguments.lam_file)
         arguments.run(arguments)
     except MolorecError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -198,6 +202,7 @@ def domains_lists(arguments: argparse.Namespace) -> None:
 def rank(arguments: argparse.Namespace) -> None:
     """Rank a user's candidates at λ."""
     from molorec import documents
+    from molorec.mixture.lam import in_words
     from molorec.prompts import HISTORY_TITLES
 
     engine = _engine(arguments)
@@ -205,25 +210,59 @@ def rank(arguments: argparse.Namespace) -> None:
     history = [f"  {item.title}" for item in ranking.example.history[-HISTORY_TITLES:]]
     who = f"user {ranking.example.user}" if ranking.example.user else "a history"
     lines = [f"{who} of {arguments.domain}, the last of {len(ranking.example.history)} choices:", *history,
-             f"ranking at λ = {ranking.lam:g} (rule {ranking.rule}), entropy {ranking.entropy:.3f} nat:"]
+             f"ranking at {in_words(ranking.lam)} (rule {ranking.rule}), entropy {ranking.entropy:.3f} nat:"]
     lines += [f"{r.rank:3}  {r.probability:6.1%}  {r.item.title}" for r in ranking.items[: arguments.top]]
     _emit(arguments, documents.ranking(ranking), lines)
 
 
 def tune(arguments: argparse.Namespace) -> None:
-    """Choose λ by entropy on unlabelled prompts."""
+    """Choose λ by entropy on unlabelled prompts: one for all layers, or one for each layer or module."""
+    if arguments.out and not arguments.out.resolve().parent.is_dir():
+        raise BadInput(f"--out {arguments.out}: there is no folder {arguments.out.parent}; make it first")
+    engine = _engine(arguments)
+    if arguments.granularity == "global" and engine.mixture(arguments.domain).is_pair:
+        if arguments.keep != 1:
+            raise BadInput("--keep is for λ by layer or module; one λ for all layers is found on all prompts")
+        document, lines = _tuned(engine, arguments)
+    else:
+        document, lines = _descended(engine, arguments)
+    if arguments.out:
+        arguments.out.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        lines.append(f"written: {arguments.out}; use it with --lam-file {arguments.out}")
+    _emit(arguments, document, lines)
+
+
+def _tuned(engine, arguments: argparse.Namespace) -> tuple[dict, list[str]]:
     from molorec import documents, tuning
 
-    engine = _engine(arguments)
     step, shown = None, 0
-    for step in tuning.tune(engine, arguments.domain, arguments.prompts, arguments.rule, arguments.setting):
+    for step in tuning.tune(engine, arguments.domain, arguments.prompts, arguments.rule, arguments.setting,
+                            objective=arguments.objective, tokens=arguments.tokens):
         if not arguments.json and (step.settled or step.prompts > shown):
             shown = step.prompts
             print(f"{step.prompts:3} prompts  λ {step.lam:.3f} ({step.lam_low:.2f} to {step.lam_high:.2f})  entropy "
                   f"{step.entropy:.4f} nat  {step.seconds:.1f} s", flush=True)
-    _emit(arguments, documents.tuned(arguments.domain, step),
-          [f"λ = {step.lam:.3f}: {step.verdict}; {step.entropy:.4f} nat, against "
-           f"{step.entropy_start:.4f} at λ = ½"])
+    return documents.tuned(arguments.domain, step, arguments.objective), [
+        f"λ = {step.lam:.3f}: {step.verdict}; {step.entropy:.4f} nat, against {step.entropy_start:.4f} at λ = ½"]
+
+
+def _descended(engine, arguments: argparse.Namespace) -> tuple[dict, list[str]]:
+    from molorec import descent, documents
+    from molorec.mixture.lam import in_words
+
+    step, shown = None, None
+    for step in descent.descend(engine, arguments.domain, arguments.granularity, arguments.prompts, arguments.rule,
+                                arguments.setting, arguments.objective, arguments.tokens,
+                                settings=descent.Settings(keep=arguments.keep)):
+        if not arguments.json and not step.settled and (step.steps, step.looked) != shown:
+            shown = step.steps, step.looked
+            now = (f"{step.looked:3} prompts  best for all layers so far: {in_words(step.first)}" if step.held_out is None else
+                   f"step {step.steps} of at most {step.most}  {in_words(step.lam)}  held-out entropy {step.held_out:.4f} nat")
+            print(f"{now}  {step.seconds:.1f} s", flush=True)
+    return documents.descended(arguments.domain, step, arguments.granularity, arguments.objective), [
+        f"{in_words(step.lam)}: {step.entropy:.4f} nat, against {step.entropy_first:.4f} at {in_words(step.first)} for all layers "
+        f"and {step.entropy_start:.4f} where all adapters weigh the same",
+        f"on the prompts held out: {step.held_out:.4f} nat, {step.held_out_start:.4f} where the descent began"]
 
 
 def explain(arguments: argparse.Namespace) -> None:
@@ -251,6 +290,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from molorec.catalog.lists import HARD
     from molorec.evaluation import metrics, parts, protocol, runs
     from molorec.evaluation import rows as stored
+    from molorec.mixture.lam import short, to_json
 
     _check_evaluation(arguments)
     part = _part(arguments)
@@ -302,7 +342,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         "kept": kept, "rows": rows,
         "systems": [{"name": s.name, "n": s.rows.n, "ndcg@1": s.ndcg(1), "ndcg@3": s.ndcg(3), "ndcg@5": s.ndcg(5),
                      "ndcg@10": s.ndcg(10), "hr@3": s.hit_rate(3), "hr@10": s.hit_rate(10), "lo": s.low, "hi": s.high,
-                     "lam": s.lam, "against": {name: list(values) for name, values in s.against.items()},
+                     "lam": to_json(s.lam), "against": {name: list(values) for name, values in s.against.items()},
                      "second_or_third": _mean(metrics.second_or_third(s.ranks)),
                      "by_position": [_mean(values) for values in s.by_position()]}
                     for s in result.systems]}
@@ -316,10 +356,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
     for s in result.systems:
         gain = s.against.get("popularity")
         against = f"{gain[0]:+.3f} [{gain[1]:+.3f}, {gain[2]:+.3f}]" if gain else ""
-        lam = "" if s.lam is None else f"{s.lam:.2f}"
         second_or_third = metrics.second_or_third(s.ranks)
         missed = f"{second_or_third.mean():.1%}" if len(second_or_third) else ""
-        lines.append(f"{s.name:12}{lam:>6}{s.rows.n:>7}{s.ndcg(1):>9.3f}{f'{s.low:.3f} to {s.high:.3f}':>16}"
+        lines.append(f"{s.name:12}{short(s.lam):>6}{s.rows.n:>7}{s.ndcg(1):>9.3f}{f'{s.low:.3f} to {s.high:.3f}':>16}"
                      f"{s.ndcg(3):>9.3f}{missed:>9}{against:>28}")
     lines += ["2nd-3rd: of the users whose title is not first, how many have it second or third; by chance 6.9%", result.verdict]
     if result.moves is not None:
@@ -337,11 +376,12 @@ def export(arguments: argparse.Namespace) -> None:
     from molorec import fidelity
     from molorec.mixture import adapters
     from molorec.mixture import export as exporting
+    from molorec.mixture.lam import Lam, to_json
     from molorec.mixture.rule import as_weights
 
     engine = _engine(arguments)
     mixture = engine.mixture(arguments.domain)
-    lam = as_weights(arguments.lam, len(mixture.adapters))
+    lam = arguments.lam if isinstance(arguments.lam, Lam) else as_weights(arguments.lam, len(mixture.adapters))
     exact = not arguments.dense and arguments.rank is None
     if arguments.dense:
         folder = exporting.export_dense(mixture.stack, lam, arguments.rule, _base_folder(engine), arguments.out, arguments.dense)
@@ -357,7 +397,7 @@ def export(arguments: argparse.Namespace) -> None:
     lines = [f"written: {folder}", str(found)]
     if error is not None:
         lines.insert(1, f"of the mixture's change to the weights, rank {arguments.rank} leaves out {error:.1%} (Frobenius norm)")
-    _emit(arguments, {"schema": SCHEMA, "domain": arguments.domain, "lam": arguments.lam, "rule": arguments.rule,
+    _emit(arguments, {"schema": SCHEMA, "domain": arguments.domain, "lam": to_json(arguments.lam), "rule": arguments.rule,
                       "folder": str(folder), "rank": arguments.rank, "truncation_error": error, "dense": arguments.dense,
                       "difference": found.difference, "same_first": found.same_first, "lists": found.lists}, lines)
 
@@ -380,7 +420,7 @@ def serve(arguments: argparse.Namespace) -> None:
     profile = config.profile(arguments.profile)
     base = backbone.outline(arguments.base, profile, arguments.precision)
     folders = [arguments.adapters] if arguments.adapters else config.adapter_folders(profile, arguments.base)
-    mixture = Engine(base, Catalog(), folders).mixture(arguments.domain)
+    mixture = Engine(base, Catalog(), folders, also=arguments.also).mixture(arguments.domain)
     made = server.export_mixtures(mixture, arguments.rule, arguments.points, arguments.out)
     command, environment = server.command(base, made, export.rank_of(mixture.stack, arguments.rule), arguments.port,
                                           arguments.more)
@@ -446,6 +486,8 @@ def _parser() -> argparse.ArgumentParser:
                                            "else the profile's, else what this device is fast at)")
     model.add_argument("--backend", help="what computes: local, vllm, or the address of a server (default: MOLOREC_BACKEND, else "
                                          "local)")
+    model.add_argument("--also", action="append", default=[], metavar="NAME",
+                       help="a further adapter to mix in, a folder beside the others; λ then has a weight for each, from a file")
     model.add_argument("--adapters", type=Path, help="folder of adapter folders (default: those that ship)")
     who = argparse.ArgumentParser(add_help=False)
     who.add_argument("--user", help="user id (default: the first of the evaluated users)")
@@ -453,7 +495,7 @@ def _parser() -> argparse.ArgumentParser:
     who.add_argument("--history-ids", metavar="IDS", help="in place of a user: item ids, oldest first, joined by | "
                                                             "(an id's own | and \\ are written \\| and \\\\)")
     who.add_argument("--candidate-ids", metavar="IDS", help="with --history-ids: the items to rank")
-    who.add_argument("--lam", type=float, default=0.5, help="λ: 0 specific alone, 1 general alone (default: %(default)s)")
+    _add_lam(who, "λ: 0 specific alone, 1 general alone (default: %(default)s)", default=0.5)
 
     def add(to, name, run, parents):
         command = to.add_parser(name, help=run.__doc__.splitlines()[0], description=run.__doc__, parents=parents)
@@ -521,6 +563,14 @@ def _parser() -> argparse.ArgumentParser:
     tuning = add(commands, "tune", tune, [common, model])
     tuning.add_argument("--prompts", type=int, default=50, help="unlabelled prompts (default: %(default)s)")
     tuning.add_argument("--setting", default="warm", help="warm or new-item (default: %(default)s)")
+    tuning.add_argument("--granularity", default="global", help="of λ: global, layer or module (default: %(default)s)")
+    tuning.add_argument("--objective", default="candidates",
+                        help="entropy of the candidates, or of the first tokens of the answer (the paper's) over all words: "
+                             "candidates (default) or tokens")
+    tuning.add_argument("--tokens", type=int, help="how many tokens of the answer (default: 3; for Amazon Beauty 5)")
+    tuning.add_argument("--keep", type=float, default=1.0, metavar="SHARE",
+                        help="for λ by layer or module: learn from this share of the prompts, the surest (default: %(default)s)")
+    tuning.add_argument("--out", type=Path, help="also write the JSON to this file, for --lam-file of other commands")
     command = add(commands, "explain", explain, [common, model, who])
     command.add_argument("--item", help="a candidate's id (default: the first)")
     command.add_argument("--style", default="short", help="how long the reason is: short (default) or detailed")
@@ -546,12 +596,20 @@ def _parser() -> argparse.ArgumentParser:
                             help="users ranked together (default: as fill a pass; more pays with vLLM)")
     evaluating.add_argument("--update-cards", action="store_true", help="write scores and the tuned λ to the adapters' cards")
     exporting = add(commands, "export", export, [common, model])
-    exporting.add_argument("--lam", type=float, required=True, help="λ: 0 specific alone, 1 general alone")
+    _add_lam(exporting, "λ: 0 specific alone, 1 general alone", required=True)
     exporting.add_argument("--out", type=Path, required=True, help="folder to write")
     exporting.add_argument("--rank", type=int, help="rank of the adapter, by truncated SVD (default: the exact one)")
     exporting.add_argument("--dense", choices=["bfloat16", "nf4"], help="write a whole model with the mixture in its weights")
     exporting.add_argument("--force", action="store_true", help="replace the adapter that is in the folder")
     return parser
+
+
+def _add_lam(parser: argparse.ArgumentParser, text: str, default: float | None = None, required: bool = False) -> None:
+    """λ as a number or from a file; either way it is ``lam`` once a command runs."""
+    either = parser.add_mutually_exclusive_group(required=required)
+    either.add_argument("--lam", type=float, default=default, help=text)
+    either.add_argument("--lam-file", type=Path, metavar="FILE",
+                        help="λ of any granularity: a file that `molorec tune --out` wrote, or a saved λ")
 
 
 def _engine(arguments: argparse.Namespace):
@@ -567,7 +625,7 @@ def _engine(arguments: argparse.Namespace):
         raise BadInput(f"--adapters {arguments.adapters}: there is no such folder")
     folders = [arguments.adapters] if arguments.adapters else None
     engine = Engine.start(config.profile(arguments.profile), arguments.base, catalog, folders, arguments.precision,
-                          arguments.backend)
+                          arguments.backend, arguments.also)
     for problem in engine.mixture(arguments.domain).problems:
         print(f"note: {problem}", file=sys.stderr)
     return engine
@@ -604,22 +662,16 @@ def _part(arguments: argparse.Namespace) -> tuple[int, int] | None:
     return int(first), int(second)
 
 
-def _lams(arguments: argparse.Namespace) -> dict[str, float]:
+def _lams(arguments: argparse.Namespace) -> dict:
     """System → λ, of the options --lam-file; one without a name is what --lam would give."""
-    from molorec.mixture.rule import from_saved
+    from molorec.mixture import lam
 
-    found: dict[str, float] = {}
+    found = {}
     for text in arguments.lam_files:
         name, sign, file = text.rpartition("=")
         if not file or (sign and not name) or name in found or (not name and arguments.lam is not None):
             raise BadInput(f"--lam-file {text} is not understood; give each system once, as mixed-layer=FILE")
-        try:
-            content = json.loads(Path(file).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise BadFile(file, f"it cannot be read ({error}); give a file with a saved λ") from error
-        if not isinstance(content, dict):
-            raise BadFile(file, "it does not hold an object; give a file with a saved λ")
-        found[name] = from_saved(content)
+        found[name] = lam.read(Path(file))
     return found
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import TypedDict
 
-from molorec import tuning
 from molorec.catalog import Item
+from molorec.descent import DescentStep
 from molorec.engine import Ranking
 from molorec.explaining import Evidence, Explanation
+from molorec.mixture.lam import AnyLam, to_json
 from molorec.tuning import TuningStep
 
 SCHEMA = 1
@@ -22,25 +23,26 @@ class RankedTitle(TypedDict):
 
 
 class RankingDocument(TypedDict):
-    """``lam``: the weight of the general adapter; ``entropy``: of the candidates' probabilities, in nats."""
+    """``lam``: the weight of the general adapter, or a saved λ; ``entropy``: of the candidates' probabilities, in nats."""
 
     schema: int
     domain: str
     user: str
-    lam: float
+    lam: float | dict
     rule: str
     entropy: float
     ranking: list[RankedTitle]
 
 
 class TuningDocument(TypedDict):
-    """``curve``: (λ, mean entropy in nats) where it was measured; ``entropy_start``: at λ = ½."""
+    """``lam``: a number for one λ for all layers, else a saved λ; ``curve``: (λ, mean entropy in nats) where one λ for all was
+    measured; ``entropy_start``: where all adapters weigh the same."""
 
     schema: int
     domain: str
     objective: str
     granularity: str
-    lam: float
+    lam: float | dict
     entropy_start: float
     entropy_end: float
     curve: list[list[float]]
@@ -62,7 +64,7 @@ class ExplanationDocument(TypedDict):
     schema: int
     domain: str
     user: str
-    lam: float
+    lam: float | dict
     item_id: str
     title: str
     text: str | None
@@ -74,24 +76,32 @@ class ExplanationDocument(TypedDict):
 def ranking(result: Ranking) -> RankingDocument:
     """A ranking as ``molorec rank --json`` prints it."""
     return {
-        "schema": SCHEMA, "domain": result.example.domain, "user": result.example.user, "lam": result.lam, "rule": result.rule,
+        "schema": SCHEMA, "domain": result.example.domain, "user": result.example.user, "lam": to_json(result.lam), "rule": result.rule,
         "entropy": result.entropy,
         "ranking": [{"rank": r.rank, "item_id": r.item.item_id, "title": r.item.title, "probability": r.probability}
                     for r in result.items]}
 
 
-def tuned(domain: str, step: TuningStep) -> TuningDocument:
-    """A tuning, ended or not, as ``molorec tune --json`` prints it."""
+def tuned(domain: str, step: TuningStep, objective: str = "candidates") -> TuningDocument:
+    """A tuning of one λ, ended or not, as ``molorec tune --json`` prints it."""
     return {
-        "schema": SCHEMA, "domain": domain, "objective": tuning.OBJECTIVE, "granularity": "global", "lam": step.lam,
+        "schema": SCHEMA, "domain": domain, "objective": objective, "granularity": "global", "lam": step.lam,
         "entropy_start": step.entropy_start, "entropy_end": step.entropy, "curve": [list(point) for point in step.curve],
         "prompts": step.prompts, "seconds": step.seconds}
 
 
-def explanation(domain: str, user: str, lam: float, item: Item, text: Explanation,
+def descended(domain: str, step: DescentStep, granularity: str, objective: str = "candidates") -> TuningDocument:
+    """A tuning by layer or module that has ended, as ``molorec tune --json`` prints it."""
+    return {
+        "schema": SCHEMA, "domain": domain, "objective": objective, "granularity": granularity, "lam": to_json(step.lam),
+        "entropy_start": step.entropy_start, "entropy_end": step.entropy, "curve": [list(point) for point in step.curve],
+        "prompts": step.prompts, "seconds": step.seconds}
+
+
+def explanation(domain: str, user: str, lam: AnyLam, item: Item, text: Explanation,
                 evidence: Sequence[Evidence]) -> ExplanationDocument:
     """A finished explanation as ``molorec explain --json`` prints it."""
     return {
-        "schema": SCHEMA, "domain": domain, "user": user, "lam": lam, "item_id": item.item_id, "title": item.title,
+        "schema": SCHEMA, "domain": domain, "user": user, "lam": to_json(lam), "item_id": item.item_id, "title": item.title,
         "text": text.text if text.is_grounded else None, "grounded": text.is_grounded, "problem": text.problem,
         "evidence": [{"item_id": e.item.item_id, "title": e.item.title, "effect": e.effect} for e in evidence]}

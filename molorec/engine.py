@@ -24,8 +24,9 @@ from molorec.config import LIMITS, Profile
 from molorec.errors import BadInput, MolorecError, memory_in_words
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
+from molorec.mixture.lam import AnyLam, Lam, from_saved, simplest
 from molorec.mixture.layer import AdapterStack
-from molorec.mixture.rule import DEFAULT_RULE, as_weights, from_saved
+from molorec.mixture.rule import DEFAULT_RULE, as_weights
 from molorec.mixture.rule import rule as rule_named
 from molorec.prompts import Template, template
 from molorec.ranking.trie import PackedTrie, TitleTrie, pack
@@ -50,13 +51,13 @@ class Ranking:
     ----------
     items : equal probabilities stand in the order of the candidates.
     entropy : of the candidates' probabilities, in nats; log n for a model that knows nothing.
-    lam : the weight of the general adapter, or None for the base model alone.
+    lam : the weight of the general adapter, a λ of another kind, or None for the base model alone.
     """
 
     example: RankingExample
     items: tuple[RankedItem, ...]
     entropy: float
-    lam: float | None
+    lam: AnyLam | None
     rule: str
     seconds: float
 
@@ -68,7 +69,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Mixture:
-    """The adapters in use for a domain: general first, then specific; one of them where only one exists.
+    """The adapters in use for a domain: general first, specific last; one of them where only one exists.
 
     Attributes
     ----------
@@ -85,13 +86,13 @@ class Mixture:
 
     @property
     def is_pair(self) -> bool:
-        """Whether there is something to mix: one adapter has λ = 1 and no slider."""
-        return len(self.adapters) > 1
+        """Whether one number is a λ: one adapter has λ = 1, and three have weights each. Neither has a slider."""
+        return len(self.adapters) == 2
 
     @property
-    def tuned_lam(self) -> float | None:
+    def tuned_lam(self) -> AnyLam | None:
         """The λ that tuning found for this domain and that is kept with its specific adapter."""
-        card = self.adapters[-1].card if self.is_pair else None
+        card = self.adapters[-1].card if len(self.adapters) > 1 else None
         return from_saved(card.tuned_lam) if card and card.tuned_lam else None
 
     @property
@@ -114,11 +115,13 @@ class Engine:
     ----------
     adapter_folders : each holds a folder an adapter ("general", or a domain's name); the first that has one wins.
     backend : what computes; by default the base model in this process.
+    also : names of further adapters, mixed in between the general and the specific one; λ then has a weight for each.
     """
 
-    def __init__(self, base: Backbone, catalog: Catalog, adapter_folders: Sequence[Path] = (), backend: Backend | None = None):
+    def __init__(self, base: Backbone, catalog: Catalog, adapter_folders: Sequence[Path] = (), backend: Backend | None = None,
+                 also: Sequence[str] = ()):
         self.base, self.catalog = base, catalog
-        self.adapter_folders = list(adapter_folders)
+        self.adapter_folders, self.also = list(adapter_folders), tuple(also)
         self._mixtures: dict[str, Mixture] = {}
         self._cache: OrderedDict[tuple, tuple[float, ...]] = OrderedDict()
         self.backend = backend or Local(base.model)
@@ -127,7 +130,7 @@ class Engine:
     @classmethod
     def start(cls, profile: Profile | None = None, base: str | None = None, catalog: Catalog | None = None,
               adapter_folders: Sequence[Path] | None = None, precision: str | None = None,
-              backend: str | None = None) -> "Engine":
+              backend: str | None = None, also: Sequence[str] = ()) -> "Engine":
         """Load the profile's base model and find its adapters; for ``base`` and ``precision`` see :func:`backbone.load`.
 
         Parameters
@@ -139,9 +142,9 @@ class Engine:
         backend = backend or os.environ.get("MOLOREC_BACKEND") or "local"
         if backend == "local":
             loaded = backbone.load(base, profile, precision)
-            return cls(loaded, catalog or Catalog(), folders, backends.lent(loaded))
+            return cls(loaded, catalog or Catalog(), folders, backends.lent(loaded), also)
         outline = backbone.outline(base, profile, precision)
-        return cls(outline, catalog or Catalog(), folders, backends.remote(backend, outline))
+        return cls(outline, catalog or Catalog(), folders, backends.remote(backend, outline), also)
 
     @property
     def rows(self) -> int:
@@ -151,13 +154,13 @@ class Engine:
     # -- adapters ------------------------------------------------------------------------------------------------
 
     def mixture(self, domain: str) -> Mixture:
-        """The general adapter and the domain's own one, read and checked on first use.
+        """The general adapter and the domain's own one, and those that are mixed in between; read and checked on first use.
 
-        An adapter that cannot be used is left out and named in ``problems``.
+        The general or the domain's own adapter is left out where it cannot be used, and named in ``problems``.
 
         Raises
         ------
-        BadInput : there is no such domain.
+        BadInput : there is no such domain, or one of ``also`` is missing or cannot be used.
         MolorecError : there is no usable adapter at all.
         """
         with self._state:
@@ -166,12 +169,17 @@ class Engine:
             return known
         noun = self.catalog.domain(domain).noun
         found, problems = [], []
-        for name in ("general", domain):
+        for name in ("general", *self.also, domain):
             try:
                 adapter = self._read(name)
             except MolorecError as error:
+                if name in self.also:
+                    raise
                 problems.append(str(error))
                 continue
+            if adapter is None and name in self.also:
+                raise BadInput(f"there is no adapter '{name}' to mix in; it is looked for in "
+                               + ", ".join(map(str, self.adapter_folders)))
             if adapter:
                 found.append(adapter)
         found, more = _without_second_round(found)
@@ -205,22 +213,26 @@ class Engine:
 
     # -- ranking -------------------------------------------------------------------------------------------------
 
-    def rank(self, example: RankingExample, lam: float | None = 0.5, rule: str = DEFAULT_RULE) -> Ranking:
+    def rank(self, example: RankingExample, lam: AnyLam | None = 0.5, rule: str = DEFAULT_RULE) -> Ranking:
         """Rank an example's candidates at λ, the weight of the general adapter; None: the base model alone.
 
         With one adapter only, λ counts as 1 whatever it is.
 
+        Parameters
+        ----------
+        lam : a number for two adapters; a :class:`Lam` for more of them, or for a λ that differs by layer.
+
         Raises
         ------
-        BadInput : λ or the rule is not valid; there are no candidates, too many, or one twice.
+        BadInput : λ or the rule is not valid or not for these adapters; there are no candidates, too many, or one twice.
         """
         return self.rank_all([example], [lam], rule)[0][0]
 
-    def rank_each(self, example: RankingExample, lams: Sequence[float | None], rule: str = DEFAULT_RULE) -> list[Ranking]:
+    def rank_each(self, example: RankingExample, lams: Sequence[AnyLam | None], rule: str = DEFAULT_RULE) -> list[Ranking]:
         """Rank an example's candidates at each of several λ. Raises BadInput as :meth:`rank`."""
         return self.rank_all([example], lams, rule)[0]
 
-    def rank_all(self, examples: Sequence[RankingExample], lams: Sequence[float | None],
+    def rank_all(self, examples: Sequence[RankingExample], lams: Sequence[AnyLam | None],
                  rule: str = DEFAULT_RULE) -> list[list[Ranking]]:
         """Rank several examples of one domain, each at each of several λ: from the cache as far as it goes, the others in as
         few forward passes as hold them.
@@ -275,13 +287,14 @@ class Engine:
         return pack(prompter.ranking(example, mixture.template, mixture.noun), prompter.titles(example.candidates),
                     mixture.titles)
 
-    def log_probabilities(self, mixture: Mixture, asked: Sequence[tuple[PackedTrie, float | None]],
+    def log_probabilities(self, mixture: Mixture, asked: Sequence[tuple[PackedTrie, AnyLam | None]],
                           rule: str) -> list[torch.Tensor]:
         """log p of packed candidates (n,), each at its λ (None: the base model alone), never from the cache."""
+        rows = [Row(packed, _weights(mixture, lam)) for packed, lam in asked]
         with memory_in_words():
-            return self.backend.score([Row(packed, _weights(mixture, lam)) for packed, lam in asked], mixture.stack, rule)
+            return self.backend.score(rows, mixture.stack, rule)
 
-    def write(self, mixture: Mixture, tokens: Sequence[int], lam: float | None, rule: str, how: Writing) -> Iterator[list[int]]:
+    def write(self, mixture: Mixture, tokens: Sequence[int], lam: AnyLam | None, rule: str, how: Writing) -> Iterator[list[int]]:
         """What the model writes behind ``tokens`` at λ, yielded whole after each new token."""
         texts = self.backend.write(tokens, _weights(mixture, lam), mixture.stack, rule, how)
         while True:
@@ -291,7 +304,7 @@ class Engine:
                 return
             yield text
 
-    def _cached(self, base: tuple, lams: Sequence[float | None]) -> dict[float | None, tuple[float, ...]]:
+    def _cached(self, base: tuple, lams: Sequence[AnyLam | None]) -> dict[AnyLam | None, tuple[float, ...]]:
         """λ → the candidates' probabilities, for those λ that were ranked before."""
         with self._state:
             found = {lam: self._cache[*base, lam] for lam in lams if (*base, lam) in self._cache}
@@ -318,22 +331,32 @@ def _without_second_round(found: list[Adapter]) -> tuple[list[Adapter], list[str
     return kept, problems
 
 
-def _valid(mixture: Mixture, lam: float | None, rule: str) -> float | None:
+def _valid(mixture: Mixture, lam: AnyLam | None, rule: str) -> AnyLam | None:
+    """λ as what it is remembered by; equal λ are equal there."""
     rule_named(rule)
     if lam is None:
         return None
-    if as_weights(lam).ndim != 1 or not isinstance(lam, int | float):
-        raise BadInput("give one λ, a number from 0 to 1")
-    return float(lam) if mixture.is_pair else 1.0
+    if isinstance(lam, Lam):
+        if len(mixture.adapters) == 1:
+            return 1.0
+        mixture.stack.weights(lam, lam.granularity)
+        return simplest(lam)
+    if not isinstance(lam, int | float):
+        raise BadInput(f"λ = {lam!r} is not a number; give one from 0 to 1, or a saved λ")
+    as_weights(lam)
+    if len(mixture.adapters) == 1:
+        return 1.0
+    as_weights(lam, len(mixture.adapters))
+    return float(lam)
 
 
-def _weights(mixture: Mixture, lam: float | None) -> list[float] | None:
-    if lam is None:
-        return None
-    return [lam, 1 - lam] if mixture.is_pair else [1.0]
+def _weights(mixture: Mixture, lam: AnyLam | None) -> Sequence[float] | Lam | None:
+    if lam is None or len(mixture.adapters) == 1:
+        return lam if lam is None else [1.0]
+    return lam if isinstance(lam, Lam) else [lam, 1 - lam]
 
 
-def _ranking(example: RankingExample, probabilities: Sequence[float], lam: float | None, rule: str,
+def _ranking(example: RankingExample, probabilities: Sequence[float], lam: AnyLam | None, rule: str,
              seconds: float) -> Ranking:
     order = sorted(range(len(probabilities)), key=lambda i: -probabilities[i])  # stable: ties keep the list's order
     entropy = -sum(p * math.log(p) for p in probabilities if p > 0)

@@ -10,6 +10,7 @@ from molorec.backends import Writing
 from molorec.catalog import Item, RankingExample
 from molorec.engine import Engine, Mixture
 from molorec.errors import BadInput
+from molorec.mixture.lam import AnyLam
 from molorec.mixture.rule import DEFAULT_RULE
 from molorec.prompts import HISTORY_TITLES, Prompter
 
@@ -65,7 +66,7 @@ class Explanation:
         return self.done and not self.problem
 
 
-def evidence(engine: Engine, example: RankingExample, item: Item, lam: float = 0.5,
+def evidence(engine: Engine, example: RankingExample, item: Item, lam: AnyLam = 0.5,
              rule: str = DEFAULT_RULE) -> Iterator[Evidence]:
     """Drop one of the history's titles at a time and rank again; yields in history order as results come.
 
@@ -94,7 +95,7 @@ def strongest(evidence: Sequence[Evidence], count: int) -> tuple[Evidence, ...]:
     return tuple(found[:count])
 
 
-def explain(engine: Engine, example: RankingExample, item: Item, evidence: Sequence[Evidence], lam: float = 0.5,
+def explain(engine: Engine, example: RankingExample, item: Item, evidence: Sequence[Evidence], lam: AnyLam = 0.5,
             rule: str = DEFAULT_RULE, stop: threading.Event | None = None, style: str = "short") -> Iterator[Explanation]:
     """Stream a reason from the mixed model, then check it.
 
@@ -184,7 +185,7 @@ def _sentences(text: str) -> str:
     return _BEGINNING.sub(lambda match: match[0].upper(), text.rstrip(" ,.") + ".")
 
 
-def _continue(engine: Engine, mixture: Mixture, tokens: list[int], lam: float, rule: str, style: Style) -> Iterator[str]:
+def _continue(engine: Engine, mixture: Mixture, tokens: list[int], lam: AnyLam, rule: str, style: Style) -> Iterator[str]:
     """Write on greedily from ``tokens``, yielding the text so far, to the end of the last sentence or token of the style."""
     prompter = engine.base.prompter
     how = Writing(style.tokens, LEAST_TOKENS, frozenset(prompter.stops), prompter.not_prose, REPETITION)

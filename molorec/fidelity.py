@@ -14,6 +14,7 @@ from molorec.catalog import RankingExample
 from molorec.engine import Engine
 from molorec.errors import BadInput
 from molorec.mixture import adapters
+from molorec.mixture.lam import AnyLam
 from molorec.mixture.rule import DEFAULT_RULE
 
 LISTS = 5
@@ -42,7 +43,7 @@ class Fidelity:
                            f"explains {allowed:g}; the file may be damaged, so write it again")
 
 
-def of_adapter(engine: Engine, domain: str, folder: Path, lam: float, rule: str = DEFAULT_RULE) -> Fidelity:
+def of_adapter(engine: Engine, domain: str, folder: Path, lam: AnyLam, rule: str = DEFAULT_RULE) -> Fidelity:
     """An exported adapter, read again, against the live mixture on the domain's first lists."""
     live = engine.mixture(domain)
     alone = adapters.read(folder, engine.base.shapes, engine.base.sha256, engine.base.prompter.fingerprint())
@@ -52,7 +53,7 @@ def of_adapter(engine: Engine, domain: str, folder: Path, lam: float, rule: str 
                     lambda packed: engine.log_probabilities(exported, [(packed, 1.0)], DEFAULT_RULE)[0])
 
 
-def of_model(engine: Engine, domain: str, folder: Path, lam: float, rule: str = DEFAULT_RULE,
+def of_model(engine: Engine, domain: str, folder: Path, lam: AnyLam, rule: str = DEFAULT_RULE,
              precision: str | None = None) -> Fidelity:
     """An exported model, loaded at a precision (its own, unless one is given), against the live mixture."""
     model = backbone.load(folder, precision=precision)
@@ -60,12 +61,12 @@ def of_model(engine: Engine, domain: str, folder: Path, lam: float, rule: str = 
     return _between(engine, domain, lam, rule, lambda packed: local.score([Row(packed, None)], stack, DEFAULT_RULE)[0])
 
 
-def _between(engine: Engine, domain: str, lam: float, rule: str, score) -> Fidelity:
+def _between(engine: Engine, domain: str, lam: AnyLam, rule: str, score) -> Fidelity:
     live = engine.mixture(domain)
     pairs: list[tuple[Tensor, Tensor]] = []
     for example in _examples(engine, domain):
         packed = engine.pack(live, example)
-        pairs.append((engine.log_probabilities(live, [(packed, lam if live.is_pair else 1.0)], rule)[0].exp().cpu(),
+        pairs.append((engine.log_probabilities(live, [(packed, lam)], rule)[0].exp().cpu(),
                       score(packed).exp().cpu()))
     return Fidelity(max(float((one - other).abs().max()) for one, other in pairs),
                     sum(int(one.argmax()) == int(other.argmax()) for one, other in pairs), len(pairs))

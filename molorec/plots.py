@@ -9,6 +9,8 @@ import plotly.graph_objects as go
 
 from molorec.explaining import Evidence
 from molorec.landscape import Landscape
+from molorec.mixture.lam import Lam
+from molorec.mixture.layer import layer_of
 from molorec.tuning import TuningStep
 
 ACCENT, MUTED, NEGATIVE = "#0f766e", "#8a8f98", "#b45309"
@@ -176,6 +178,57 @@ def weight_changes(maps: Sequence[tuple[str, np.ndarray]]) -> go.Figure:
     figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=False)
     figure.update_yaxes(showticklabels=False, showgrid=False, zeroline=False, autorange="reversed")
     return figure
+
+
+def layer_weights(lam: Lam, paths: Sequence[str]) -> go.Figure:
+    """The general adapter's weight as a heat map: a row a layer, a column a part of it; one column where a layer has one λ.
+
+    The colours span what there is, so that small differences are seen; the scale says how small they are.
+
+    Parameters
+    ----------
+    paths : of the model's linear layers, in its order.
+    """
+    weights = {group: values[0] for group, values in lam.weights}
+    layers = list(dict.fromkeys(layer_of(path) for path in paths))
+    parts = list(dict.fromkeys(path.rpartition(".")[2] for path in paths)) if lam.granularity == "module" else [""]
+    places = {(layer_of(path), path.rpartition(".")[2] if lam.granularity == "module" else ""): path for path in paths}
+    values, hovers = [], []
+    for number, layer in enumerate(layers, start=1):
+        found = [places.get((layer, part)) for part in parts]
+        row = [None if path is None else weights[path if lam.granularity == "module" else layer] for path in found]
+        values.append(row)
+        hovers.append([f"layer {number} of {len(layers)}{_part_in_words(part)}" for part in parts])
+    present = [value for row in values for value in row if value is not None]
+    low, high = min(present), max(present)
+    if high - low < 0.02:  # all the same: a scale of rounding errors would look like differences
+        low, high = max(0.0, low - 0.01), min(1.0, high + 0.01)
+    figure = _figure("", "layer, the first on top")
+    figure.add_heatmap(
+        z=values, x=[_PARTS.get(part, (html.escape(part) or "the whole layer", ""))[0] for part in parts], y=list(range(1, len(layers) + 1)),
+        customdata=hovers, zmin=low, zmax=high, xgap=1, ygap=1,
+        colorscale=[[0, LINES[1]], [0.5, "#8d99a8"], [1, LINES[0]]],
+        hovertemplate="%{customdata}<br>general weighs %{z:.0%}, specific the rest<extra></extra>",
+        colorbar={"orientation": "h", "thickness": 10, "y": 1.02, "yanchor": "bottom", "nticks": 5, "tickformat": ".0%",
+                  "title": {"text": "weight of the general adapter", "side": "top"}})
+    _on_the_grid(figure, 150 + 15 * max(6, len(layers)))
+    figure.update_xaxes(side="bottom", showgrid=False, fixedrange=True, tickfont_size=11)
+    figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False, fixedrange=True, nticks=8, tickformat="d")
+    figure.update_layout(dragmode=False, hoverlabel={"align": "left"})
+    return figure
+
+
+# The parts of a layer: a short name, and what they do, for whoever never heard of them.
+_PARTS = {
+    "q_proj": ("query", "what a word looks for in the others"), "k_proj": ("key", "what a word can be found by"),
+    "v_proj": ("value", "what a word passes on when it is found"), "o_proj": ("output", "what is made of all that was found"),
+    "gate_proj": ("gate", "which of its notions the layer takes up"), "up_proj": ("up", "the notions that the layer knows"),
+    "down_proj": ("down", "what the layer adds to the word because of them")}
+
+
+def _part_in_words(part: str) -> str:
+    name, does = _PARTS.get(part, (html.escape(part), ""))
+    return f", {name}" + (f"<br>({does})" if does else "") if part else ""
 
 
 def mixing(titles: Sequence[str], probabilities: Mapping[float, Sequence[float]]) -> go.Figure:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from molorec.catalog import RankingExample
 from molorec.engine import Engine
+from molorec.mixture.lam import AnyLam
 from molorec.mixture.rule import DEFAULT_RULE
 
 SHUFFLES = 6
@@ -30,7 +31,7 @@ class PositionCheck:
     same_first: int
 
 
-def check(engine: Engine, example: RankingExample, lam: float | None = 0.5, rule: str = DEFAULT_RULE,
+def check(engine: Engine, example: RankingExample, lam: AnyLam | None = 0.5, rule: str = DEFAULT_RULE,
           shuffles: int = SHUFFLES, seed: int = 0) -> Iterator[PositionCheck]:
     """Rank ``shuffles`` other orders of the candidates, yielding after each. Raises BadInput as ``engine.rank``."""
     rng = random.Random(seed)

@@ -15,10 +15,10 @@ from numpy.polynomial.chebyshev import Chebyshev, chebpts2
 
 from molorec.catalog import RankingExample
 from molorec.engine import Engine
+from molorec.entropy import Meter
 from molorec.errors import BadInput
 from molorec.mixture.rule import DEFAULT_RULE
 
-OBJECTIVE = "candidates"
 LEVELS = (3, 5, 9)
 PROMPTS = 50
 GRID = np.linspace(0.0, 1.0, 201)
@@ -142,19 +142,28 @@ def minimise(entropies: Callable[[RankingExample, Sequence[float]], Sequence[flo
 
 
 def tune(engine: Engine, domain: str, prompts: int = PROMPTS, rule: str = DEFAULT_RULE, setting: str = "warm",
-         examples: Sequence[RankingExample] | None = None) -> Iterator[TuningStep]:
-    """Tune the global λ of a domain on its ``tune`` users' prompts, whose targets nobody looks at.
+         examples: Sequence[RankingExample] | None = None, objective: str = "candidates",
+         tokens: int | None = None) -> Iterator[TuningStep]:
+    """Tune the global λ of a domain's two adapters on its ``tune`` users' prompts, whose targets nobody looks at.
+
+    Parameters
+    ----------
+    examples : prompts in place of those.
+    objective, tokens : which entropy, see :class:`molorec.entropy.Meter`.
 
     Raises
     ------
-    BadInput : the domain is unknown, has one adapter only, or has no such prompts.
+    BadInput : the domain is unknown, has not two adapters, or has no such prompts; the objective cannot be measured.
     """
-    if not engine.mixture(domain).is_pair:
+    count = len(engine.mixture(domain).adapters)
+    if count == 1:
         raise BadInput(f"'{domain}' has one adapter only, so there is no λ to tune")
+    if count > 2:
+        raise BadInput(f"one number is no λ of {count} adapters; molorec.descent tunes their weights")
     if prompts < 1:
         raise BadInput(f"{prompts} prompts are too few; give at least 1")
     found = examples if examples is not None else engine.catalog.examples(domain, "tune", setting, limit=prompts)
-    return minimise(lambda example, lams: [ranking.entropy for ranking in engine.rank_each(example, lams, rule)], found)
+    return minimise(Meter(engine, domain, rule, objective, tokens).at, found)
 
 
 def _values(measured: Sequence[dict[float, float]], level: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from molorec.evaluation import rows
 from molorec.evaluation.rows import SystemRows
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter, Card
-from molorec.mixture.rule import to_saved
+from molorec.mixture.lam import to_saved
 
 WORDS = ["amber", "basin", "cedar", "delta", "ember", "fable", "grove", "harbor", "island", "jungle",
          "kettle", "lantern", "meadow", "nectar", "orchid", "prairie", "quartz", "river", "saddle", "timber"]

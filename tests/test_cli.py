@@ -14,7 +14,7 @@ from molorec import backbone, cli, hub
 from molorec.catalog import Catalog, prepare
 from molorec.errors import FetchError
 from molorec.evaluation import rows, runs
-from molorec.mixture.rule import to_saved
+from molorec.mixture.lam import from_saved, to_saved
 from tests.conftest import pico_model, pico_tokenizer, source_data, toybox_adapters
 from tests.published_files import FORMS, amazon_2014, movielens_dat, zipped
 
@@ -350,6 +350,54 @@ def test_tune_gives_the_documented_shape(molorec, served):
     assert all(len(point) == 2 for point in answer["curve"])
 
 
+@pytest.mark.parametrize(("words", "granularity"), [
+    (("--granularity", "layer"), "layer"), (("--granularity", "module", "--objective", "tokens", "--tokens", "2"), "module"),
+    (("--objective", "tokens"), "global")])
+def test_a_tuned_lam_of_any_granularity_goes_into_a_file_and_is_used_from_it(molorec, served, tmp_path, words, granularity):
+    answer = document(molorec("tune", "--domain", "toybox", "--prompts", "4", "--json", "--out", tmp_path / "lam.json", *words))
+    assert set(answer) == {"schema", "domain", "objective", "granularity", "lam", "entropy_start", "entropy_end",
+                           "curve", "prompts", "seconds"}
+    assert json.loads((tmp_path / "lam.json").read_text()) == answer
+    assert answer["granularity"] == granularity and answer["objective"] == ("tokens" if "tokens" in words else "candidates")
+    used = ("--domain", "toybox", "--lam-file", tmp_path / "lam.json", "--json")
+    ranked = document(molorec("rank", *used))
+    assert ranked["lam"] == answer["lam"] and (granularity == "global") == isinstance(ranked["lam"], float)
+    if granularity == "layer":
+        assert ranked["lam"]["granularity"] == "layer" and set(ranked["lam"]["weights"]) == {"0", "1"}
+        measured = document(molorec("evaluate", *used, "--limit", "2"))
+        assert next(system for system in measured["systems"] if system["name"] == "chosen")["lam"] == answer["lam"]
+        exported = document(molorec("export", *used, "--out", tmp_path / "mixed"))
+        assert exported["lam"] == answer["lam"] and exported["difference"] <= 1e-4
+        assert document(molorec("explain", *used))["lam"] == answer["lam"]
+        code, out, _ = molorec("rank", *used[:-1])
+        assert code == 0 and "ranking at a λ for each of 2 layers" in out
+        code, out, _ = molorec("evaluate", *used[:-1], "--limit", "2")
+        assert code == 0 and re.search(r"chosen +~0\.\d\d", out)
+
+
+def test_tuning_by_layer_says_where_it_stands(molorec, served):
+    code, out, _ = molorec("tune", "--domain", "toybox", "--prompts", "4", "--granularity", "layer", "--keep", "0.7")
+    assert code == 0 and "best for all layers so far: λ = " in out and re.search(r"step 1 of at most \d+ ", out)
+    assert re.search(r"a λ for each of 2 layers .* nat, against .* for all layers", out) and "on the prompts held out" in out
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (("tune", "--granularity", "head"), "no granularity"), (("tune", "--objective", "words"), "no objective"),
+    (("tune", "--keep", "0.5"), "--keep is for"), (("tune", "--granularity", "layer", "--keep", "0"), "shares"),
+    (("tune", "--out", "none/lam.json"), "no folder"), (("rank", "--lam-file", "none.json"), "cannot be read"),
+    (("rank", "--lam", "0.5", "--lam-file", "none.json"), "not allowed with"), (("export", "--out", "x"), "required")])
+def test_what_no_lam_can_be_had_from_is_bad_input(molorec, served, tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = molorec(words[0], "--domain", "toybox", *words[1:])
+    assert code == 2 and not out and said in err
+
+
+def test_a_lam_of_other_layers_is_bad_input(molorec, served, tmp_path):
+    (tmp_path / "lam.json").write_text('{"granularity": "layer", "weights": {"7": [1, 0]}}')
+    code, _, err = molorec("rank", "--domain", "toybox", "--lam-file", tmp_path / "lam.json")
+    assert code == 2 and "another base model" in err
+
+
 def test_tuning_without_prompts_is_bad_input(molorec, served):
     code, _, err = molorec("tune", "--domain", "toybox", "--prompts", "0")
     assert code == 2 and "at least 1" in err
@@ -382,7 +430,7 @@ def test_evaluate_gives_the_documented_shape(molorec, served, tmp_path):
         assert system["second_or_third"]["n"] == missed
     assert Path(answer["rows"]) == tmp_path / "rows" / "toybox" / "warm-quick-first-3"
     kept = rows.read(Path(answer["rows"]) / "chosen.json")
-    assert kept.n == 3 and kept.scalar_lam == 0.4
+    assert kept.n == 3 and from_saved(kept.lam) == 0.4
     assert kept.made_with["command"] == "molorec evaluate --domain toybox --limit 3 --lam 0.4"
 
 

@@ -18,6 +18,7 @@ from molorec.catalog import Item
 from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError
 from molorec.mixture import adapters, layer
+from molorec.mixture.lam import Lam
 from tests.conftest import card_for, pico_model, pico_tokenizer, random_adapter, toybox_adapters
 
 
@@ -99,8 +100,6 @@ def test_base_alone_is_not_a_mixture(engine, example):
 
 
 def test_one_adapter_has_no_slider(base, catalog, adapter_folder, example):
-    import shutil
-
     shutil.rmtree(adapter_folder / "toybox")
     lone = Engine(base, catalog, [adapter_folder])
     assert not lone.mixture("toybox").is_pair
@@ -215,6 +214,59 @@ def test_examples_ranked_together_are_each_ranked_as_alone(engine):
             assert ranking.probabilities() == pytest.approx(expected.probabilities(), abs=1e-4)
     with pytest.raises(BadInput, match="one domain"):
         engine.rank_all([examples[0], replace(examples[0], domain="other")], lams)
+
+
+def per_layer(engine, *general):
+    """A λ whose weights of general are these, layer by layer."""
+    groups = engine.mixture("toybox").stack.groups("layer")
+    return Lam("layer", {group: [weight, 1 - weight] for group, weight in zip(groups, general, strict=True)})
+
+
+def test_a_lam_for_each_layer_stands_where_a_number_does(engine, example):
+    mixed, other = per_layer(engine, 1.0, 0.25), per_layer(engine, 0.25, 1.0)
+    together = engine.rank_each(example, [0.3, mixed, other, None, mixed])
+    assert [ranking.lam for ranking in together] == [0.3, mixed, other, None, mixed]
+    assert together[1].probabilities() == together[4].probabilities() != together[2].probabilities()
+    kept = len(engine._cache)
+    assert engine.rank(example, per_layer(engine, 1.0, 0.25)).probabilities() == together[1].probabilities()
+    assert len(engine._cache) == kept == 4
+    engine._cache.clear()
+    for ranking in together[:3]:
+        alone = engine.rank(example, ranking.lam).probabilities()
+        assert max(abs(a - b) for a, b in zip(ranking.probabilities(), alone, strict=True)) <= 1e-4
+    flat = engine.rank(example, per_layer(engine, 0.3, 0.3)).probabilities()
+    assert max(abs(a - b) for a, b in zip(together[0].probabilities(), flat, strict=True)) <= 1e-4
+
+
+def test_the_one_lam_of_two_adapters_is_remembered_as_a_number(engine, example):
+    assert engine.rank(example, Lam("global", {"all": [0.25, 0.75]})).lam == 0.25
+    engine.rank(example, 0.25)
+    assert len(engine._cache) == 1
+
+
+@pytest.mark.parametrize("lam", [Lam("layer", {"0": [1, 0]}), Lam("module", {"lm_head": [1, 0]}),
+                                 Lam("global", {"all": [0.2, 0.3, 0.5]}), [0.5, 0.5]])
+def test_a_lam_for_something_else_is_refused(engine, example, lam):
+    with pytest.raises(BadInput, match="λ"):
+        engine.rank(example, lam)
+
+
+def test_three_adapters_have_a_weight_each(base, catalog, adapter_folder, example):
+    card = card_for(base, "general", "general")
+    adapters.save(random_adapter(base.shapes, seed=9, card=card), adapter_folder / "books", base.name, torch.float32)
+    three = Engine(base, catalog, [adapter_folder], also=["books"])
+    assert [adapter.name for adapter in three.mixture("toybox").adapters] == ["general", "books", "toybox"]
+    assert not three.mixture("toybox").is_pair
+    pair = Engine(base, catalog, [adapter_folder])
+    corners = [Lam("global", {"all": [float(i == k) for i in range(3)]}) for k in range(3)]
+    general, books, specific = (ranking.probabilities() for ranking in three.rank_each(example, corners))
+    for found, lam in ((general, 1.0), (specific, 0.0)):
+        assert found == pytest.approx(pair.rank(example, lam).probabilities(), abs=1e-4)
+    assert max(abs(a - b) for other in (general, specific) for a, b in zip(books, other, strict=True)) > 1e-3
+    with pytest.raises(BadInput, match="3 adapters need 3 weights"):
+        three.rank(example, 0.5)
+    with pytest.raises(BadInput, match="no adapter 'lamps'"):
+        Engine(base, catalog, [adapter_folder], also=["lamps"]).mixture("toybox")
 
 
 def test_lam_reaches_the_layer_in_six_calls(engine, example, monkeypatch):

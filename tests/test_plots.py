@@ -9,6 +9,7 @@ from molorec import plots
 from molorec.catalog import Item, RankingExample
 from molorec.explaining import Evidence
 from molorec.landscape import Landscape
+from molorec.mixture.lam import Lam
 from molorec.tuning import minimise
 
 PAYLOAD = "<img src=x onerror=window.__xss=1>"
@@ -106,6 +107,23 @@ def test_lines_mark_the_lam_on_screen_and_the_tuned_one(swept):
     assert [(shape.name, shape.x0, shape.x1) for shape in figure.layout.shapes] == [("lam", 0.25, 0.25), ("tuned", 0.75, 0.75)]
     assert [note.text for note in figure.layout.annotations] == ["λ now 0.25", "tuned 0.75"]
     assert len(plots.landscape(swept, 0.25).layout.shapes) == 1
+
+
+PATHS = [f"model.layers.{layer}.mlp.{part}" for layer in (0, 1, 10) for part in ("up_proj", "<b>")]
+
+
+def test_every_module_has_a_cell_in_the_models_own_order():
+    lam = Lam("module", {path: [i / 10, 1 - i / 10] for i, path in enumerate(PATHS)})
+    cells = plots.layer_weights(lam, PATHS).data[0]
+    assert [list(row) for row in cells.z] == [[0.0, 0.1], [0.2, 0.3], [0.4, 0.5]] and list(cells.y) == [1, 2, 3]
+    assert list(cells.x) == ["up", "&lt;b&gt;"] and (cells.zmin, cells.zmax) == (0.0, 0.5)
+    assert cells.customdata[2][0].startswith("layer 3 of 3, up<br>") and "<b>" not in cells.customdata[2][1]
+
+
+def test_a_lam_for_each_layer_is_one_column():
+    cells = plots.layer_weights(Lam("layer", {"0": [0.5, 0.5], "10": [0.505, 0.495], "1": [0.5, 0.5]}), PATHS).data[0]
+    assert [list(row) for row in cells.z] == [[0.5], [0.5], [0.505]] and cells.customdata[1][0] == "layer 2 of 3"
+    assert cells.zmax - cells.zmin >= 0.02  # or rounding errors would look like differences
 
 
 def luminance(colour: str) -> float:

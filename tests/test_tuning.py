@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molorec.catalog import Item, RankingExample
+from molorec.entropy import Meter
 from molorec.errors import BadInput
 from molorec.tuning import GRID, LEVELS, interpolation, minimise, nodes, tune
 
@@ -160,6 +161,14 @@ def test_a_domain_is_tuned_to_the_least_entropy_of_the_engine(engine):
     at_best = np.mean([engine.rank(example, step.lam).entropy for example in examples])
     assert step.total == 12
     assert abs(step.lam - COARSE[int(np.argmin(values))]) <= 0.03 or at_best <= min(values) + 0.005
+
+
+def test_the_papers_objective_is_tuned_by_the_same_search(engine):
+    step = last(tune(engine, "toybox", prompts=3, objective="tokens", tokens=2))
+    meter, examples = Meter(engine, "toybox", objective="tokens", tokens=2), engine.catalog.examples("toybox", "tune", limit=3)
+    for lam, entropy in step.curve:
+        assert entropy == pytest.approx(meter.mean(examples, lam), abs=1e-4)
+    assert step.entropy <= min(entropy for _, entropy in step.curve) + 1e-6
 
 
 def test_one_adapter_and_no_prompts_are_refused(engine, adapter_folder):

@@ -12,16 +12,24 @@ from torch import Tensor
 
 from molorec.backbone import Backbone
 from molorec.errors import BadInput
+from molorec.mixture.lam import Lam
 from molorec.mixture.layer import AdapterStack
 from molorec.ranking.trie import PackedTrie
+
+Weights = Sequence[float] | Lam
 
 
 @dataclass(frozen=True)
 class Row:
-    """One packed prompt and the adapters' weights (K,) to score it at; None: the base model alone."""
+    """One packed prompt and the adapters' weights to score it at.
+
+    Attributes
+    ----------
+    weights : (K,) for all layers, a λ that differs by layer, or None for the base model alone.
+    """
 
     packed: PackedTrie
-    weights: Sequence[float] | None
+    weights: Weights | None
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ class Backend(Protocol):
     def score(self, rows: Sequence[Row], stack: AdapterStack, rule: str) -> list[Tensor]:
         """log p of each row's candidates, (candidates,) in float32."""
 
-    def write(self, tokens: Sequence[int], weights: Sequence[float] | None, stack: AdapterStack, rule: str,
+    def write(self, tokens: Sequence[int], weights: Weights | None, stack: AdapterStack, rule: str,
               how: Writing) -> Iterator[list[int]]:
         """What follows ``tokens``, yielded whole after each new token; close the iterator to stop."""
 

@@ -7,15 +7,16 @@ because on two cores five prompts together take 1.8 times less than one after th
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from molorec.backends import Row, Writing
+from molorec.backends import Row, Weights, Writing
 from molorec.errors import is_out_of_memory
 from molorec.mixture.layer import AdapterStack
 from molorec.ranking.scorer import log_probabilities
@@ -71,7 +72,7 @@ class Local:
             self._worker.submit(self._pass)
         return call.answer.result()
 
-    def write(self, tokens: Sequence[int], weights: Sequence[float] | None, stack: AdapterStack, rule: str,
+    def write(self, tokens: Sequence[int], weights: Weights | None, stack: AdapterStack, rule: str,
               how: Writing) -> Iterator[list[int]]:
         """See :class:`molorec.backends.Backend`; one pass a token, between those of others."""
         written: list[int] = []
@@ -89,7 +90,7 @@ class Local:
             feed = [token]
             yield list(written)
 
-    def next_token(self, tokens: Sequence[int], cache, weights: Sequence[float] | None, stack: AdapterStack, rule: str):
+    def next_token(self, tokens: Sequence[int], cache, weights: Weights | None, stack: AdapterStack, rule: str):
         """Logits (vocabulary,) of the token after ``tokens``, and the cache to pass with the tokens that follow."""
 
         def step():
@@ -101,6 +102,10 @@ class Local:
         out = self._worker.submit(torch.inference_mode()(step)).result()
         # a copy made outside inference mode, which can be changed
         return out.logits[0, -1].to(torch.float32, copy=True), out.past_key_values
+
+    def run(self, work: Callable[[nn.Module], Any]) -> Any:
+        """What ``work(model)`` gives, on the thread of the passes and between two of them: for whoever needs gradients."""
+        return self._worker.submit(work, self.model).result()
 
     def _pass(self) -> None:
         with self._state:

@@ -16,12 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from molorec.backends import Row, Writing
+from molorec.backends import Row, Weights, Writing
 from molorec.mixture.layer import AdapterStack
 from molorec.ranking.trie import PackedTrie
 
 MOST = 128  # children that vLLM gives the probabilities of in one answer
-LAM_STEP = 10_000  # an adapter is made for every ten-thousandth of λ
 
 
 def questions(packed: PackedTrie) -> list[tuple[list[int], list[int]]]:
@@ -37,15 +36,6 @@ def questions(packed: PackedTrie) -> list[tuple[list[int], list[int]]]:
         above = packed.ancestors[behind] if behind >= 0 else []
         found.append(([*packed.tokens[: packed.prompt_length], *(packed.tokens[i] for i in above)], node.children))
     return found
-
-
-def quantised(weights: Sequence[float]) -> tuple[float, ...]:
-    """Adapters' weights to the nearest ten-thousandth.
-
-    >>> quantised([0.333349, 0.666651])
-    (0.3333, 0.6667)
-    """
-    return tuple(round(weight * LAM_STEP) / LAM_STEP for weight in weights)
 
 
 class OneToken(ABC):
@@ -67,7 +57,7 @@ class OneToken(ABC):
         """What the model writes behind ``tokens``, whole after each token or after several; closing it ends the request."""
 
     @abstractmethod
-    async def adapter(self, weights: Sequence[float] | None, stack: AdapterStack, rule: str) -> Any:
+    async def adapter(self, weights: Weights | None, stack: AdapterStack, rule: str) -> Any:
         """What a request names to be answered by the mixture; a context manager, while it is needed.
 
         Raises
@@ -76,10 +66,10 @@ class OneToken(ABC):
         """
 
     def score(self, rows: Sequence[Row], stack: AdapterStack, rule: str) -> list[Tensor]:
-        """See :class:`molorec.backends.Backend`. λ counts to the nearest ten-thousandth."""
+        """See :class:`molorec.backends.Backend`. A global λ counts to the nearest ten-thousandth."""
         return self._wait(self._score(rows, stack, rule))
 
-    def write(self, tokens: Sequence[int], weights: Sequence[float] | None, stack: AdapterStack, rule: str,
+    def write(self, tokens: Sequence[int], weights: Weights | None, stack: AdapterStack, rule: str,
               how: Writing) -> Iterator[list[int]]:
         """See :class:`molorec.backends.Backend`."""
         texts: queue.SimpleQueue = queue.SimpleQueue()

@@ -14,12 +14,13 @@ import httpx
 
 from molorec import tuning
 from molorec.backbone import Backbone
-from molorec.backends import Writing
-from molorec.backends.one_token import LAM_STEP, OneToken, quantised
+from molorec.backends import Weights, Writing
+from molorec.backends.one_token import OneToken
 from molorec.backends.vllm import LONGEST, MIXTURES
 from molorec.engine import Mixture
 from molorec.errors import BadInput, MolorecError
 from molorec.mixture import export
+from molorec.mixture.lam import STEP, Lam, rounded
 from molorec.mixture.layer import AdapterStack, Mixing
 
 AT_ONCE = 64  # requests on their way
@@ -34,7 +35,7 @@ def name_of(key: str, rule: str, weights: Sequence[float]) -> str:
     >>> name_of("0123456789abcdef+fedcba9876543210", "sum", [0.25, 0.75])
     'molorec-0123456789abcdef.fedcba9876543210-sum-0.2500'
     """
-    return f"{PREFIX}-{key.replace('+', '.')}-{rule}-{quantised(weights)[0]:.4f}"
+    return f"{PREFIX}-{key.replace('+', '.')}-{rule}-{rounded(weights)[0]:.4f}"
 
 
 def export_mixtures(mixture: Mixture, rule: str, points: int, folder: Path) -> dict[str, Path]:
@@ -42,14 +43,16 @@ def export_mixtures(mixture: Mixture, rule: str, points: int, folder: Path) -> d
 
     Raises
     ------
-    BadInput : fewer than 2 points, or more than there are steps of λ.
+    BadInput : fewer than 2 points, or more than there are steps of λ; there are more than two adapters.
     """
-    if not 2 <= points <= LAM_STEP + 1:
-        raise BadInput(f"{points} points of λ cannot be served; give 2 to {LAM_STEP + 1}")
+    if len(mixture.adapters) > 2:
+        raise BadInput(f"a server has mixtures of two adapters, not of {len(mixture.adapters)}; leave out --also")
+    if not 2 <= points <= STEP + 1:
+        raise BadInput(f"{points} points of λ cannot be served; give 2 to {STEP + 1}")
     lams = sorted({*(i / (points - 1) for i in range(points)), *tuning.nodes(tuning.LEVELS[-1])}) if mixture.is_pair else [1.0]
     made = {}
     for lam in lams:
-        weights = quantised([lam, 1 - lam] if mixture.is_pair else [lam])
+        weights = rounded([lam, 1 - lam] if mixture.is_pair else [lam])
         name = name_of(mixture.stack.key, rule, weights)
         made[name] = export.write(export.merge(mixture.stack, weights, rule), Mixing(mixture.stack, weights, rule, "global"),
                                   folder / name)
@@ -140,8 +143,11 @@ class Server(OneToken):
                         written += fresh
                         yield list(written)
 
-    async def adapter(self, weights: Sequence[float] | None, stack: AdapterStack, rule: str):
+    async def adapter(self, weights: Weights | None, stack: AdapterStack, rule: str):
         """See :class:`OneToken`. Raises BadInput, naming the λ that it has, for one that the server was started without."""
+        if isinstance(weights, Lam):
+            raise BadInput(f"{self.address} has mixtures of two adapters at one λ for all layers; for any other λ use --backend "
+                           "local or vllm")
         name = self._base if weights is None else name_of(stack.key, rule, weights)
         if weights is not None and name not in self._mixtures:
             beginning = name.rpartition("-")[0] + "-"
@@ -149,7 +155,7 @@ class Server(OneToken):
             if not there:
                 raise BadInput(f"{self.address} was started without these adapters under the rule '{rule}'; start it with "
                                "`molorec serve --domain …` for this domain")
-            raise BadInput(f"{self.address} was started without λ = {quantised(weights)[0]:g}; it has λ = {', '.join(there)}")
+            raise BadInput(f"{self.address} was started without λ = {rounded(weights)[0]:g}; it has λ = {', '.join(there)}")
 
         @asynccontextmanager
         async def named():

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from molorec.backbone import Backbone
-from molorec.backends import Writing
-from molorec.backends.one_token import OneToken, quantised
+from molorec.backends import Weights, Writing
+from molorec.backends.one_token import OneToken
 from molorec.errors import BadInput, MolorecError
 from molorec.mixture import export
+from molorec.mixture.lam import Lam, rounded
 from molorec.mixture.layer import AdapterStack, Mixing
 
 LONGEST = 2048  # tokens of a prompt and what follows
@@ -128,11 +129,11 @@ class VLLM(OneToken):
         finally:
             mixture.users -= 1
 
-    async def adapter(self, weights: Sequence[float] | None, stack: AdapterStack, rule: str):
+    async def adapter(self, weights: Weights | None, stack: AdapterStack, rule: str):
         """See :class:`OneToken`; exports the mixture unless it is among the latest."""
         if weights is None:
             return self._held(None)
-        key = (stack.key or id(stack), rule, quantised(weights))
+        key = (stack.key or id(stack), rule, weights if isinstance(weights, Lam) else rounded(weights))
         async with self._exporting:
             found = self._mixtures.get(key)
             if found is None:
@@ -145,7 +146,7 @@ class VLLM(OneToken):
             await self._forget_oldest()
         return self._held(found)
 
-    def _export(self, stack: AdapterStack, weights: Sequence[float], rule: str, folder: Path) -> None:
+    def _export(self, stack: AdapterStack, weights: Weights, rule: str, folder: Path) -> None:
         merged = export.merge(stack, weights, rule)
         if merged.rank > RANK:
             raise BadInput(f"a mixture of rank {merged.rank} is more than vLLM is set up for ({RANK}); mix smaller ones")

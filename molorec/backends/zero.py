@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from molorec.backends import Row, Writing
+from molorec.backends import Row, Weights, Writing
 from molorec.backends.local import ROWS, Local
 from molorec.mixture.layer import AdapterStack
 
@@ -36,7 +36,7 @@ def score_seconds(rows: Sequence[Row], path: str, rule: str) -> float:
     return START + A_ROW * len(rows)
 
 
-def write_seconds(tokens: Sequence[int], weights: Sequence[float] | None, path: str, rule: str, how: Writing) -> float:
+def write_seconds(tokens: Sequence[int], weights: Weights | None, path: str, rule: str, how: Writing) -> float:
     """How long :func:`_write` may take."""
     return START + A_TOKEN * how.most
 
@@ -45,7 +45,7 @@ def _score(rows: Sequence[Row], path: str, rule: str) -> list[np.ndarray]:
     return [logs.cpu().numpy() for logs in _local(os.getpid()).score(rows, _stack(path), rule)]
 
 
-def _write(tokens: Sequence[int], weights: Sequence[float] | None, path: str, rule: str, how: Writing) -> Iterator[list[int]]:
+def _write(tokens: Sequence[int], weights: Weights | None, path: str, rule: str, how: Writing) -> Iterator[list[int]]:
     yield from _local(os.getpid()).write(tokens, weights, _stack(path), rule, how)
 
 
@@ -84,7 +84,7 @@ class ZeroGPU:
         """See :class:`molorec.backends.Backend`."""
         return [torch.from_numpy(logs) for logs in self._score(list(rows), self._file(stack), rule)] if rows else []
 
-    def write(self, tokens: Sequence[int], weights: Sequence[float] | None, stack: AdapterStack, rule: str,
+    def write(self, tokens: Sequence[int], weights: Weights | None, stack: AdapterStack, rule: str,
               how: Writing) -> Iterator[list[int]]:
         """See :class:`molorec.backends.Backend`."""
         return self._write(list(tokens), weights, self._file(stack), rule, how)

@@ -7,12 +7,13 @@ where it is; what is put together must be of one plan.
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, MolorecError
 from molorec.evaluation.protocol import Answer, Placed, Plan, measure
+from molorec.mixture import lam
 
 SCHEMA = 2
 
@@ -45,7 +46,7 @@ def measure_part(engine: Engine, plan: Plan, part: int, parts: int, folder: Path
             done = {answer.user: answer for answer in answers}
         # written anew first: where the process was stopped in the middle of a line, half of it stands there
         whole = path.with_suffix(".partial")
-        whole.write_text("".join([json.dumps({"schema": SCHEMA, **asdict(plan)}) + "\n", *map(_line, done.values())]), "utf-8")
+        whole.write_text("".join([_head(plan), *map(_line, done.values())]), "utf-8")
         os.replace(whole, path)
         with open(path, "a", encoding="utf-8") as stream:
             left = [user for place, user in places.items() if place not in done]
@@ -90,15 +91,20 @@ def read(path: Path) -> tuple[Plan, list[Answer]]:
         head = json.loads(first)
         if head.pop("schema") != SCHEMA:
             raise BadFile(path, "it was written by another version of MoLoRec; measure it anew")
-        plan = Plan(**{**head, "systems": tuple(head["systems"])})
+        plan = Plan(**{**head, "systems": tuple(head["systems"]),
+                       "lams": {name: lam.from_json(value) for name, value in head["lams"].items()}})
         answers = []
         for line in lines[:-1]:  # whole lines end, so the last one is empty or half
             made = json.loads(line)
             systems = {name: Placed(*placed) for name, placed in made["systems"].items()}
             answers.append(Answer(made["user"], made["position"], systems, tuple(Placed(*placed) for placed in made["points"])))
         return plan, answers
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, BadInput) as error:
         raise BadFile(path, f"it is no part of an evaluation ({error}); delete it, and measure it anew") from error
+
+
+def _head(plan: Plan) -> str:
+    return json.dumps({"schema": SCHEMA, **asdict(plan), "lams": {name: lam.to_json(of) for name, of in plan.lams.items()}}) + "\n"
 
 
 def _line(answer: Answer) -> str:
@@ -106,7 +112,8 @@ def _line(answer: Answer) -> str:
 
 
 def _check_same(plan: Plan, other: Plan, path: Path) -> None:
-    different = [name for name, value in asdict(plan).items() if asdict(other)[name] != value and name != "command"]
+    different = [field.name for field in fields(plan)
+                 if getattr(other, field.name) != getattr(plan, field.name) and field.name != "command"]
     if different:
         name = different[0]
         hint = ", and give λ with --lam where machines tune it differently" if name == "lams" else ""

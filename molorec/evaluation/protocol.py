@@ -19,7 +19,8 @@ from molorec.evaluation.metrics import bootstrap_interval, by_position, hit_rate
 from molorec.evaluation.rows import SystemRows
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
-from molorec.mixture.rule import DEFAULT_RULE, to_saved
+from molorec.mixture.lam import AnyLam, from_saved, general, to_saved
+from molorec.mixture.rule import DEFAULT_RULE
 from molorec.tuning import INSIDE, tune
 
 SYSTEMS = ("popularity", "base", "general", "specific", "half", "mixed")
@@ -56,9 +57,9 @@ class SystemResult:
         return self.rows.system
 
     @property
-    def lam(self) -> float | None:
-        """The weight of the general adapter; None where nothing is mixed, or not at one λ."""
-        return self.rows.scalar_lam
+    def lam(self) -> AnyLam | None:
+        """None where nothing is mixed, or not at one λ."""
+        return None if self.rows.lam is None else from_saved(self.rows.lam)
 
     @property
     def ranks(self) -> tuple[int, ...]:
@@ -109,7 +110,7 @@ class Evaluation:
             alone = len(made_with([result.rows for result in self.systems]).get("adapters", ())) == 1
             return "one adapter: there is nothing to mix" if alone else "mixed was not measured, so this says nothing about it"
         if not is_mixture(mixed.lam):
-            return f"entropy prefers the {'general' if mixed.lam > 0.5 else 'specific'} adapter alone"
+            return f"entropy prefers the {'general' if general(mixed.lam) > 0.5 else 'specific'} adapter alone"
         if all(mixed.against[name][1] > 0 for name in ("general", "specific") if name in mixed.against):
             return "mixing helps: it is above both adapters alone"
         return "mixing is not shown to help: it is not surely above both adapters alone"
@@ -162,7 +163,7 @@ class Plan:
     limit: int | None
     rule: str
     systems: tuple[str, ...]
-    lams: dict[str, float | None]
+    lams: dict[str, AnyLam | None]
     shuffles: int
     lists_sha256: str
     base: str
@@ -203,8 +204,8 @@ class Answer:
 
 
 def plan(engine: Engine, domain: str, split: str = "quick", setting: str = "warm", limit: int | None = None,
-         systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: float | None = None,
-         lams: Mapping[str, float] | None = None, shuffles: int = 1, command: str = "molorec evaluate") -> Plan:
+         systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: AnyLam | None = None,
+         lams: Mapping[str, AnyLam] | None = None, shuffles: int = 1, command: str = "molorec evaluate") -> Plan:
     """What :func:`evaluate` with these arguments measures; λ is tuned here, unless one is given.
 
     Raises
@@ -365,8 +366,8 @@ def made_with(systems: Sequence[SystemRows]) -> dict:
 
 
 def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "warm", limit: int | None = None,
-             systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: float | None = None,
-             lams: Mapping[str, float] | None = None, shuffles: int = 1, command: str = "molorec evaluate",
+             systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: AnyLam | None = None,
+             lams: Mapping[str, AnyLam] | None = None, shuffles: int = 1, command: str = "molorec evaluate",
              on_user: Callable[[int, int], None] = lambda done, total: None, at_once: int | None = None) -> Evaluation:
     """Rank every stored list of a split with every system.
 
@@ -445,13 +446,13 @@ def write_scores(evaluation: Evaluation, used: Sequence[Adapter]) -> None:
         adapters.update_card(adapter.folder, scores=scores, **changes)
 
 
-def is_mixture(lam: float | None) -> bool:
-    """Whether λ is far enough from both ends to be called a mixture.
+def is_mixture(lam: AnyLam | None) -> bool:
+    """Whether λ, on average over the layers, is far enough from both ends to be called a mixture.
 
     >>> is_mixture(0.5), is_mixture(0.99), is_mixture(None)
     (True, False, False)
     """
-    return lam is not None and INSIDE[0] <= lam <= INSIDE[1]
+    return lam is not None and INSIDE[0] <= general(lam) <= INSIDE[1]
 
 
 def _best(gains: Sequence[float]) -> int:

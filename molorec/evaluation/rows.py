@@ -90,11 +90,6 @@ class SystemRows:
         arrays = {name: tuple(getattr(self, name)[place] for place in kept) for name in _ARRAYS if getattr(self, name)}
         return self if len(kept) == self.n else replace(self, **arrays)
 
-    @property
-    def scalar_lam(self) -> float | None:
-        """The general adapter's weight, as a mean over groups where λ has several; None without a λ."""
-        return None if self.lam is None else float(np.mean([weights[0] for weights in self.lam["weights"].values()]))
-
 
 def is_name(text: object) -> bool:
     """Whether a system can be called so.

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from molorec import config
-from molorec.errors import BadFile, MolorecError
+from molorec.errors import BadFile, BadInput, MolorecError
 from molorec.evaluation import protocol
 from molorec.evaluation.metrics import METRICS, Interval
 from molorec.evaluation.protocol import Evaluation
 from molorec.evaluation.rows import SystemRows
+from molorec.mixture.lam import AnyLam, from_json, to_json
 
 SCHEMA = 1
 SHIPPED = config.PACKAGE.parent / "assets" / "results"
@@ -29,14 +30,14 @@ class System:
 
     Attributes
     ----------
-    lam : the weight of the general adapter; None where no adapter takes part.
+    lam : the weight of the general adapter, or a λ of another kind; None where no adapter takes part.
     scores : metric → mean over users, in [0, 1].
     against_popularity : metric → difference from popularity, paired by user; empty for popularity itself, and where it
         was not measured.
     """
 
     name: str
-    lam: float | None
+    lam: AnyLam | None
     scores: dict[str, Interval]
     against_popularity: dict[str, Interval]
 
@@ -178,7 +179,7 @@ def read(file: Path) -> Run:
                                  "again")
     try:
         return _run(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, BadInput) as error:
         detail = f"{error} is missing" if isinstance(error, KeyError) else error
         raise BadFile(file.name, f"it is not as it should be ({detail}); delete it and run the evaluation again") from error
 
@@ -190,7 +191,7 @@ def _content(run: Run) -> dict:
     def numbers(intervals: dict[str, Interval]) -> dict:
         return {metric: [i.mean, i.low, i.high] for metric, i in intervals.items()}
 
-    systems = [{"name": system.name, "lam": system.lam, "scores": numbers(system.scores),
+    systems = [{"name": system.name, "lam": to_json(system.lam), "scores": numbers(system.scores),
                 "against_popularity": numbers(system.against_popularity)} for system in run.systems]
     return {"schema": SCHEMA, **vars(run), "systems": systems}
 
@@ -212,7 +213,7 @@ def _run(content: dict) -> Run:
 
 def _system(entry: dict) -> System:
     against = entry["against_popularity"]
-    return System(_text(entry["name"], "name"), None if entry["lam"] is None else _number(entry["lam"], 0),
+    return System(_text(entry["name"], "name"), from_json(entry["lam"]),
                   {metric: _read_interval(entry["scores"][metric], 0) for metric in METRICS},
                   {metric: _read_interval(against[metric], -1) for metric in METRICS} if against else {})
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from molorec.errors import BadAdapter, BadInput
 from molorec.hashing import file_sha256
+from molorec.mixture.lam import from_saved
 from molorec.mixture.layer import AdapterStack
-from molorec.mixture.rule import from_saved
 
 RANK, ALPHA, DROPOUT = 16, 32, 0.05
 A_SEED = 2025
@@ -57,7 +57,7 @@ class Card:
     seconds: float = 0.0
     device: str = ""
     scores: dict = field(default_factory=dict)
-    tuned_lam: dict | None = None  # see rule.to_saved
+    tuned_lam: dict | None = None  # see lam.to_saved
     data_terms: str = ""
     schema: int = SCHEMA
 

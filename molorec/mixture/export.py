@@ -13,6 +13,7 @@ from molorec import precision as precisions
 from molorec.errors import BadInput, MolorecError, memory_in_words
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
+from molorec.mixture.lam import Lam
 from molorec.mixture.layer import AdapterStack, Mixing
 
 # Both are the same sum in float32, in another order.
@@ -25,24 +26,24 @@ def rank_of(stack: AdapterStack, rule: str) -> int:
 
 
 def merge(stack: AdapterStack, lam, rule: str) -> Adapter:
-    """One adapter that does what the stack does at a global λ.
+    """One adapter that does what the stack does at λ: one for all layers, or a :class:`Lam`.
 
-    Exact for every rule. `sum`: rank Σ r_k, the factors concatenated, each weighed √(λ_k s_k) on both sides.
+    Exact for every rule, layer by layer. `sum`: rank Σ r_k, the factors concatenated, each weighed √(λ_k s_k) on both sides.
     `product`: rank r, A = Σ λ_k A_k and B = Σ λ_k B_k (eq. 6-8). `peft_linear`: rank r with √λ_k. The exported
     scale α/r is 1 for `sum`, and the adapters' own for the others.
 
     Raises
     ------
-    BadInput : λ is not one weight vector, or the rule does not fit the adapters.
+    BadInput : λ differs from row to row or is of other layers, or the rule does not fit the adapters.
     """
-    mixing = Mixing(stack, lam, rule, "global")
-    weights = mixing.weights.detach().to("cpu", torch.float32)
-    if weights.ndim != 1:
+    mixing = Mixing(stack, lam, rule)
+    if mixing.has_rows:
         raise BadInput("an export has one λ; give one weight vector")
     rank, scale = stack.ranks[0], stack.scales[0]
     factors = {}
     for path in stack.paths:
         a, b = (t.detach().to("cpu", torch.float32) for t in stack.pair(path))
+        weights = mixing.weights_of(path).detach().to("cpu", torch.float32)
         if rule == "sum":
             share = (weights * torch.tensor(stack.scales)).sqrt().repeat_interleave(torch.tensor(stack.ranks))
             factors[path] = (a * share[:, None], b * share)
@@ -132,10 +133,12 @@ def export(sources: list[Adapter], stack: AdapterStack, lam, rule: str, folder: 
             live = Mixing(adapters.stack([merged]), 1.0, "sum", "global")
     last = sources[-1].card
     if last:
-        weights = [round(w, 6) for w in Mixing(stack, lam, rule, "global").weights.tolist()]
+        grouped = isinstance(lam, Lam) and lam.granularity != "global"
+        weights = [round(w, 6) for w in (lam.mean if grouped else Mixing(stack, lam, rule).weights.tolist())]
+        note = {"λ": f"one for each of {len(lam.weights)} {lam.granularity}s; the weights above are their means"} if grouped else {}
         merged.card = replace(last, role="merged", objective=f"mixture by rule '{rule}'", scores={}, steps=0, seconds=0.0,
                               device="", tuned_lam=None,
-                              data={"mixed from": ", ".join(f"{s.name} × {w}" for s, w in zip(sources, weights, strict=True)),
+                              data={"mixed from": ", ".join(f"{s.name} × {w}" for s, w in zip(sources, weights, strict=True)), **note,
                                     **({"truncation error": round(error, 6)} if rank is not None else {})})
     return write(merged, live, folder, base_name)
 
@@ -153,7 +156,7 @@ def export_dense(stack: AdapterStack, lam, rule: str, base: Path, folder: Path |
 
     Raises
     ------
-    BadInput : the base needs more memory than is free, λ is not one weight vector, or the rule does not fit the adapters.
+    BadInput : the base needs more memory than is free, λ is none for these layers, or the rule does not fit the adapters.
     OSError : the folder cannot be written; what was there stays.
     """
     merged = merge(stack, lam, rule)

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from molorec.errors import BadInput
 from molorec.mixture import rule as rules
+from molorec.mixture.lam import ALL, GRANULARITIES, AnyLam, Lam
 from molorec.mixture.rule import Rule
 
 _active: ContextVar["Mixing | None"] = ContextVar("molorec_mixing", default=None)
 _LAYER = re.compile(r"\.layers\.(\d+)\.")
-GRANULARITIES = ("global", "layer", "module")
 
 
 class MixtureLinear(nn.Module):
@@ -103,22 +103,45 @@ class AdapterStack(nn.Module):
     def groups(self, granularity: str) -> list[str]:
         """The names that λ has one weight vector each for: ["all"], the layers' numbers, or the modules' paths."""
         if granularity == "global":
-            return ["all"]
+            return [ALL]
         if granularity == "layer":
-            return list(dict.fromkeys(_layer_of(path) for path in self.paths))
+            return list(dict.fromkeys(layer_of(path) for path in self.paths))
         if granularity == "module":
             return list(self.paths)
         raise BadInput(f"there is no granularity '{granularity}'; choose one of: {', '.join(GRANULARITIES)}")
 
+    def weights(self, lam: Lam, granularity: str) -> Tensor:
+        """A λ as weights (groups, K) of its own granularity or a finer one, in the order of :meth:`groups`.
+
+        Raises
+        ------
+        BadInput : λ is of other layers, or of another number of adapters.
+        """
+        if lam.adapters != len(self):
+            raise BadInput(f"λ has {lam.adapters} weights for {len(self)} adapters")
+        found, wanted = lam.by_group(), self.groups(lam.granularity)
+        different = set(found) ^ set(wanted)
+        if different:
+            raise BadInput(f"λ is of {len(found)} {lam.granularity}s, these adapters have {len(wanted)}; one of those that differ "
+                           f"is '{min(different)}'. It was made for another base model")
+        if lam.granularity == granularity:
+            source = wanted
+        elif lam.granularity == "global":
+            source = [ALL] * len(self.groups(granularity))
+        else:
+            source = [layer_of(path) for path in self.paths]
+        return rules.as_weights([found[group] for group in source], len(self))
+
     @contextmanager
-    def at(self, lam: float | Sequence[float] | Tensor, rule: str = rules.DEFAULT_RULE,
+    def at(self, lam: AnyLam | Sequence[float | Sequence[float] | Lam] | Tensor, rule: str = rules.DEFAULT_RULE,
            granularity: str = "global") -> Iterator["Mixing"]:
         """Mix at λ inside the ``with`` block, in this thread only.
 
         Parameters
         ----------
-        lam : granularity "global": a number, (K,), or (rows, K), row i of the batch at λ_i. Otherwise a tensor of
-            shape (groups, K), in the order of :meth:`groups`. Gradients reach a tensor that requires them.
+        lam : a number, (K,), a :class:`Lam`; or one of (K,) and Lam for each row of the batch, of any granularities. With
+            granularity "layer" or "module" a tensor (groups, K), or (groups, rows, K), in the order of :meth:`groups`.
+            Gradients reach a tensor that requires them.
         """
         mixing = Mixing(self, lam, rule, granularity)
         token = _active.set(mixing)
@@ -129,26 +152,31 @@ class AdapterStack(nn.Module):
 
 
 class Mixing:
-    """An adapter stack at one λ under one rule: the only thing a layer needs to see."""
+    """An adapter stack at one λ under one rule: the only thing a layer needs to see.
 
-    def __init__(self, stack: AdapterStack, lam, rule: str, granularity: str):
-        self.stack, self.rule, self.granularity = stack, rules.rule(rule), granularity
+    Attributes
+    ----------
+    weights : (K,) or (rows, K) where ``granularity`` is "global", else (groups, K) or (groups, rows, K).
+    """
+
+    def __init__(self, stack: AdapterStack, lam, rule: str, granularity: str = "global"):
+        self.stack, self.rule = stack, rules.rule(rule)
         if not self.rule.diagonal and len(set(stack.ranks)) > 1:
             raise BadInput(f"rule '{rule}' needs adapters of one rank, these have {stack.ranks}; use 'sum'")
         if self.rule.name == "product" and len(set(stack.scales)) > 1:
             raise BadInput(f"rule 'product' needs adapters of one scale α/r, these have {stack.scales}; use 'sum'")
-        groups = stack.groups(granularity)
-        if isinstance(lam, Tensor) and lam.requires_grad:
-            weights = lam  # an optimiser's own variable; it keeps it on the simplex
-        else:
-            weights = rules.as_weights(lam, len(stack))
-        if granularity != "global" and weights.shape[:-1] != (len(groups),):
-            raise BadInput(f"λ of granularity '{granularity}' has shape {tuple(weights.shape)}; it needs one row for "
-                           f"each of {len(groups)} groups")
-        self.weights = weights
-        coefficients = coefficients_of(self.rule, weights, stack)
-        self._of_group = {"all": coefficients} if granularity == "global" else dict(zip(groups, coefficients, strict=True))
-        self._cast: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
+        self.weights, self.granularity = _resolved(stack, lam, granularity)
+        self.groups = stack.groups(self.granularity)
+        self.has_rows = self.weights.ndim == (2 if self.granularity == "global" else 3)
+        if self.granularity != "global" and (self.weights.ndim not in (2, 3) or len(self.weights) != len(self.groups)):
+            raise BadInput(f"λ of granularity '{self.granularity}' has shape {tuple(self.weights.shape)}; it needs one row for "
+                           f"each of {len(self.groups)} groups")
+        self._coefficients = coefficients_of(self.rule, self.weights, stack)
+        self._cast: dict[tuple[torch.dtype, torch.device], dict[str, Tensor]] = {}
+
+    def weights_of(self, path: str) -> Tensor:
+        """The weights (K,), or (rows, K), of the layer at ``path``."""
+        return self.weights if self.granularity == "global" else self.weights[self.groups.index(self._group(path))]
 
     def add_to(self, y: Tensor, x: Tensor, path: str) -> Tensor:
         """``y`` plus the mixture's output for input ``x`` (..., in) of the layer at ``path``."""
@@ -159,23 +187,41 @@ class Mixing:
         if self.stack.training and self.stack.dropout:
             x = fast_dropout(x, self.stack.dropout)
         z = F.linear(x, a.to(x.dtype))
-        coefficients = self._coefficients(path, x)
+        coefficients = self._of_layer(path, x)
         z = z * coefficients if self.rule.diagonal else z @ coefficients
         b = b.to(x.dtype)
         if z.ndim == 3 and y.is_contiguous():
             return torch.addmm(y.view(-1, y.shape[-1]), z.reshape(-1, z.shape[-1]), b.t()).view(y.shape)
         return y + F.linear(z, b)
 
-    def _coefficients(self, path: str, x: Tensor) -> Tensor:
-        group = "all" if self.granularity == "global" else _layer_of(path) if self.granularity == "layer" else path
-        key = (group, x.dtype, x.device)
+    def _group(self, path: str) -> str:
+        return ALL if self.granularity == "global" else layer_of(path) if self.granularity == "layer" else path
+
+    def _of_layer(self, path: str, x: Tensor) -> Tensor:
+        key = (x.dtype, x.device)
         found = self._cast.get(key)
         if found is None:
-            found = self._of_group[group].to(x.device, x.dtype)
-            if self.granularity == "global" and self.weights.ndim == 2 and self.rule.diagonal:
-                found = found.unsqueeze(1)  # (rows, 1, R): the same for every token of a row
+            cast = self._coefficients.to(x.device, x.dtype)
+            if self.has_rows and self.rule.diagonal:
+                cast = cast.unsqueeze(-2)  # (rows, 1, R): the same for every token of a row
+            found = {ALL: cast} if self.granularity == "global" else dict(zip(self.groups, cast.unbind(), strict=True))
             self._cast[key] = found
-        return found
+        return found[self._group(path)]
+
+
+def _resolved(stack: AdapterStack, lam, granularity: str) -> tuple[Tensor, str]:
+    """λ in any form that :meth:`AdapterStack.at` takes, as weights and their granularity."""
+    if isinstance(lam, Tensor) and lam.requires_grad:
+        return lam, granularity  # an optimiser's own variable; it keeps it on the simplex
+    if isinstance(lam, Lam):
+        weights = stack.weights(lam, lam.granularity)
+        return (weights[0] if lam.granularity == "global" else weights), lam.granularity
+    if isinstance(lam, list | tuple) and any(isinstance(row, Lam) for row in lam):
+        rows = [row if isinstance(row, Lam) else Lam("global", {ALL: list(row)}) for row in lam]
+        finest = max((row.granularity for row in rows), key=GRANULARITIES.index)
+        weights = torch.stack([stack.weights(row, finest) for row in rows], dim=1)
+        return (weights[0] if finest == "global" else weights), finest
+    return rules.as_weights(lam, len(stack)), granularity
 
 
 def coefficients_of(rule: Rule, weights: Tensor, stack: AdapterStack) -> Tensor:
@@ -205,6 +251,11 @@ def fast_dropout(x: Tensor, p: float) -> Tensor:
     return x * (kept.to(x.dtype) * (256 / (256 - threshold)))
 
 
-def _layer_of(path: str) -> str:
+def layer_of(path: str) -> str:
+    """The number of the layer that a module belongs to; its own path if it belongs to none.
+
+    >>> layer_of("model.layers.11.mlp.up_proj")
+    '11'
+    """
     match = _LAYER.search(f".{path}.")
     return match.group(1) if match else path

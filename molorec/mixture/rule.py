@@ -36,6 +36,12 @@ def _outer(v: Tensor) -> Tensor:
     return v.unsqueeze(-1) * v.unsqueeze(-2)
 
 
+def _root(weights: Tensor) -> Tensor:
+    """√λ, whose slope is infinite at 0; it is taken as 0 there, so that nothing becomes NaN."""
+    inside = weights > 0
+    return torch.where(inside, torch.where(inside, weights, 1).sqrt(), 0)
+
+
 RULES = {
     rule.name: rule
     for rule in (
@@ -44,7 +50,7 @@ RULES = {
         Rule("product", _outer, False,
              "averages the two factors of each adapter separately (the paper's equations 6 to 8), which adds cross "
              "terms between the adapters"),
-        Rule("peft_linear", lambda weights: _outer(weights.clamp_min(0).sqrt()), False,
+        Rule("peft_linear", lambda weights: _outer(_root(weights)), False,
              "what PEFT's add_weighted_adapter(\"linear\") does, for comparison"),
     )
 }
@@ -56,28 +62,6 @@ def rule(name: str) -> Rule:
     if name not in RULES:
         raise BadInput(f"there is no mixing rule '{name}'; choose one of: {', '.join(RULES)}")
     return RULES[name]
-
-
-def to_saved(lam: float) -> dict:
-    """A scalar λ in the form in which it is kept with an adapter, whatever its granularity.
-
-    >>> to_saved(0.25)
-    {'granularity': 'global', 'weights': {'all': [0.25, 0.75]}}
-    """
-    return {"granularity": "global", "weights": {"all": [round(lam, 4), round(1 - lam, 4)]}}
-
-
-def from_saved(saved: dict) -> float:
-    """The scalar λ behind :func:`to_saved`. Raises BadInput if it is not the one λ of two adapters.
-
-    >>> from_saved(to_saved(0.25))
-    0.25
-    """
-    weights = saved.get("weights")
-    pair = weights.get("all") if isinstance(weights, dict) else None
-    if saved.get("granularity") != "global" or not isinstance(pair, list):
-        raise BadInput(f"a saved λ is {saved!r}; a global one for two adapters is needed")
-    return float(as_weights(pair)[0])
 
 
 def as_weights(lam: float | list[float] | tuple[float, ...] | Tensor, adapters: int = 2) -> Tensor:

@@ -11,6 +11,7 @@ from molorec import owned
 from molorec.catalog import Item
 from molorec.engine import Engine, Ranking
 from molorec.errors import BadInput, MolorecError
+from molorec.mixture.lam import in_words
 from molorec.spreadsheet import csv_text
 from molorec.ui import render, session, shelf
 from molorec.ui.screen import QUICK, Screen
@@ -64,7 +65,7 @@ class Column:
         who = "your own list" if self.view.scenario == BUILT else f"user {self.view.user}"
         parts = [f"{who} in {owned.chosen_name(self.view.domain)}"]
         if self.ranking.lam is not None:
-            parts.append(f"λ = {self.ranking.lam:g}, rule “{self.view.rule}”")
+            parts.append(f"{in_words(self.ranking.lam)}, rule “{self.view.rule}”")
         return " · ".join(parts)
 
     @property

@@ -17,14 +17,31 @@ from molorec.config import LIMITS
 from molorec.engine import Engine
 from molorec.errors import JournalError, MolorecError, NoData
 from molorec.journal import Journal
-from molorec.ui import api, compare, landscape, link, mix, own, ranked, render, results, session, share, story, style, tune, who
+from molorec.ui import (
+    api,
+    compare,
+    landscape,
+    layers,
+    link,
+    mix,
+    own,
+    ranked,
+    render,
+    results,
+    session,
+    share,
+    story,
+    style,
+    tune,
+    who,
+)
 from molorec.ui.rate import RateLimit
 from molorec.ui.screen import QUICK, Screen
 from molorec.ui.session import BUILT, PLACE, Latest, Shown
 
 # Fixed, so that what a browser keeps still opens after a restart; nothing in it is a secret.
 BROWSER_KEY = "molorec"
-CSS = "".join(panel.CSS for panel in (style, landscape, compare, results, own, story, share))
+CSS = "".join(panel.CSS for panel in (style, landscape, layers, compare, results, own, story, share))
 # How the page is served, wherever it is.
 # Gradio goes through its record of events after every one; nobody reads that record here.
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
@@ -94,6 +111,7 @@ def _tabs(engine: Engine, journal: Journal, screen: Screen) -> None:
     with gr.Tabs(elem_classes="ml-tabs"):
         with gr.Tab("λ landscape"):
             landscape.panel(engine, screen, journal)
+            layers.panel(engine, screen)
         with gr.Tab("Side by side"):
             compare.panel(engine, screen)
         with gr.Tab("Results"):

@@ -12,6 +12,7 @@ from molorec.catalog import Item, RankingExample
 from molorec.engine import Engine, Ranking
 from molorec.errors import BadInput
 from molorec.mixture import change
+from molorec.mixture.lam import in_words
 from molorec.mixture.rule import DEFAULT_RULE
 from molorec.ui.session import View
 
@@ -125,7 +126,7 @@ def auto_tune(engine: Engine, view: View, example: RankingExample) -> Iterator[D
                 yield f"<p>Measuring finer: over {people} {state} so far.</p>", None
             continue
         kept = engine.mixture(view.domain).tuned_lam if view.rule == DEFAULT_RULE else None
-        tuned = "" if kept is None else f" The λ kept with the adapter, from a full run, is {kept:.2f}."
+        tuned = "" if kept is None else f" Kept with the adapter, from a full run: {in_words(kept)}."
         yield (f"<p>Over {people} {state}: {escape(step.verdict)}. Entropy there is {step.entropy:.3f}, against "
                f"{step.entropy_start:.3f} at λ = ½.{tuned}</p>"
                "<p class='ml-dim'>This is a short look; the button Auto-tune takes more people. Sure is not the same as right: "

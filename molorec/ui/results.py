@@ -15,6 +15,7 @@ from molorec.evaluation.metrics import Interval
 from molorec.evaluation.protocol import is_mixture
 from molorec.evaluation.published import Table
 from molorec.evaluation.runs import Run, System
+from molorec.mixture import lam as lams
 from molorec.mixture.rule import DEFAULT_RULE
 from molorec.spreadsheet import csv_text
 from molorec.ui import render, shelf
@@ -139,7 +140,7 @@ def _domains(engine: Engine, kept: Sequence[Run], visitor: str) -> list[tuple[st
 def _labelled(fitting: Sequence[Run]) -> dict[str, Run]:
     found: dict[str, Run] = {}
     for run in fitting:
-        lam = next((f", λ = {system.lam:g}" for system in run.systems if system.name == "chosen"), "")
+        lam = next((f", {lams.in_words(system.lam)}" for system in run.systems if system.name == "chosen"), "")
         rule = "" if run.rule == DEFAULT_RULE else f", rule {run.rule}"
         label = f"{_day(run)}, {run.split}, {run.n:,} people{rule}{lam}"
         while label in found:
@@ -153,7 +154,7 @@ def _day(run: Run) -> str:
 
 
 def _label(system: System) -> str:
-    return system.name if system.lam is None else f"{system.name}, λ={system.lam:.2f}"
+    return system.name if system.lam is None else f"{system.name}, λ={lams.short(system.lam)}"
 
 
 def _chance(metric: str) -> float:
@@ -249,7 +250,7 @@ def _rows(run: Run | None, table: Table | None, domain: str, metric: str) -> lis
     rows = []
     for system in run.systems if run else ():
         score, against = system.scores[metric], system.against_popularity.get(metric)
-        rows.append([HERE, system.name, "" if system.lam is None else f"{system.lam:.2f}", f"{run.n:,}", _number(score.mean),
+        rows.append([HERE, system.name, lams.short(system.lam), f"{run.n:,}", _number(score.mean),
                      f"{_number(score.low)} to {_number(score.high)}", _difference(against) if against else ""])
     for name, score in (table.of(domain, metric) if table else {}).items():
         rows.append([f"Paper, Table {table.number}", name, "", "", f"{score:.4f}".removeprefix("0"), "", ""])
@@ -260,7 +261,8 @@ def _csv_rows(run: Run | None, table: Table | None, domain: str, metric: str) ->
     rows: list[list[object]] = []
     for system in run.systems if run else ():
         score, against = system.scores[metric], system.against_popularity.get(metric)
-        rows.append(["measured here", run.domain, run.setting, run.split, metric, system.name, system.lam, run.n, score.mean,
+        rows.append(["measured here", run.domain, run.setting, run.split, metric, system.name,
+                     None if system.lam is None else lams.general(system.lam), run.n, score.mean,
                      score.low, score.high, *((against.mean, against.low, against.high) if against else (None,) * 3),
                      run.base, run.lists_sha256, run.date])
     for name, score in (table.of(domain, metric) if table else {}).items():

@@ -12,6 +12,7 @@ from molorec.engine import Engine, Ranking
 from molorec.errors import BadInput, JournalError
 from molorec.explaining import Evidence, Explanation
 from molorec.journal import Journal
+from molorec.mixture.lam import Lam, in_words
 from molorec.mixture.rule import DEFAULT_RULE, as_weights
 
 BUILT = "built"
@@ -161,7 +162,7 @@ def auto_lam(engine: Engine, journal: Journal, domain: str, rule: str, tuned: Ma
 
     Raises
     ------
-    BadInput : none is there. The adapter's was tuned under the default rule, so it says nothing about another.
+    BadInput : none is there, or one that differs by layer, which no slider can show. The adapter's was tuned under the default rule, so it says nothing about another.
     """
     mixture = engine.mixture(domain)
     found = tuned.get((domain, rule))
@@ -170,6 +171,9 @@ def auto_lam(engine: Engine, journal: Journal, domain: str, rule: str, tuned: Ma
             found = journal.kept_lam(domain, rule, mixture.key)
     if found is None and rule == DEFAULT_RULE:
         found = mixture.tuned_lam
+    if isinstance(found, Lam):
+        raise BadInput(f"what was tuned for {owned.chosen_name(domain)} is {in_words(found)}, and the slider sets one for all "
+                       "layers: press Auto-tune for that one")
     if found is None:
         raise BadInput(f"no λ has been tuned for {owned.chosen_name(domain)} under the rule '{rule}' yet: press Auto-tune first")
     return found

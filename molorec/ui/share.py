@@ -13,6 +13,7 @@ from molorec.engine import Engine, Ranking
 from molorec.errors import BadInput, MolorecError
 from molorec.journal import RANKING, Entry, Journal
 from molorec.mixture import export
+from molorec.mixture.lam import AnyLam, Lam, in_words
 from molorec.mixture.rule import as_weights
 from molorec.spreadsheet import csv_text
 from molorec.ui import link, render, session, shelf, snippets
@@ -125,7 +126,7 @@ def panel(engine: Engine, screen: Screen, journal: Journal, tab: gr.Tab) -> None
         try:
             view = session.view_of(*asked)
             file, rank = adapter_zip(engine, view)
-            yield _adapter_words(view, file, rank), gr.DownloadButton(value=file, interactive=True)
+            yield _note(adapter_words(file, rank, view.domain, view.lam, view.rule)), gr.DownloadButton(value=file, interactive=True)
         except MolorecError as error:
             yield _note(error), nothing
 
@@ -192,8 +193,12 @@ def record_rows(entries: Sequence[Entry]) -> tuple[list[str], list[list]]:
          entry.lam_low, entry.lam_high, entry.prompts] for entry in entries]
 
 
-def adapter_zip(engine: Engine, view: View) -> tuple[str, int]:
+def adapter_zip(engine: Engine, view: View, lam: Lam | None = None) -> tuple[str, int]:
     """The domain's adapters mixed at the view's λ and rule, as a PEFT folder in a zip.
+
+    Parameters
+    ----------
+    lam : a λ that differs by layer, in place of the view's.
 
     Returns
     -------
@@ -204,8 +209,9 @@ def adapter_zip(engine: Engine, view: View) -> tuple[str, int]:
     BadInput : λ or the rule does not fit the adapters. MolorecError : the file cannot be written.
     """
     mixture = engine.mixture(view.domain)
-    lam = as_weights(view.lam if mixture.is_pair else 1.0, len(mixture.adapters))
-    name, rank = _file_name(view, whose=False), 0
+    name, rank = _file_name(view, whose=False) if lam is None else shelf.plain(
+        f"molorec-{view.domain}-{view.rule}-lam-by-{lam.granularity}"), 0
+    lam = lam or as_weights(view.lam if mixture.is_pair else 1.0, len(mixture.adapters))
 
     def write(path: Path) -> None:
         nonlocal rank
@@ -217,6 +223,14 @@ def adapter_zip(engine: Engine, view: View) -> tuple[str, int]:
                     archive.write(file, f"{name}/{file.name}")
 
     return shelf.ADAPTERS.put(f"{name}.zip", write), rank
+
+
+def adapter_words(file: str, rank: int, domain: str, lam: AnyLam, rule: str) -> str:
+    """What a mixed adapter's file is, in words."""
+    size = Path(file).stat().st_size
+    amount = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} KB"
+    return (f"Ready: one adapter of rank {rank}, {amount}, for {owned.chosen_name(domain)} at {in_words(lam)}, rule '{rule}'. It does "
+            "exactly what the live mixture does: nothing is approximated, and the weights have 32 bits.")
 
 
 def _code(label: str, language: str) -> gr.Code:
@@ -283,15 +297,6 @@ def _same_list(entry: Entry, view: View, asked: Sequence[object]) -> bool:
 def _words(view: View) -> gr.HTML:
     whose = "a list of your own" if view.scenario == BUILT else f"user {view.user}"
     return _note(f"Code and files are for {owned.chosen_name(view.domain)}, {whose}, λ = {view.lam:g}, rule '{view.rule}'.")
-
-
-def _adapter_words(view: View, file: str, rank: int) -> gr.HTML:
-    size = Path(file).stat().st_size
-    amount = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} KB"
-    return _note(
-        f"Ready: one adapter of rank {rank}, {amount}, for {owned.chosen_name(view.domain)} at λ = {view.lam:g}, rule "
-        f"'{view.rule}'. It does exactly what the live mixture does: nothing is approximated, and the weights have 32 "
-        "bits.")
 
 
 def _note(text: object) -> gr.HTML:

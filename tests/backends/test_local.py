@@ -11,6 +11,7 @@ import torch
 
 from molorec.backends import Row, Writing, local
 from molorec.backends.local import Local
+from molorec.mixture.lam import Lam
 from molorec.ranking.scorer import log_probabilities
 from tests.conftest import pico_backbone
 
@@ -76,6 +77,18 @@ def test_rows_of_one_call_fill_its_passes_in_whatever_order_they_come(base, part
         with torch.inference_mode(), nullcontext() if row.weights is None else mixture.stack.at(row.weights, "sum"):
             expected = log_probabilities(base.model, [row.packed])[0]
         assert (logs.exp() - expected.exp()).abs().max().item() <= SAME
+
+
+def test_rows_of_different_granularities_share_a_pass(base, parts, passes):
+    mixture, packed = parts
+    groups = mixture.stack.groups("module")
+    by_layer = Lam("layer", {layer: [0.9, 0.1] if layer == "0" else [0.2, 0.8] for layer in mixture.stack.groups("layer")})
+    by_module = Lam("module", {path: [i / len(groups), 1 - i / len(groups)] for i, path in enumerate(groups)})
+    working, rows = Local(base.model), [Row(of, lam) for of, lam in zip(packed, [[0.5, 0.5], by_layer, by_module], strict=False)]
+    answers = working.score(rows, mixture.stack, "sum")
+    for row, answer in zip(rows, answers, strict=True):
+        assert (answer.exp() - alone(base, mixture, row)).abs().max().item() <= SAME
+    assert [len(batch) for batch in passes] == [3]
 
 
 def test_nobody_waits_for_the_whole_of_a_long_run(base, parts, passes):

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from molorec.backends import Row, Writing, one_token
 from molorec.backends.local import Local
-from molorec.backends.one_token import OneToken, quantised, questions
+from molorec.backends.one_token import OneToken, questions
 from molorec.engine import Engine
 from molorec.errors import BadInput
+from molorec.mixture.lam import rounded
 from molorec.ranking.trie import pack
 
 SAME = 1e-4
@@ -40,13 +41,13 @@ class Asked(OneToken):
             yield list(written)
 
     async def adapter(self, weights, stack, rule):
-        if weights is not None and quantised(weights)[0] == 0.123:
+        if weights is not None and rounded(weights)[0] == 0.123:
             raise BadInput("no such mixture")
 
         @asynccontextmanager
         async def held():
             try:
-                yield None if weights is None else (stack, quantised(weights), rule)
+                yield None if weights is None else (stack, rounded(weights), rule)
             finally:
                 self.released += 1
 
@@ -125,5 +126,5 @@ def test_a_text_is_streamed_and_closing_it_ends_the_request(engine, asked):
 
 
 def test_lam_counts_to_the_ten_thousandth():
-    assert quantised([0.14644660940672624, 0.8535533905932737]) == (0.1464, 0.8536)
-    assert quantised([1.0]) == (1.0,)
+    assert rounded([0.14644660940672624, 0.8535533905932737]) == (0.1464, 0.8536)
+    assert rounded([1.0]) == (1.0,)

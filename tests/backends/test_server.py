@@ -13,6 +13,7 @@ from molorec.backends.server import Server, command, export_mixtures, name_of
 from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError
 from molorec.mixture import adapters, export
+from molorec.mixture.lam import Lam
 from tests.conftest import pico_model, pico_tokenizer, toybox_adapters
 
 ADDRESS = "http://127.0.0.1:8000"
@@ -67,6 +68,12 @@ def test_a_lam_that_the_server_was_started_without_is_refused_with_those_it_has(
         other.rank(example, 0.3)
     with pytest.raises(BadInput, match="without these adapters under the rule 'product'"):
         other.rank(example, 0.5, "product")
+
+
+def test_a_lam_of_each_layer_is_refused_in_words(engine, played, base):
+    other = Engine(base, engine.catalog, engine.adapter_folders, Server(ADDRESS, 420))
+    with pytest.raises(BadInput, match="two adapters at one λ for all layers.*--backend local or vllm"):
+        other.rank(engine.catalog.examples("toybox", "quick")[0], Lam("layer", {"0": [1, 0], "1": [0.5, 0.5]}))
 
 
 def test_a_text_is_streamed_without_its_stop(engine, played):

@@ -11,7 +11,8 @@ import pytest
 from molorec import backbone, config
 from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, MolorecError
-from molorec.evaluation import parts, protocol, rows
+from molorec.evaluation import parts, protocol, rows, runs
+from molorec.mixture.lam import Lam
 from tests.conftest import pico_model, pico_tokenizer, toybox_adapters, toybox_catalog
 
 LIMIT = 7
@@ -53,6 +54,18 @@ def test_parts_of_an_oracle_are_chosen_from_together(engine, tmp_path):
         measure(engine, planned, tmp_path, part, 2)
     together, alone = parts.together(tmp_path), protocol.evaluate(engine, "toybox", limit=LIMIT, systems=["half", "oracle"])
     assert tabled(engine, *together).system("oracle").ranks == alone.system("oracle").ranks
+
+
+def test_a_lam_of_each_layer_is_evaluated_in_parts_too(engine, tmp_path):
+    lam = Lam("layer", {"0": [1, 0], "1": [0.25, 0.75]})
+    planned = protocol.plan(engine, "toybox", limit=3, lam=lam)
+    path = parts.measure_part(engine, planned, 1, 1, tmp_path, 3)
+    assert parts.read(path)[0] == planned
+    together = parts.together(tmp_path)[1]
+    assert together.system("chosen").lam == lam
+    assert asdict(together) == asdict(protocol.evaluate(engine, "toybox", limit=3, lam=lam))
+    kept = runs.read(runs.save(runs.record(together, engine, "sum")))
+    assert kept.system("chosen").lam == lam and kept.system("half").lam == 0.5
 
 
 def test_many_at_once_are_the_same_in_the_same_order(engine, plan):

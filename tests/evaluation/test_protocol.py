@@ -16,7 +16,7 @@ from molorec.evaluation import rows as stored
 from molorec.evaluation.metrics import ndcg, rank_of
 from molorec.evaluation.protocol import POINTS, SYSTEMS, Evaluation, SystemResult, evaluate, sweep, tuned_lam, write_scores
 from molorec.mixture import adapters
-from molorec.mixture.rule import to_saved
+from molorec.mixture.lam import to_saved
 from tests.conftest import card_for, random_adapter, system_rows
 
 USERS = 8

@@ -130,8 +130,7 @@ def test_what_is_not_of_the_same_lists_is_not_compared(changes, words):
         rows.compare(system_rows(), system_rows("half"), "recall")
 
 
-def test_a_grouped_lam_is_kept_and_shown_as_its_mean(tmp_path):
+def test_a_grouped_lam_is_kept_as_it_is(tmp_path):
     lam = {"granularity": "layer", "weights": {"layers.0": [0.2, 0.8], "layers.1": [0.6, 0.4]}}
     kept = rows.read(rows.save(system_rows("mixed-layer", lam=lam), tmp_path))
-    assert kept.lam == lam and kept.scalar_lam == pytest.approx(0.4)
-    assert system_rows("popularity", lam=None).scalar_lam is None
+    assert kept.lam == lam

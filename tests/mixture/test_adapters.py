@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from molorec.errors import BadAdapter
 from molorec.mixture import adapters
-from molorec.mixture.rule import to_saved
+from molorec.mixture.lam import to_saved
 from tests.conftest import card_for, random_adapter
 
 CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "molorec.json"

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from molorec.errors import BadInput, MolorecError
 from molorec.mixture import adapters, export
+from molorec.mixture.lam import Lam, to_saved
 from molorec.mixture.layer import Mixing
-from molorec.mixture.rule import RULES, to_saved
+from molorec.mixture.rule import RULES
 from tests.conftest import card_for, random_adapter
 
 TOKENS = torch.arange(5, 25)[None]
@@ -43,6 +44,34 @@ def test_the_export_is_the_live_mixture(base, tmp_path, rule, lam):
     assert merged.scale == (1 if rule == "sum" else 2)
     live = logits(base, adapters.stack(sources).eval(), lam, rule)
     assert_same(logits(base, adapters.stack([merged]).eval(), 1.0), live)
+
+
+def grouped(base, granularity, adapters=2, seed=0):
+    """A random λ of the pico base's layers or modules."""
+    groups = adapters_stack(base, adapters).groups(granularity)
+    raw = torch.rand(len(groups), adapters, generator=torch.Generator().manual_seed(seed))
+    return Lam.of(granularity, groups, raw / raw.sum(-1, keepdim=True))
+
+
+def adapters_stack(base, count):
+    return adapters.stack([random_adapter(base.shapes, seed=seed) for seed in range(1, count + 1)]).eval()
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("granularity", ["layer", "module"])
+@pytest.mark.parametrize("count", [2, 3])
+def test_an_export_at_a_lam_of_each_layer_is_the_live_mixture(base, rule, granularity, count):
+    stack, lam = adapters_stack(base, count), grouped(base, granularity, count)
+    merged = export.merge(stack, lam, rule)
+    assert merged.rank == (4 * count if rule == "sum" else 4)
+    assert_same(logits(base, adapters.stack([merged]).eval(), 1.0), logits(base, stack, lam, rule))
+
+
+def test_the_card_says_that_each_layer_has_a_lam_of_its_own(base, tmp_path):
+    lam = Lam("layer", {"0": [0.2, 0.8], "1": [0.4, 0.6]})
+    merged = reloaded(base, pair(base), lam, "sum", tmp_path)
+    assert merged.card.data["mixed from"] == "general × 0.3, toybox × 0.7"
+    assert "each of 2 layers" in merged.card.data["λ"]
 
 
 @pytest.mark.parametrize(("rule", "ranks", "alphas"), [
@@ -85,6 +114,8 @@ def test_product_refuses_unequal_scales(base):
 def test_an_export_has_one_lam(base):
     with pytest.raises(BadInput, match="one λ"):
         export.merge(adapters.stack(pair(base)), [[0.5, 0.5], [0.1, 0.9]], "sum")
+    with pytest.raises(BadInput, match="one λ"):
+        export.merge(adapters.stack(pair(base)), [grouped(base, "layer"), [0.1, 0.9]], "sum")
 
 
 @pytest.mark.parametrize("rule", RULES)

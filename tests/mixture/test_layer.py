@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from molorec.errors import BadInput
+from molorec.mixture.lam import Lam
 from molorec.mixture.layer import AdapterStack, MixtureLinear, attach, fast_dropout
 from molorec.mixture.rule import RULES
 from molorec.mixture.rule import rule as rule_named
@@ -117,6 +118,48 @@ def test_a_group_is_mixed_at_its_own_lam(rule, granularity):
             mixed = module(model, path)(x)
         expected = module(model, path)(x) + x @ dense(stack, path, weights[groups.index(group)], rule).T
         torch.testing.assert_close(mixed, expected, rtol=1e-4, atol=1e-4)
+
+
+def lam_of(stack: AdapterStack, granularity: str, seed: int) -> Lam:
+    """A random λ for a stack."""
+    groups = stack.groups(granularity)
+    raw = torch.rand(len(groups), len(stack), generator=torch.Generator().manual_seed(seed))
+    return Lam.of(granularity, groups, raw / raw.sum(-1, keepdim=True))
+
+
+@given(st.lists(st.sampled_from(["vector", "global", "layer", "module"]), min_size=1, max_size=4), st.integers(2, 3),
+       st.sampled_from(sorted(RULES)), st.integers(0, 99))
+@settings(deadline=None, max_examples=40)
+def test_rows_of_one_batch_may_differ_in_lam_and_in_granularity(kinds, adapters, rule, seed):
+    model, stack = wrapped(), stack_of([3] * adapters, [2.0] * adapters)
+    rows = [[1.0] + [0.0] * (adapters - 1) if kind == "vector" else lam_of(stack, kind, seed + i) for i, kind in enumerate(kinds)]
+    x = torch.randn(len(rows), 3, WIDTH)
+    with stack.at(rows, rule):
+        together = model(x)
+    for i, row in enumerate(rows):
+        with stack.at(row, rule):
+            torch.testing.assert_close(together[i : i + 1], model(x[i : i + 1]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("granularity", "groups", "adapters", "said"), [
+    ("layer", ["0"], 2, "of 1 layers, these adapters have 2"), ("layer", ["0", "7"], 2, "differ is"),
+    ("module", ["0", "1"], 2, "of 2 modules, these adapters have 4"), ("layer", ["0", "1"], 3, "3 weights for 2 adapters"),
+    ("global", ["all"], 3, "3 weights for 2 adapters")])
+def test_a_lam_of_other_layers_or_adapters_is_refused(granularity, groups, adapters, said):
+    lam = Lam(granularity, {group: [1.0] + [0.0] * (adapters - 1) for group in groups})
+    for given_lam in (lam, [lam, [0.5, 0.5]]):
+        with pytest.raises(BadInput, match=said), stack_of([2, 2], [1.0, 1.0]).at(given_lam):
+            pass
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_gradient_at_an_end_of_the_slider_is_a_number(rule):
+    model, stack, x = wrapped(), stack_of([2, 2], [1.0, 1.0]), torch.randn(2, 3, WIDTH)
+    for end in ([0.0, 1.0], [1.0, 0.0]):
+        lam = torch.tensor([end] * 2, requires_grad=True)
+        with stack.at(lam, rule, "layer"):
+            model(x).square().sum().backward()
+        assert bool(lam.grad.isfinite().all()) and lam.grad.abs().max() > 0
 
 
 @pytest.mark.parametrize("granularity", ["layer", "module"])

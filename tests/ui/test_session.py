@@ -8,7 +8,7 @@ import pytest
 from molorec.errors import BadInput, NoData
 from molorec.journal import Journal
 from molorec.mixture import adapters
-from molorec.mixture.rule import to_saved
+from molorec.mixture.lam import Lam, to_saved
 from molorec.ui import session
 from molorec.ui.session import Job, Latest, Shown, View
 
@@ -124,6 +124,15 @@ def test_auto_prefers_what_this_visitor_tuned_to_what_is_kept(engine, journal, a
     shutil.rmtree(adapter_folder / "toybox")
     engine.forget("toybox")
     with pytest.raises(BadInput):
+        session.auto_lam(engine, journal, "toybox", "sum", {})
+
+
+def test_a_lam_of_each_layer_is_nothing_that_a_slider_can_show(engine, journal, adapter_folder):
+    lam = Lam("layer", {"0": [0.2, 0.8], "1": [0.6, 0.4]})
+    adapters.update_card(adapter_folder / "toybox", tuned_lam=to_saved(lam))
+    engine.forget("toybox")
+    assert engine.mixture("toybox").tuned_lam == lam
+    with pytest.raises(BadInput, match=r"each of 2 layers \(0.40 on average\).*Auto-tune"):
         session.auto_lam(engine, journal, "toybox", "sum", {})
 
 
