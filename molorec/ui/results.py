@@ -196,7 +196,7 @@ def _words(run: Run | None, reported: dict[str, float], metric: str) -> str:
     name, meaning = METRICS[metric]
     if not run and not reported:
         return ""
-    said = [f"{name} says {meaning}. A blind guess would score {_number(_chance(metric))} (the dotted line)."]
+    said = [f"{name} says {meaning}. A blind guess would score {render.score(_chance(metric))} (the dotted line)."]
     if run:
         said += [_against_popularity(system, metric) for system in run.systems if system.against_popularity]
         said.append(_on_mixing(run))
@@ -231,16 +231,8 @@ def _on_mixing(run: Run) -> str:
 # -- numbers -----------------------------------------------------------------------------------------------------
 
 
-def _number(value: float) -> str:
-    return f"{value:.3f}".removeprefix("0")
-
-
-def _signed(value: float) -> str:
-    return ("−" if value < 0 else "+") + _number(abs(value))
-
-
 def _difference(interval: Interval) -> str:
-    return f"{_signed(interval.mean)} [{_signed(interval.low)}, {_signed(interval.high)}]"
+    return render.difference(interval.mean, interval.low, interval.high)
 
 
 def _rows(run: Run | None, table: Table | None, domain: str, metric: str) -> list[list[str]]:
@@ -248,8 +240,8 @@ def _rows(run: Run | None, table: Table | None, domain: str, metric: str) -> lis
     rows = []
     for system in run.systems if run else ():
         score, against = system.scores[metric], system.against_popularity.get(metric)
-        rows.append([HERE, system.name, "" if system.lam is None else f"{system.lam:.2f}", f"{run.n:,}", _number(score.mean),
-                     f"{_number(score.low)} to {_number(score.high)}", _difference(against) if against else ""])
+        rows.append([HERE, system.name, "" if system.lam is None else f"{system.lam:.2f}", f"{run.n:,}", render.score(score.mean),
+                     f"{render.score(score.low)} to {render.score(score.high)}", _difference(against) if against else ""])
     for name, score in (table.of(domain, metric) if table else {}).items():
         rows.append([f"Paper, Table {table.number}", name, "", "", f"{score:.4f}".removeprefix("0"), "", ""])
     return rows
