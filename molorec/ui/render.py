@@ -82,12 +82,14 @@ def tuning(step: TuningStep) -> str:
     if step.settled:
         enough = f"{step.prompts} prompts were enough; " if step.prompts < step.total else ""
         state = f"<b>Done</b> · λ = {step.lam:.2f}: {enough}{escape(step.verdict)}"
+        then = ("<p class='ml-dim ml-quiet'>“Side by side” holds it against either adapter alone; “Use it elsewhere” makes one "
+                "adapter of it to download.</p>")
     else:
-        state = f"<b>Tuning</b> · λ = {step.lam:.2f}"
+        state, then = f"<b>Tuning</b> · λ = {step.lam:.2f}", ""
     return (f"<div role='status'><div class='ml-progress'><span style='width:{100 if step.settled else share:.0f}%'></span></div>"
             f"<p class='ml-status'>{state} (95% of resamples {step.lam_low:.2f} to {step.lam_high:.2f}) · entropy "
             f"{step.entropy:.4f} nat, {step.entropy_start:.4f} at λ = ½ · {step.prompts} of {step.total} prompts · "
-            f"{step.seconds:.1f} s</p></div>")
+            f"{step.seconds:.1f} s</p>{then}</div>")
 
 
 def stopped(why: str, step: TuningStep) -> str:
