@@ -341,14 +341,14 @@ def gain_in_words(found: Gain) -> str:
     lines = []
     for other, interval in found.over.items():
         _, low, high = interval
-        how = ("better than" if low > 0 else "worse than" if high < 0 else "not shown to be better than, or worse than,")
+        how = "better than" if low > 0 else "worse than" if high < 0 else "not shown to be better than"
         lines.append(f"The plug-in is <b>{how}</b> {names[other]} ({render.score(found.scores[other])}): "
                      f"{render.difference(*interval)}.")
     few = ("<p class='ml-dim'>The brackets hold the 95% interval of the difference; where it holds 0, the luck of which people "
            "were asked could explain it.</p>")
     return (f"<div role='status'><p class='ml-status'>Measured on the held-out last choice of {found.n:,} people: the plug-in "
-            f"alone (λ = 0) has it in first place for {render.score(found.scores['specific'])} of them; a guess has "
-            f"{render.score(1 / (NEGATIVES + 1))}.</p><ul class='ml-own-left'>{''.join(f'<li>{line}</li>' for line in lines)}"
+            f"alone (λ = 0) ranks it first for {found.scores['specific']:.1%} of them (NDCG@1 "
+            f"{render.score(found.scores['specific'])}); a guess would for {1 / (NEGATIVES + 1):.1%}.</p><ul class='ml-own-left'>{''.join(f'<li>{line}</li>' for line in lines)}"
             f"</ul>{few}</div>")
 
 
