@@ -167,7 +167,8 @@ def share(engine: Engine, trainings: Trainings, visitor: object, domain: object)
     try:
         if private.is_dir():
             shutil.copytree(private, public)  # a copy: on a full disk everything stays as it is
-            adapters.update_card(public, domain=name)
+            card = adapters.read_card(public)
+            adapters.update_card(public, domain=name, scores={**card.scores, "domain": name} if card and card.scores else {})
         shared = engine.catalog.share_domain(info.name, name)
     except BaseException as error:
         shutil.rmtree(public, ignore_errors=True)

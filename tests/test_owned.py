@@ -8,7 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from molorec import config, owned
+from molorec import config, gain, owned
 from molorec.catalog import Catalog
 from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, CatalogError, MolorecError
@@ -165,11 +165,14 @@ def test_saved_for_everyone_under_the_chosen_name_with_its_adapter(engine, files
     name = bring(engine, files).name
     lists = list(engine.catalog.export_lists(name))
     folder = give_adapter(engine, name)
+    list(gain.measure(engine, name, people=3))
+    measured, weak = gain.of(engine, name), engine.mixture(name).weak
     shared = owned.share(engine, trainings, VISITOR, name)
     assert (shared.name, shared.owner, owned.label(shared)) == ("my-films", "", "my-films")
     assert not folder.exists() and list(engine.catalog.export_lists("my-films")) == lists
     mixture = engine.mixture("my-films")
     assert mixture.is_pair and mixture.adapters[1].card.domain == "my-films"
+    assert gain.of(engine, "my-films") == measured and mixture.weak == weak != ()
     assert owned.of(engine.catalog, VISITOR) == []
     assert "my-films" in {info.name for info in engine.catalog.domains(OTHER)}
 

@@ -7,14 +7,18 @@ from typing import TypedDict
 
 import gradio as gr
 
-from molorec import documents, explaining, landscape, tuning
-from molorec.catalog import DomainInfo
+from molorec import documents, explaining, landscape, position, tuning
+from molorec.catalog import DomainInfo, RankingExample
 from molorec.config import LIMITS
-from molorec.documents import SCHEMA, ExplanationDocument, RankingDocument, TuningDocument
+from molorec.documents import SCHEMA, ExplanationDocument, RankedTitle, RankingDocument, TuningDocument
 from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError
+from molorec.evaluation import published, runs
+from molorec.evaluation.runs import Run
 from molorec.explaining import Evidence, Explanation
 from molorec.mixture.rule import DEFAULT_RULE
+from molorec.position import PositionCheck
+from molorec.ui import compare as side_by_side
 from molorec.ui import session
 from molorec.ui.screen import LONG, QUICK
 from molorec.ui.session import BUILT, SCENARIOS, View
@@ -86,6 +90,75 @@ class SweepDocument(TypedDict):
     points: list[SweepPoint]
     total: int
     seconds: float
+
+
+class ColumnDocument(TypedDict):
+    """One ranking of several; ``lam``: the one that ranked, None for the base model alone."""
+
+    name: str
+    lam: float | None
+    entropy: float
+    ranking: list[RankedTitle]
+
+
+class ComparisonDocument(TypedDict):
+    """The same list as the base model, each adapter alone and the mixture at ``lam`` rank it."""
+
+    schema: int
+    domain: str
+    user: str
+    lam: float
+    rule: str
+    columns: list[ColumnDocument]
+
+
+class PositionDocument(TypedDict):
+    """``mean``: the candidates' probabilities averaged over the orders so far, in the order of ``candidates``; ``largest``: the
+    largest change of one of them; ``same_first``: orders with the same first title."""
+
+    schema: int
+    domain: str
+    user: str
+    lam: float
+    rule: str
+    candidates: list[Title]
+    mean: list[float]
+    largest: float
+    same_first: int
+    shuffles: int
+    total: int
+
+
+class MeasuredSystem(TypedDict):
+    """``scores``: metric → mean over people and its 95% interval's ends; ``against_popularity``: the same of the paired
+    difference."""
+
+    name: str
+    lam: float | None
+    scores: dict[str, list[float]]
+    against_popularity: dict[str, list[float]]
+
+
+class MeasuredRun(TypedDict):
+    date: str
+    split: str
+    people: int
+    rule: str
+    base: str
+    lists_sha256: str
+    verdict: str
+    systems: list[MeasuredSystem]
+
+
+class ResultsDocument(TypedDict):
+    """``measured``: the evaluations kept here, the latest first; ``paper``: system → NDCG@1 in the paper, which cannot be set
+    beside them."""
+
+    schema: int
+    domain: str
+    setting: str
+    measured: list[MeasuredRun]
+    paper: dict[str, float]
 
 
 def endpoints(engine: Engine) -> None:
@@ -165,10 +238,37 @@ def endpoints(engine: Engine) -> None:
                                             style=_text("style", style)):
                 yield documents.explanation(domain, example.user, view.lam, item, text, evidence)
 
-    for found in (domains, users, search, rank):
+    def compare(domain: str, user: str = "", lam: float = 0.5, rule: str = DEFAULT_RULE, scenario: str = "warm",
+                history: list[str] | None = None, candidates: list[str] | None = None) -> ComparisonDocument:
+        """One list side by side: as the base model, each adapter alone and the mixture at λ rank it."""
+        with _in_words():
+            view = _view(engine, domain, user, lam, rule, scenario, history, candidates)
+            return {"schema": SCHEMA, "domain": view.domain, "user": view.user, "lam": view.lam, "rule": view.rule,
+                    "columns": [_column(column) for column in side_by_side.columns(engine, view)]}
+
+    def order(domain: str, user: str = "", lam: float = 0.5, rule: str = DEFAULT_RULE, scenario: str = "warm",
+              history: list[str] | None = None, candidates: list[str] | None = None) -> Iterator[PositionDocument]:
+        """How much the order of the candidates matters: other orders of the list are ranked, an answer after each."""
+        with _in_words():
+            view = _view(engine, domain, user, lam, rule, scenario, history, candidates)
+            example = session.example_of(engine, view)
+            for found in position.check(engine, example, view.lam, view.rule):
+                yield _position(view, example, found)
+
+    def results(domain: str, scenario: str = "warm") -> ResultsDocument:
+        """What was measured here on a domain, and what the paper reports."""
+        with _in_words():
+            _check_domain(engine, domain)
+            setting = _one_of("scenario", scenario, [name for _, name in SCENARIOS if name != BUILT])
+            kept = [run for run in runs.load()[0] if (run.domain, run.setting) == (domain, setting)]
+            return {"schema": SCHEMA, "domain": domain, "setting": setting, "measured": [_run(run) for run in kept],
+                    "paper": published.TABLES[setting].of(domain, "ndcg@1")}
+
+    for found in (domains, users, search, rank, compare, results):
         _add(found, QUICK)
-    for found in (_streaming(tune, TuningDocument), _streaming(sweep, SweepDocument), _streaming(explain, ExplanationDocument)):
-        _add(found, LONG)
+    for found, answer in ((tune, TuningDocument), (sweep, SweepDocument), (explain, ExplanationDocument),
+                          (order, PositionDocument)):
+        _add(_streaming(found, answer), LONG)
 
 
 def _add(function: Callable, queue: dict) -> None:
@@ -259,6 +359,31 @@ def _swept(found: landscape.Landscape) -> SweepDocument:
     rows = zip(found.lams.tolist(), found.entropies.tolist(), found.probabilities.tolist(), strict=True)
     return {
         "schema": SCHEMA, "domain": found.example.domain, "user": found.example.user, "rule": found.rule,
-        "candidates": [{"item_id": item.item_id, "title": item.title} for item in found.example.candidates],
+        "candidates": _titles(found.example),
         "points": [{"lam": lam, "entropy": entropy, "probabilities": row} for lam, entropy, row in rows],
         "total": found.total, "seconds": found.seconds}
+
+
+def _column(column: side_by_side.Column) -> ColumnDocument:
+    ranking = documents.ranking(column.ranking)
+    return {"name": column.name, "lam": ranking["lam"], "entropy": ranking["entropy"], "ranking": ranking["ranking"]}
+
+
+def _position(view: View, example: RankingExample, found: PositionCheck) -> PositionDocument:
+    return {"schema": SCHEMA, "domain": view.domain, "user": view.user, "lam": view.lam, "rule": view.rule,
+            "candidates": _titles(example), "mean": list(found.mean), "largest": found.largest, "same_first": found.same_first,
+            "shuffles": found.shuffles, "total": found.total}
+
+
+def _run(run: Run) -> MeasuredRun:
+    def numbers(intervals: dict[str, runs.Interval]) -> dict[str, list[float]]:
+        return {metric: [interval.mean, interval.low, interval.high] for metric, interval in intervals.items()}
+
+    systems: list[MeasuredSystem] = [{"name": system.name, "lam": system.lam, "scores": numbers(system.scores),
+                                      "against_popularity": numbers(system.against_popularity)} for system in run.systems]
+    return {"date": run.date, "split": run.split, "people": run.n, "rule": run.rule, "base": run.base,
+            "lists_sha256": run.lists_sha256, "verdict": run.verdict, "systems": systems}
+
+
+def _titles(example: RankingExample) -> list[Title]:
+    return [{"item_id": item.item_id, "title": item.title} for item in example.candidates]

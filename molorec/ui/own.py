@@ -10,17 +10,20 @@ from pathlib import Path
 import gradio as gr
 from gradio.context import Context
 
-from molorec import owned, plots
+from molorec import gain, owned, plots
 from molorec.catalog import DomainInfo, csv_source, known
 from molorec.catalog.lists import NEGATIVES
 from molorec.catalog.movielens import NAME as MOVIELENS
 from molorec.config import LIMITS
 from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, MolorecError
+from molorec.gain import Gain
 from molorec.spreadsheet import cell
 from molorec.training.background import State, Trainings, command_for
 from molorec.ui import render, who
-from molorec.ui.screen import LONG, QUICK, Screen
+from molorec.ui.screen import LONG, QUICK, Screen, idle, running
+from molorec.ui.screen import stop as stop_run
+from molorec.ui.session import Job
 
 INTRO = (
     "### Recommend your own things\nBring two CSV files: the **things** that can be recommended, and who **chose** what. The "
@@ -28,8 +31,8 @@ INTRO = (
     f"{LIMITS.owned_seconds // 3600} hours unless you save it.")
 TRAIN = (
     "#### Train a plug-in\nA small adapter that learns from your data alone, on one processor core while you go on; that takes "
-    "some 10 to 30 minutes. Once it is there, λ mixes it with the general one. Whether that ranks better is for you to judge: on "
-    "MovieLens the mixture has not been shown to be better than the better one of the two (see Results).")
+    "some 10 to 30 minutes. Once it is there, λ mixes it with the general one, and both are measured on held-out choices: "
+    "whether it ranks better is said here.")
 SAVING = ("Once saved, everyone who uses this machine can see it and it stays; its links get a new address, so make them anew. "
           "Only whoever runs this machine can delete it then, with `molorec domains remove NAME`.")
 _SURE = ("(visitor, mine, domain) => confirm('Save it for everyone who uses this machine? That cannot be undone here.') ? "
@@ -97,14 +100,19 @@ def panel(engine: Engine, screen: Screen, trainings: Trainings | None = None) ->
                     stop = gr.Button("Stop training", interactive=False, min_width=80)
                 progress = gr.HTML(padding=False)
                 curve = gr.Plot(show_label=False, visible=False)
+                with gr.Row(visible=False) as measuring:
+                    measure = gr.Button("Is it better? Measure", min_width=150)
+                    stop_measuring = gr.Button("Stop measuring", interactive=False, min_width=100)
+                measured = gr.HTML(padding=False)
     with gr.Accordion("Known domains whose data is not here", open=False):
         gr.HTML(lambda: _known(engine), padding=False)  # made anew when the page is opened
     timer = gr.Timer(_TICK, active=False)
     drawn, finished = gr.State(None), gr.State(0)  # drawn: what the curve shows, so that it is not sent again
+    job = gr.State(Job())
 
     columns = [*item_columns, *event_columns]
     training = [progress, curve, train, stop, timer, drawn]
-    managed = [yours, mine, facts, really, *training]
+    managed = [yours, mine, facts, really, measuring, measured, *training]
     on_screen = [screen.domain, screen.scenario, screen.user]
 
     def manage(visitor: str, chosen: str | None):
@@ -114,10 +122,12 @@ def panel(engine: Engine, screen: Screen, trainings: Trainings | None = None) ->
         except MolorecError:  # said where the ranking would be
             held = []
         if not held:
-            return gr.Column(visible=False), gr.Dropdown([], value=None), "", gr.Row(visible=False), *_training(None, None, None)
+            return (gr.Column(visible=False), gr.Dropdown([], value=None), "", gr.Row(visible=False), gr.Row(visible=False), "",
+                    *_training(None, None, None))
         info = next((info for info in held if info.name == chosen), held[0])
         return (gr.Column(visible=True), gr.Dropdown([(owned.label(info), info.name) for info in held], value=info.name),
-                _facts(info), gr.Row(visible=False), *_training(info.name, trainings.state(info.name), None))
+                _facts(info), gr.Row(visible=False), *_measured(engine, info.name),
+                *_training(info.name, trainings.state(info.name), None))
 
     def select(visitor: str, domain: str):
         """The three of ``on_screen`` that show a domain with its first person."""
@@ -190,13 +200,30 @@ def panel(engine: Engine, screen: Screen, trainings: Trainings | None = None) ->
         return _training(domain, trainings.state(domain), None)
 
     def look(visitor, domain, drawn, finished):
-        """Returns (the training, how many trainings have ended while the page looked on)."""
+        """Returns (the training, how many adapters have come into use while the page looked on)."""
         try:
             state = trainings.state(owned.one_of(engine.catalog, visitor, domain).name)
         except MolorecError as error:
             return render.note(str(error)), *[gr.skip()] * 3, gr.Timer(active=False), None, finished
-        over = state is not None and state.status == "done"
+        over = state is not None and state.status == "done" and state.is_useful
         return *_training(domain, state, drawn), finished + over
+
+    def compare(job, visitor, domain):
+        """Yields (what came of it, the row of its buttons, Measure button, Stop button) as people are done."""
+        run = job.start()
+        yield render.note("Ranking held-out choices …"), gr.Row(visible=True), *running()
+        try:
+            name = owned.one_of(engine.catalog, visitor, domain).name
+            for done, total in gain.measure(engine, name):
+                if not job.wants(run):
+                    why = render.note(f"{job.why} {done} of {total} people were done; nothing of it is kept.")
+                    yield why if job.why else gr.skip(), gr.skip(), *idle()
+                    return
+                yield _measuring(done, total), gr.skip(), *running()
+            found = gain.of(engine, name)
+            yield gain_in_words(found) if found else "", gr.skip(), *idle()
+        except MolorecError as error:
+            yield render.note(str(error)), gr.skip(), *idle()
 
     add_button.click(add, [screen.visitor, items, events, *columns, name, noun, core],
                      [outcome, add_button, *on_screen, *managed, items, events], **LONG).then(**screen.refresh)
@@ -205,13 +232,18 @@ def panel(engine: Engine, screen: Screen, trainings: Trainings | None = None) ->
                 **QUICK).then(**screen.refresh)
     delete.click(lambda: gr.Row(visible=True), None, really, queue=False, show_progress="hidden")
     keep.click(lambda: gr.Row(visible=False), None, really, queue=False, show_progress="hidden")
+    mine.input(lambda job: job.stop(""), job, None, queue=False, show_progress="hidden")
     mine.input(manage, [screen.visitor, mine], managed, **QUICK)
+    comparing = {"fn": compare, "inputs": [job, screen.visitor, mine],
+                 "outputs": [measured, measuring, measure, stop_measuring], **LONG}
+    measure.click(**comparing).then(**screen.refresh)  # what fell short is said beside the adapters' names
+    stop_measuring.click(stop_run, job, stop_measuring, queue=False)
     train.click(start, [screen.visitor, mine], training, **QUICK)
     stop.click(halt, [screen.visitor, mine], training, queue=False, show_progress="hidden")
     # in a queue: an event outside of every queue does not tell the browser that a state has changed
     timer.tick(look, [screen.visitor, mine, drawn, finished], [*training, finished], show_progress="hidden",
                concurrency_id="training", concurrency_limit=8)
-    finished.change(**screen.refresh)
+    finished.change(**screen.refresh).then(**comparing).then(**screen.refresh)
     gr.on([Context.root_block.load, screen.visitor.change], manage, [screen.visitor, mine], managed, **QUICK)
 
 
@@ -302,6 +334,37 @@ def training_status(state: State) -> str:
     share = 100 * state.step / max(1, state.steps)
     bar = f"<div class='ml-progress'><span style='width:{share:.0f}%'></span></div>" if state.steps else ""
     return f"<div role='status'>{bar}<p class='ml-status'>{escape(text)}</p></div>"
+
+
+def gain_in_words(found: Gain) -> str:
+    """Whether the trained adapter ranks better than what there was without it, as HTML."""
+    names = {"general": "the general adapter", "popularity": "popularity"}
+    lines = []
+    for other, interval in found.over.items():
+        _, low, high = interval
+        how = "better than" if low > 0 else "worse than" if high < 0 else "not shown to be better than"
+        lines.append(f"The plug-in is <b>{how}</b> {names[other]} ({render.score(found.scores[other])}): "
+                     f"{render.difference(*interval)}.")
+    few = ("<p class='ml-dim'>The brackets hold the 95% interval of the difference; where it holds 0, the luck of which people "
+           "were asked could explain it.</p>")
+    return (f"<div role='status'><p class='ml-status'>Measured on the held-out last choice of {found.n:,} people: the plug-in "
+            f"alone (λ = 0) ranks it first for {found.scores['specific']:.1%} of them (NDCG@1 "
+            f"{render.score(found.scores['specific'])}); a guess would for {1 / (NEGATIVES + 1):.1%}.</p><ul class='ml-own-left'>{''.join(f'<li>{line}</li>' for line in lines)}"
+            f"</ul>{few}</div>")
+
+
+def _measured(engine: Engine, domain: str) -> tuple[gr.Row, str]:
+    """(the row of buttons that measure, what was measured): nothing before there is an adapter of its own."""
+    try:
+        pair, found = engine.mixture(domain).is_pair, gain.of(engine, domain)
+    except MolorecError:  # said where the ranking would be
+        return gr.Row(visible=False), ""
+    return gr.Row(visible=pair), gain_in_words(found) if found else ""
+
+
+def _measuring(done: int, total: int) -> str:
+    return (f"<div role='status'><div class='ml-progress'><span style='width:{100 * done / total:.0f}%'></span></div>"
+            f"<p class='ml-status'>{done} of {total} people's held-out choices are ranked.</p></div>")
 
 
 def _duration(seconds: float | None) -> str:

@@ -51,12 +51,16 @@ _OPEN_PRESENTER = ("() => document.body.classList.toggle('ml-presenter', new URL
                    "=== '1') ? 'Leave presenter mode' : 'Presenter mode'")
 # The time at which an event was sent takes the place of its last input: see :class:`molorec.ui.session.Latest`.
 _SENT = "(...values) => [...values.slice(0, -1), performance.timeOrigin + performance.now()]"
+# A list of choices that has the keyboard opens; the Tab that leaves it would open it again, for good.
+_LEAVE_LISTS = """() => window.addEventListener('keydown', event => {
+  if (event.key === 'Tab' && event.target.getAttribute?.('role') === 'combobox') event.stopImmediatePropagation();
+}, true)"""
 _DARK = "() => { document.body.classList.toggle('dark') }"
 
 
 def launch_options() -> dict[str, Any]:
     """Keyword arguments for ``launch`` of a page: how it looks, and its limits."""
-    return {"theme": style.THEME, "css": CSS, "show_error": False, "footer_links": ["api", "settings"],
+    return {"theme": style.THEME, "css": CSS, "head": style.HEAD, "show_error": False, "footer_links": ["api", "settings"],
             "enable_monitoring": False, "max_file_size": LIMITS.upload_bytes, "state_session_capacity": LIMITS.sessions,
             "app_kwargs": {"middleware": [Middleware(RateLimit)], "routes": [Route("/health", _health)]}}
 
@@ -84,7 +88,7 @@ def build(engine: Engine, journal: Journal | None = None) -> gr.Blocks:
                 present = gr.Button("Presenter mode", size="sm")
                 present.click(None, None, present, js=_PRESENT)
                 gr.Button("Light or dark", size="sm").click(None, js=_DARK)
-        badge = gr.HTML(_badge(engine, domain), padding=False)
+        badge = gr.HTML(_badge(engine, domain), padding=False, elem_classes="ml-badge")
         with gr.Row(elem_classes="ml-main"):  # where each of the four stands: see style
             with gr.Column(elem_classes="ml-who"):
                 people = who.panel(engine, domain)
@@ -98,6 +102,7 @@ def build(engine: Engine, journal: Journal | None = None) -> gr.Blocks:
                         mixing.number, mixing.rule, gr.State({}), gr.State({}), gr.State({}))
         _wire(engine, journal, page, badge, saved, screen, people, mixing, result, tuner, auto)
         page.load(None, None, present, js=_OPEN_PRESENTER)
+        page.load(None, None, None, js=_LEAVE_LISTS)
         _tabs(engine, journal, screen)
     for number, event in page.fns.items():
         if number not in endpoints:

@@ -68,16 +68,19 @@ def wire(engine: Engine, result: Ranked, screen: Screen) -> None:
         run = job.start()
         yield render.note("Dropping one title of the history at a time …"), gr.Plot(visible=False), *running()
         try:
-            drawn = 0
+            drawn, figure, said = 0, gr.skip(), gr.skip()
             for pieces, text in session.explain(engine, session.view_of(*asked), style):
                 if not job.wants(run):
                     yield gr.skip(), gr.skip(), *idle()
                     return
-                figure = gr.skip()
-                if len(pieces) > drawn:
+                new = len(pieces) > drawn
+                if new:
                     drawn, figure = len(pieces), gr.Plot(plots.evidence_bars(pieces), visible=True)
-                yield (gr.skip() if text is None else render.reason(text, style == "detailed")), figure, *running()
-            yield gr.skip(), gr.skip(), *idle()
+                if text is not None:
+                    said = render.reason(text, style == "detailed")
+                yield said, figure if new else gr.skip(), *running()
+            # both once more: of two messages that come within one frame, the browser may show the later one only
+            yield said, figure, *idle()
         except MolorecError as error:
             yield render.note(str(error)), gr.skip(), *idle()
 

@@ -82,12 +82,14 @@ def tuning(step: TuningStep) -> str:
     if step.settled:
         enough = f"{step.prompts} prompts were enough; " if step.prompts < step.total else ""
         state = f"<b>Done</b> · λ = {step.lam:.2f}: {enough}{escape(step.verdict)}"
+        then = ("<p class='ml-dim ml-quiet'>“Side by side” holds it against either adapter alone; “Use it elsewhere” makes one "
+                "adapter of it to download.</p>")
     else:
-        state = f"<b>Tuning</b> · λ = {step.lam:.2f}"
+        state, then = f"<b>Tuning</b> · λ = {step.lam:.2f}", ""
     return (f"<div role='status'><div class='ml-progress'><span style='width:{100 if step.settled else share:.0f}%'></span></div>"
             f"<p class='ml-status'>{state} (95% of resamples {step.lam_low:.2f} to {step.lam_high:.2f}) · entropy "
             f"{step.entropy:.4f} nat, {step.entropy_start:.4f} at λ = ½ · {step.prompts} of {step.total} prompts · "
-            f"{step.seconds:.1f} s</p></div>")
+            f"{step.seconds:.1f} s</p>{then}</div>")
 
 
 def stopped(why: str, step: TuningStep) -> str:
@@ -120,6 +122,25 @@ def code(text: str) -> str:
 def percent(probability: float) -> str:
     """A probability as HTML, with one decimal."""
     return "&lt;0.1%" if probability < 0.001 else f"{100 * probability:.1f}%"
+
+
+def score(value: float) -> str:
+    """A score from 0 to 1 with three decimals, as papers write it.
+
+    >>> score(0.3174)
+    '.317'
+    """
+    return f"{value:.3f}".removeprefix("0")
+
+
+def difference(mean: float, low: float, high: float) -> str:
+    """A difference of two scores with its interval.
+
+    >>> difference(0.11, -0.0084, 0.141)
+    '+.110 [−.008, +.141]'
+    """
+    signed = [("−" if value < 0 else "+") + score(abs(value)) for value in (mean, low, high)]
+    return f"{signed[0]} [{signed[1]}, {signed[2]}]"
 
 
 def _measured(because: Sequence[Evidence]) -> str:

@@ -6,7 +6,7 @@ from html import escape
 
 import gradio as gr
 
-from molorec import plots
+from molorec import owned, plots
 from molorec.catalog.lists import NEGATIVES
 from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError, NoData
@@ -17,7 +17,7 @@ from molorec.evaluation.published import Table
 from molorec.evaluation.runs import Run, System
 from molorec.mixture import lam as lams
 from molorec.mixture.rule import DEFAULT_RULE
-from molorec.spreadsheet import csv_text
+from molorec.spreadsheet import csv_text, json_text
 from molorec.ui import render, shelf
 from molorec.ui.screen import QUICK, Screen
 
@@ -70,7 +70,8 @@ def panel(engine: Engine, screen: Screen) -> None:
             words = gr.HTML(padding=False)
     table = gr.Dataframe(headers=list(HEAD), datatype="str", interactive=False, wrap=True, label="The same as a table",
                          elem_classes="ml-results-table", visible=False)
-    download = gr.DownloadButton("Download the table as CSV", size="sm", visible=False)
+    with gr.Row():
+        files = [gr.DownloadButton(f"Download the table as {kind}", size="sm", visible=False) for kind in ("CSV", "JSON")]
 
     def show(visitor, source, domain, setting, metric, run):
         """What the filters ask for, from the files as they are now."""
@@ -78,7 +79,7 @@ def panel(engine: Engine, screen: Screen) -> None:
             return _shown(engine, visitor, source, domain, setting, metric, run)
         except MolorecError as error:
             nothing = [gr.skip(), gr.skip(), render.note(str(error))]
-            return *nothing, gr.Plot(visible=False), "", gr.Dataframe(visible=False), gr.DownloadButton(visible=False)
+            return *nothing, gr.Plot(visible=False), "", gr.Dataframe(visible=False), *[gr.DownloadButton(visible=False)] * 2
 
     def follow(drawn, followed, *filters):
         """The same for a domain that has come on screen; another person or another list of one domain changes nothing."""
@@ -88,7 +89,7 @@ def panel(engine: Engine, screen: Screen) -> None:
 
     followed = gr.State("")
     filters = [source, domain, setting, metric, run]
-    outputs = [domain, run, about, figure, words, table, download]
+    outputs = [domain, run, about, figure, words, table, *files]
     gr.on([each.input for each in filters], show, [screen.visitor, *filters], outputs, **QUICK)
     screen.drawn_list.change(follow, [screen.drawn_list, followed, screen.visitor, source, screen.domain, setting, metric, run],
                              [followed, *outputs], **QUICK)
@@ -120,20 +121,22 @@ def _shown(engine: Engine, visitor, source: str, domain: str | None, setting: st
     about += [render.note(f"Left out: {problem}") for problem in problems]
     there = bool(measured or reported)
     if there:
-        text = csv_text(CSV_HEAD, _csv_rows(run, table, domain, metric))
-        button = shelf.download(f"molorec-{domain}-{setting}-{metric.replace('@', '')}.csv", text)
+        called = f"molorec-{owned.chosen_name(domain)}-{setting}-{metric.replace('@', '')}"
+        buttons = [shelf.download(f"{called}.{kind}", text(CSV_HEAD, _csv_rows(run, table, domain, metric)))
+                   for kind, text in (("csv", csv_text), ("json", json_text))]
     else:
-        button = gr.DownloadButton(visible=False)
+        buttons = [gr.DownloadButton(visible=False)] * 2
     return (gr.Dropdown(domains, value=domain),
             gr.Dropdown(list(fitting), value=chosen, visible=bool(fitting) and source != THERE), "".join(about),
             gr.Plot(figure, visible=there), _words(run, reported, metric),
-            gr.Dataframe(_rows(run, table, domain, metric), visible=there), button)
+            gr.Dataframe(_rows(run, table, domain, metric), visible=there), *buttons)
 
 
 def _domains(engine: Engine, kept: Sequence[Run], visitor: str) -> list[tuple[str, str]]:
     """(label, domain): those with results, those of the catalogue, and those that only the paper has."""
-    ours = dict.fromkeys([run.domain for run in kept] + [info.name for info in engine.catalog.domains(visitor or "")])
-    return [(name, name) for name in ours] + [
+    here = {info.name: owned.label(info) for info in engine.catalog.domains(visitor or "")}
+    ours = dict.fromkeys([*(run.domain for run in kept), *here])
+    return [(here.get(name, name), name) for name in ours] + [
         (f"{title} (paper only)", name) for name, title in published.DOMAINS.items() if name not in ours]
 
 
@@ -198,7 +201,7 @@ def _words(run: Run | None, reported: dict[str, float], metric: str) -> str:
     name, meaning = METRICS[metric]
     if not run and not reported:
         return ""
-    said = [f"{name} says {meaning}. A blind guess would score {_number(_chance(metric))} (the dotted line)."]
+    said = [f"{name} says {meaning}. A blind guess would score {render.score(_chance(metric))} (the dotted line)."]
     if run:
         said += [_against_popularity(system, metric) for system in run.systems if system.against_popularity]
         said.append(_on_mixing(run))
@@ -233,16 +236,8 @@ def _on_mixing(run: Run) -> str:
 # -- numbers -----------------------------------------------------------------------------------------------------
 
 
-def _number(value: float) -> str:
-    return f"{value:.3f}".removeprefix("0")
-
-
-def _signed(value: float) -> str:
-    return ("−" if value < 0 else "+") + _number(abs(value))
-
-
 def _difference(interval: Interval) -> str:
-    return f"{_signed(interval.mean)} [{_signed(interval.low)}, {_signed(interval.high)}]"
+    return render.difference(interval.mean, interval.low, interval.high)
 
 
 def _rows(run: Run | None, table: Table | None, domain: str, metric: str) -> list[list[str]]:
@@ -250,8 +245,8 @@ def _rows(run: Run | None, table: Table | None, domain: str, metric: str) -> lis
     rows = []
     for system in run.systems if run else ():
         score, against = system.scores[metric], system.against_popularity.get(metric)
-        rows.append([HERE, system.name, lams.short(system.lam), f"{run.n:,}", _number(score.mean),
-                     f"{_number(score.low)} to {_number(score.high)}", _difference(against) if against else ""])
+        rows.append([HERE, system.name, lams.short(system.lam), f"{run.n:,}", render.score(score.mean),
+                     f"{render.score(score.low)} to {render.score(score.high)}", _difference(against) if against else ""])
     for name, score in (table.of(domain, metric) if table else {}).items():
         rows.append([f"Paper, Table {table.number}", name, "", "", f"{score:.4f}".removeprefix("0"), "", ""])
     return rows

@@ -15,7 +15,7 @@ from molorec.journal import RANKING, Entry, Journal
 from molorec.mixture import export
 from molorec.mixture.lam import AnyLam, Lam, in_words
 from molorec.mixture.rule import as_weights
-from molorec.spreadsheet import csv_text
+from molorec.spreadsheet import csv_text, json_text
 from molorec.ui import link, render, session, shelf, snippets
 from molorec.ui.screen import LONG, QUICK, Screen
 from molorec.ui.session import BUILT, View
@@ -93,7 +93,8 @@ def panel(engine: Engine, screen: Screen, journal: Journal, tab: gr.Tab) -> None
     with gr.Row():
         open_entry = gr.Button("Open this view", variant="primary", size="md", min_width=130)
         latest = gr.Button("Show my latest", size="md", min_width=130)
-        record_csv = gr.DownloadButton("Record as CSV", size="md", interactive=False, min_width=130)
+        record_csv, record_json = (gr.DownloadButton(f"Record as {kind}", size="md", interactive=False, min_width=130)
+                                   for kind in ("CSV", "JSON"))
         forget = gr.Button("Forget my record", variant="stop", size="md", min_width=130)
     target = gr.Textbox(visible=False)
 
@@ -131,19 +132,19 @@ def panel(engine: Engine, screen: Screen, journal: Journal, tab: gr.Tab) -> None
             yield _note(error), nothing
 
     def show_record(visitor: str):
-        """(note, table, entries to choose from, file)."""
+        """(note, table, entries to choose from, two files)."""
         try:
             return _record_parts(journal.entries(visitor, SHOWN) if visitor else [])
         except MolorecError as error:
-            return _note(error), gr.skip(), gr.skip(), gr.skip()
+            return _note(error), *[gr.skip()] * 4
 
     def forget_record(visitor: str):
         try:
             gone = journal.forget(visitor) if visitor else 0
         except MolorecError as error:
-            return _note(error), gr.skip(), gr.skip(), gr.skip()
+            return _note(error), *[gr.skip()] * 4
         if not gone:
-            return _note("Nothing was deleted."), gr.skip(), gr.skip(), gr.skip()
+            return _note("Nothing was deleted."), *[gr.skip()] * 4
         return _note(f"{gone} entries are deleted."), *_record_parts([])[1:]
 
     def pick(event: gr.SelectData):
@@ -168,7 +169,7 @@ def panel(engine: Engine, screen: Screen, journal: Journal, tab: gr.Tab) -> None
     copy.click(None, here, copy, js=_COPY)
     show.click(show_for, [*screen.asked, address], [shown, python, command, client, as_csv, as_json], js=_ADDRESS, **QUICK)
     make.click(make_adapter, screen.asked, [adapter_note, adapter], **LONG)
-    parts = [record_note, record, picked, record_csv]
+    parts = [record_note, record, picked, record_csv, record_json]
     gr.on([tab.select, screen.visitor.change], show_record, [screen.visitor], parts, **_RECORD)
     latest.click(show_record, screen.visitor, parts, **_RECORD)
     forget.click(forget_record, screen.visitor, parts, js=_SURE, **_RECORD)
@@ -247,11 +248,12 @@ def _client_code(engine: Engine, view: View, page: str) -> str:
 def _record_parts(entries: Sequence[Entry]) -> tuple:
     if not entries:
         return (_note("There is nothing in your record yet."), gr.Dataframe(visible=False),
-                gr.Dropdown([], value=None, visible=False), gr.DownloadButton(value=None, interactive=False))
-    file = shelf.TABLES.put_text("molorec-record.csv", csv_text(*record_rows(entries)))
+                gr.Dropdown([], value=None, visible=False), *[gr.DownloadButton(value=None, interactive=False)] * 2)
+    files = [shelf.TABLES.put_text(f"molorec-record.{kind}", text(*record_rows(entries)))
+             for kind, text in (("csv", csv_text), ("json", json_text))]
     return (gr.HTML(visible=False), gr.Dataframe([_line(entry) for entry in entries], visible=True),
             gr.Dropdown([(_label(entry), str(entry.number)) for entry in entries], value=str(entries[0].number), visible=True),
-            gr.DownloadButton(value=file, interactive=True))
+            *(gr.DownloadButton(value=file, interactive=True) for file in files))
 
 
 def _line(entry: Entry) -> list[str]:

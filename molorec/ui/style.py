@@ -13,12 +13,23 @@ THEME = gr.themes.Soft(primary_hue="teal", neutral_hue="slate", font=FONTS, font
     # Gradio's edges of what one can fill in or tick are nearly white on white: 3 to 1 at least
     input_border_color="*neutral_500", input_border_width="1px", checkbox_border_color="*neutral_500",
     checkbox_label_border_color="*neutral_500", input_border_color_dark="*neutral_500",
+    # what has the keyboard is to stand out: Gradio's own edge of it is paler than that of the others
+    input_border_color_focus="#14b8a6", input_border_color_focus_dark="#14b8a6", input_shadow_focus="0 0 0 1px #14b8a6",
+    input_shadow_focus_dark="0 0 0 1px #14b8a6",
     checkbox_border_color_dark="*neutral_400", checkbox_label_border_color_dark="*neutral_500")
 
 CSS = """
 .ml-main { display: grid !important; align-items: start; gap: 1.2rem; grid-template-columns: minmax(0, 1fr);
   grid-template-areas: "who" "mix" "ranked" "tune"; }
 .ml-who { grid-area: who; } .ml-mix { grid-area: mix; } .ml-ranked { grid-area: ranked; } .ml-tune { grid-area: tune; }
+@media (max-width: 699px) { /* one above the other: the slider stays in sight while the ranking below it changes */
+  .ml-main { display: flex !important; flex-direction: column; align-items: stretch; flex-wrap: nowrap; }
+  .ml-mix, .ml-mix > .column:not(.hide) { display: contents !important; }
+  .ml-mix > :not(.column), .ml-mix > .column > * { order: 1; flex: none; }
+  .ml-ranked { order: 2; } .ml-tune { order: 3; }
+  .form:has(> .ml-lam) { position: sticky; top: 0; z-index: 20; background: var(--body-background-fill);
+    box-shadow: 0 4px 6px -4px rgb(0 0 0 / .35); }
+}
 @media (min-width: 700px) {
   .ml-main { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); grid-template-rows: auto auto 1fr;
     grid-template-areas: "who mix" "who ranked" "tune ranked"; }
@@ -55,28 +66,46 @@ input[type=range]::-webkit-slider-thumb { border: 1px solid #0f766e; }
 input[type=range]::-moz-range-thumb { border: 1px solid #0f766e; }
 .wrap:has(> .wrap-inner) { border-color: #64748b !important; } /* a dropdown's edge is not the theme's to choose */
 .wrap:has(> .wrap-inner):focus-within { outline: 2px solid #14b8a6; }
-.ml-lam input[type=range]:focus-visible { outline: 2px solid #14b8a6; outline-offset: 4px; }
+input[type=range]:focus-visible { outline: 2px solid #14b8a6; outline-offset: 4px; }
+label:has(> :is(input[type=radio], input[type=checkbox]):focus-visible) { outline: 2px solid #14b8a6; outline-offset: 2px; }
+/* figures are drawn in a grey that shows on white and on black; their text is to be read */
+.js-plotly-plot .main-svg g:not(.hovertext, .axistext) > text { fill: var(--body-text-color) !important; }
 .ml-ends { display: flex; justify-content: space-between; font-size: .9em; color: var(--body-text-color-subdued); }
 .ml-edit { margin: 0; padding-left: 2.2em; max-height: 22rem; overflow-y: auto; }
-.ml-found { padding-left: 1.2em; max-height: 14rem; }
-.ml-edit li { padding: .1em 0; }
-.ml-edit-title { overflow-wrap: anywhere; margin-right: .4em; }
-.ml-edit button, .ml-edit-all { padding: .1em .5em; margin-left: .15em; border: 1px solid var(--border-color-primary);
+.ml-found { padding-left: 1.2em; max-height: 18rem; }
+.ml-edit li { padding: .15em 0; }
+.ml-edit-row { display: flex; align-items: center; gap: .4em; }
+.ml-edit-title { overflow-wrap: anywhere; flex: 1 1 auto; min-width: 0; }
+.ml-edit-buttons { flex: none; display: flex; flex-wrap: wrap; justify-content: flex-end; gap: .15em; }
+.ml-found .ml-edit-row { flex-wrap: wrap; }
+.ml-edit button, .ml-edit-all { margin: 0; padding: .1em .5em; border: 1px solid var(--border-color-primary);
   border-radius: .35em; font-size: .85em;
   background: var(--background-fill-secondary); color: var(--body-text-color); cursor: pointer; }
 .ml-edit-all { margin: .4em 0 .2em 2.2em; }
 :is(.ml-edit button, .ml-edit-all):is(:hover, :focus-visible) { border-color: #14b8a6; }
 .ml-facts { font-size: .8em; overflow-wrap: anywhere; }
-.ml-presenter { font-size: 1.25em; }
-.ml-presenter :is(.ml-quiet, .ml-facts, footer, .ml-tabs, .ml-edit button, .ml-edit-all) { display: none !important; }
-.ml-presenter :is(.ml-row, .ml-list, .ml-edit, .ml-ends) { font-size: 1.25em; }
-.ml-presenter .ml-lam :is(label, span) { font-size: 1.15em; }
-.ml-presenter .ml-lam input[type=range] { height: 1rem; }
-.ml-presenter .ml-lam input[type=range]::-webkit-slider-thumb { transform: scale(1.8); }
-.ml-presenter .ml-lam input[type=range]::-moz-range-thumb { transform: scale(1.8); }
 @media (max-width: 640px) {
   .ml-head { flex-direction: column; }
   .ml-row { grid-template-columns: 1.6em 2.4em minmax(0, 1fr) 3.8em; row-gap: .15em; }
   .ml-track { grid-column: 3 / 5; grid-row: 2; height: .35em; } /* under its title */
 }
 """
+
+# Gradio puts the above inside of its own container. What follows stands in the page's head as it is, for what is around that.
+HEAD = """<style>
+@media (max-width: 699px) { .gradio-container { overflow: clip !important; } } /* nothing sticks inside of what is "hidden" */
+.ml-presenter :is(.ml-quiet, .ml-facts, footer, .ml-tabs, .ml-edit button, .ml-edit-all, .ml-badge) { display: none !important; }
+.ml-presenter :is(.ml-list, .ml-edit) { max-height: none !important; }
+.ml-presenter .ml-ranking { max-height: max(20rem, 62vh) !important; } /* so that the reason below it is in sight */
+.ml-presenter .ml-lam input[type=range] { height: 1rem; }
+.ml-presenter .ml-lam input[type=range]::-webkit-slider-thumb { transform: scale(1.8); }
+.ml-presenter .ml-lam input[type=range]::-moz-range-thumb { transform: scale(1.8); }
+@media (min-width: 700px) { /* everything is larger by the theme's own sizes, also what Gradio draws */
+  :root:has(body.ml-presenter) { --text-xs: 14px; --text-sm: 16px; --text-md: 19px; --text-lg: 22px; --text-xl: 26px;
+    --body-text-size: 19px; --block-label-text-size: 16px; --block-title-text-size: 19px; --block-info-text-size: 16px;
+    --button-small-text-size: 19px; --button-large-text-size: 22px; --input-text-size: 19px; --checkbox-label-text-size: 19px;
+    --prose-text-size: 19px; }
+  .ml-presenter { font-size: 19px; }
+  .ml-presenter :is(.ml-row, .ml-list, .ml-edit) { font-size: 1.15em; }
+}
+</style>"""

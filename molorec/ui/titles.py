@@ -16,15 +16,19 @@ const button = (text, label, data) => {
   return made;
 };
 const row = (title, ...buttons) => {
-  const made = document.createElement('li'), name = document.createElement('span');
-  name.className = 'ml-edit-title'; name.textContent = title;
-  made.append(name, ...buttons);
+  const made = document.createElement('li'), parts = ['div', 'span', 'span'].map(kind => document.createElement(kind));
+  const [line, name, tools] = parts;
+  parts.forEach((part, at) => { part.className = ['ml-edit-row', 'ml-edit-title', 'ml-edit-buttons'][at]; });
+  name.textContent = title;
+  tools.append(...buttons);
+  line.append(name, tools);
+  made.append(line);
   return made;
 };
-const rows = () => Array.isArray(props.value) ? props.value : [];
 """
 
 _EDIT = _TOOLS + """
+const rows = () => Array.isArray(props.value) ? props.value : [];
 const draw = () => {
   const list = document.createElement('ol');
   list.className = 'ml-edit'; list.setAttribute('aria-label', props.label);
@@ -64,13 +68,17 @@ draw();
 """
 
 _FIND = _TOOLS + """
+const rows = () => props.value?.rows ?? [];
 const draw = () => {
   const list = document.createElement('ul');
   list.className = 'ml-edit ml-found'; list.setAttribute('aria-label', 'Search results');
   list.append(...rows().map((entry, at) => row(entry.title,
     button('+ history', `Add ${entry.title} to the history`, {to: 'history', at}),
     button('+ candidates', `Add ${entry.title} to the candidates`, {to: 'candidates', at}))));
-  element.replaceChildren(...(list.children.length ? [list] : []));
+  const nothing = document.createElement('p');
+  nothing.className = 'ml-dim'; nothing.setAttribute('role', 'status');
+  nothing.textContent = props.value?.text ? `No title here is written like “${props.value.text}”.` : '';
+  element.replaceChildren(list.children.length ? list : nothing);
 };
 element.addEventListener('click', event => {
   const pressed = event.target.closest('button[data-to]');
@@ -87,5 +95,6 @@ def edited_list(label: str, empty: str) -> gr.HTML:
 
 
 def search_results() -> gr.HTML:
-    """Found titles; fires ``select`` with ``to`` ("history" or "candidates") and ``title`` when one is to be added."""
-    return gr.HTML([], html_template="<div></div>", js_on_load=_FIND, padding=False)
+    """What was found, ``{"text": what was looked for, "rows": [{"id", "title"}, …]}``; fires ``select`` with ``to`` ("history"
+    or "candidates") and ``title`` when one is to be added."""
+    return gr.HTML({"text": "", "rows": []}, html_template="<div></div>", js_on_load=_FIND, padding=False)

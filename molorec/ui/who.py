@@ -20,7 +20,7 @@ from molorec.ui.session import BUILT
 from molorec.ui.titles import edited_list, search_results
 
 SAMPLE_USERS = 12
-FOUND = 8
+FOUND, SEARCHED = 8, 200  # titles that a search shows, characters of what it is given
 HINTS = {"warm": "Somebody of the data: what they chose, and 30 titles of which one came next.",
          "new-item": "The same, but all 30 titles are ones that no adapter was trained on.",
          BUILT: "Your own history, and the titles to rank."}
@@ -123,11 +123,13 @@ def wire(engine: Engine, people: Who, screen: Screen) -> None:
             return user
 
     def search(domain: str, text: str):
+        looked_for = (text or "").strip()[:SEARCHED]
         try:
-            return session.as_value(engine.catalog.search(domain, text[:200], limit=FOUND))
+            found = engine.catalog.search(domain, looked_for, limit=FOUND)
         except MolorecError as error:
             gr.Warning(str(error))
-            return []
+            return {"text": "", "rows": []}
+        return {"text": looked_for, "rows": session.as_value(found)}
 
     def add(event: gr.EventData, domain: str, history: list | None, candidates: list | None):
         """Add a found title to the list that was pressed."""

@@ -11,11 +11,12 @@ from gradio_client.exceptions import AppError
 from molorec import cli
 from molorec.catalog import prepare
 from molorec.errors import BadInput
+from molorec.evaluation import protocol, runs
 from molorec.ui import api, snippets
 from molorec.ui.session import View
 from tests.conftest import source_data
 
-NAMES = {"/domains", "/users", "/search", "/rank", "/tune", "/sweep", "/explain"}
+NAMES = {"/domains", "/users", "/search", "/rank", "/tune", "/sweep", "/explain", "/compare", "/order", "/results"}
 
 
 @pytest.fixture
@@ -91,6 +92,31 @@ def test_a_sweep_grows_to_all_its_points(client, user):
     assert swept == pytest.approx(at_half, abs=1e-4)
 
 
+def test_side_by_side_is_the_base_model_each_adapter_and_the_mixture(client, user):
+    answer = client.predict(domain="toybox", user=user, lam=0.25, api_name="/compare")
+    assert [(column["name"], column["lam"]) for column in answer["columns"]] == [
+        ("Base model", None), ("General adapter", 1.0), ("Specific adapter", 0.0), ("Mixture", 0.25)]
+    alone = client.predict(domain="toybox", user=user, lam=0.25, api_name="/rank")
+    assert answer["columns"][-1]["ranking"] == alone["ranking"]
+
+
+def test_the_order_of_a_list_is_checked_order_by_order(client, user):
+    steps = list(client.submit(domain="toybox", user=user, api_name="/order"))
+    assert [step["shuffles"] for step in steps] == list(range(1, 7)) and steps[-1]["same_first"] == 6
+    assert sum(steps[-1]["mean"]) == pytest.approx(1) and len(steps[-1]["candidates"]) == 30
+
+
+def test_results_are_what_is_kept_here_and_nobody_elses(served, client):
+    engine, _ = served
+    for domain in ("toybox", "secret"):
+        runs.save(runs.record(protocol.evaluate(engine, domain, limit=3, systems=("popularity", "general")), engine, "sum", 3))
+    answer = client.predict(domain="toybox", api_name="/results")
+    assert [run["people"] for run in answer["measured"]] == [3] and answer["paper"] == {}
+    assert [system["name"] for system in answer["measured"][0]["systems"]] == ["popularity", "general"]
+    with pytest.raises(AppError, match="no domain 'secret'"):
+        client.predict(domain="secret", api_name="/results")
+
+
 def test_domains_users_and_titles_are_found(served, client, user):
     assert [domain["name"] for domain in client.predict(api_name="/domains")["domains"]] == ["toybox"]
     users = client.predict(domain="toybox", limit=3, api_name="/users")["users"]
@@ -143,5 +169,6 @@ def test_endpoints_wait_in_the_screens_queues(engine):
     with gr.Blocks(analytics_enabled=False) as page:
         api.endpoints(engine)
     queues = {event.api_name: event.concurrency_id for event in page.fns.values()}
-    assert {name for name, queue in queues.items() if queue == "model"} == {"domains", "users", "search", "rank"}
-    assert {name for name, queue in queues.items() if queue == "long"} == {"tune", "sweep", "explain"}
+    assert {name for name, queue in queues.items() if queue == "model"} == {
+        "domains", "users", "search", "rank", "compare", "results"}
+    assert {name for name, queue in queues.items() if queue == "long"} == {"tune", "sweep", "explain", "order"}

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from molorec.catalog import prepare
-from molorec.ui import link, page
+from molorec.ui import link, page, session
 from molorec.ui.session import Latest, View
 from tests import embedded
 from tests.conftest import source_data
@@ -158,7 +158,11 @@ def test_everything_in_an_own_list_can_be_removed_at_once(pico_tab):
     pico_tab.wait_for_selector("text=/the history is empty/")
 
 
-def test_presenter_mode_keeps_person_slider_and_ranking(pico_tab):
+def test_presenter_mode_keeps_person_slider_and_ranking_and_is_large_throughout(pico_tab):
+    size = "element => parseFloat(getComputedStyle(element).fontSize)"
+    parts = [pico_tab.locator(".ml-status").first, pico_tab.get_by_role("button", name="General"),
+             pico_tab.locator(".ml-title").first, pico_tab.get_by_text("Show what they really chose next")]
+    plain = [part.evaluate(size) for part in parts]
     button = pico_tab.get_by_role("button", name="Presenter mode")
     button.click()
     leave = pico_tab.get_by_role("button", name="Leave presenter mode")
@@ -167,8 +171,40 @@ def test_presenter_mode_keeps_person_slider_and_ranking(pico_tab):
         assert pico_tab.locator(there).first.is_visible()
     for gone in ("User id", "λ as a number", "Mixing rule"):
         assert not pico_tab.get_by_label(gone).is_visible()
+    pico_tab.wait_for_timeout(500)  # letters grow smoothly
+    assert all(part.evaluate(size) >= 1.25 * before for part, before in zip(parts, plain, strict=True))
     leave.click()
     pico_tab.get_by_label("User id").wait_for()
+
+
+def test_a_reason_that_comes_at_once_has_all_its_evidence_and_can_be_read(pico_tab, monkeypatch):
+    """Of two messages that come within one frame the browser may show the later one only: the last one holds everything."""
+    explain = session.explain
+    monkeypatch.setattr(session, "explain", lambda *arguments: iter(list(explain(*arguments))))
+    pico_tab.get_by_role("button", name="Explain the first title").click()
+    pico_tab.wait_for_selector("text=/How the sentence goes on|did not pass the check/")
+    pico_tab.wait_for_function("() => document.querySelectorAll('.js-plotly-plot .bars .point').length === 10")
+    alike = """() => getComputedStyle(document.querySelector('.js-plotly-plot .ytick text')).fill ===
+        getComputedStyle(document.querySelector('.ml-title')).color"""
+    assert pico_tab.evaluate(alike)  # the page's own colour, not the grey of the lines
+    pico_tab.get_by_role("button", name="Light or dark").click()
+    pico_tab.wait_for_function(alike)
+
+
+def test_the_tab_key_leaves_no_list_of_choices_open(pico_tab):
+    from playwright.sync_api import expect
+
+    pico_tab.get_by_role("button", name="Light or dark").focus()
+    for _ in range(6):  # past Domain and Sample users
+        pico_tab.keyboard.press("Tab")
+    assert pico_tab.get_by_label("User id").evaluate("box => box === document.activeElement")
+    assert pico_tab.locator("ul[role=listbox]:visible").count() == 0
+    pico_tab.keyboard.press("Shift+Tab")  # who comes to a list by keyboard can choose in it
+    assert pico_tab.get_by_role("option").count() == 12
+    before = pico_tab.get_by_label("User id").input_value()
+    pico_tab.keyboard.press("ArrowDown")
+    pico_tab.keyboard.press("Enter")
+    expect(pico_tab.get_by_label("User id")).not_to_have_value(before, timeout=PATIENCE)
 
 
 def test_a_typed_lam_moves_the_slider_and_is_not_typed_over(tab):
@@ -214,6 +250,8 @@ def test_build_your_own_search_add_reorder_remove_and_draw(pico_tab):
     tab.get_by_role("button", name=re.compile("Remove Lantern Chair")).click()
     tab.wait_for_function("n => document.querySelectorAll('ol.ml-edit')[0].children.length == n", arg=len(before))
     assert texts(tab, "Your history, oldest first") == before
+    tab.get_by_label("Search titles").fill("zzzqqq")
+    tab.wait_for_selector("text=No title here is written like “zzzqqq”.")
     tab.get_by_role("spinbutton", name=re.compile("How many to draw")).fill("12")
     tab.get_by_role("spinbutton", name=re.compile("How many to draw")).press("Enter")
     tab.get_by_role("button", name="Draw at random").click()
@@ -385,6 +423,19 @@ def test_new_titles_and_the_order_of_the_list(pico_tab):
 def test_a_phone_scrolls_down_only(browser, pico_address, dark):
     with opened(browser, pico_address, width=390, dark=dark) as tab:
         assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_on_a_phone_the_slider_stays_in_sight_above_the_ranking(browser, pico_address):
+    with opened(browser, pico_address, width=390) as tab:
+        tab.locator(".ml-row").nth(8).scroll_into_view_if_needed()
+        tab.evaluate("() => window.scrollTo(0, document.querySelector('.ml-row').getBoundingClientRect().top + scrollY - 200)")
+        top = tab.evaluate("() => document.querySelector('.ml-lam').getBoundingClientRect().top")
+        assert 0 <= top < 20
+        tab.get_by_role("slider", name=re.compile("weight of the general")).focus()
+        tab.keyboard.press("ArrowRight")
+        wait_for_lam(tab, "0.51")
+        shown = tab.locator(".ml-row").first.bounding_box()
+        assert 0 < shown["y"] < 900  # and what it changes is on the same screen
 
 
 def test_presenter_mode_hides_what_distracts(browser, pico_address):

@@ -13,6 +13,7 @@ import pytest
 from molorec import config, owned
 from molorec.catalog import known, prepare
 from molorec.engine import Engine
+from molorec.gain import Gain
 from molorec.training.background import State, Trainings
 from molorec.ui import own, style
 from molorec.ui import page as whole_page
@@ -58,6 +59,16 @@ def files(tmp_path):
 ])
 def test_where_a_training_stands_is_said_in_words(state, words):
     assert words in own.training_status(state)
+
+
+@pytest.mark.parametrize(("general", "popularity", "words"), [
+    ((0.1, 0.02, 0.18), (-0.1, -0.18, -0.02), ["better than</b> the general", "worse than</b> popularity", "+.100 [+.020, +.180]"]),
+    ((0.01, -0.04, 0.06), (0.0, -0.05, 0.05), ["not shown to be better than</b> the general adapter (.080)"]),
+])
+def test_whether_a_plug_in_is_better_is_said_with_interval_and_n(general, popularity, words):
+    scores = {"specific": 0.09, "general": 0.08, "popularity": 0.11}
+    said = own.gain_in_words(Gain(100, scores, {"general": general, "popularity": popularity}))
+    assert all(word in said for word in [*words, "choice of 100 people", "9.0% of them (NDCG@1 .090)"])
 
 
 def test_no_text_of_a_training_is_markup():
@@ -282,4 +293,10 @@ def test_a_training_that_ends_brings_the_slider(browser, engine, files, adapter_
         assert not tab.get_by_text("Mixing takes two adapters").is_visible()
         tab.get_by_role("button", name="Specific", exact=True).click()
         tab.wait_for_selector("text=/0% general \\+ 100% specific/")
+        told = "text=/Measured on the held-out last choice of \\d+ people: the plug-in alone/"  # by itself, once there is a plug-in
+        tab.wait_for_selector(told)
+        tab.wait_for_selector("text=/The plug-in is .* popularity/")
+        tab.reload()
+        tab.get_by_role("tab", name="Your own domain").click()
+        tab.wait_for_selector(told)  # it is kept with the plug-in
     trainings.kill()

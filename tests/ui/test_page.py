@@ -45,4 +45,4 @@ def test_a_broken_adapter_does_not_keep_the_page_from_building(engine, adapter_f
 
 def test_the_api_is_the_endpoints_under_their_plain_names(built):
     public = {event.api_name for event in built.fns.values() if event.api_visibility == "public"}
-    assert public == {"domains", "users", "search", "rank", "tune", "sweep", "explain"}
+    assert public == {"domains", "users", "search", "rank", "tune", "sweep", "explain", "compare", "order", "results"}

@@ -25,7 +25,7 @@ ML = "movielens-1m"
 
 def ask(engine, source=BOTH, domain=ML, setting="warm", metric="ndcg@1", chosen=None, visitor="visitor-1"):
     """The panel's outputs by name."""
-    names = ("domain", "run", "about", "figure", "words", "table", "download")
+    names = ("domain", "run", "about", "figure", "words", "table", "download", "json")
     return dict(zip(names, results._shown(engine, visitor, source, domain, setting, metric, chosen), strict=True))
 
 
@@ -108,10 +108,10 @@ def test_a_damaged_file_is_named_and_the_rest_is_shown(engine):
 def test_another_visitors_domain_is_not_shown(engine):
     engine.catalog.add_domain(prepare("secret", source_data()), noun="items", owner="visitor-2")
     runs.save(replace(SHIPPED, domain="secret"))
-    assert "secret" in dict(ask(engine, visitor="visitor-2")["domain"].choices)
+    assert ("secret (only you)", "secret") in ask(engine, visitor="visitor-2")["domain"].choices
     shown = ask(engine, domain="secret")
-    assert "secret" not in dict(shown["domain"].choices) and shown["domain"].value == ML
-    assert "secret" not in dict(ask(engine, visitor="")["domain"].choices)
+    assert "secret" not in [name for _, name in shown["domain"].choices] and shown["domain"].value == ML
+    assert "secret" not in [name for _, name in ask(engine, visitor="")["domain"].choices]
 
 
 def test_the_csv_has_full_numbers_and_no_formula(engine):
@@ -126,6 +126,15 @@ def test_the_csv_has_full_numbers_and_no_formula(engine):
     paper = downloaded(ask(engine, THERE))
     assert [float(row["score"]) for row in paper] == list(published.TABLES["warm"].of(ML, "ndcg@1").values())
     assert paper[0]["source"] == "arXiv:2502.08271, Table 1" and paper[0]["lists_sha256"] == ""
+
+
+def test_the_json_has_the_rows_of_the_csv(engine):
+    shown = ask(engine)
+    file = shown["json"].value
+    with open(file["path"] if isinstance(file, dict) else file, encoding="utf-8") as stream:
+        rows = json.load(stream)
+    assert [row["system"] for row in rows] == [row["system"] for row in downloaded(shown)]
+    assert rows[3]["score"] == SHIPPED.system("specific").scores["ndcg@1"].mean and rows[3]["lambda"] == 0.0
 
 
 def test_no_text_of_a_file_is_markup(engine):
@@ -143,7 +152,7 @@ def test_no_button_runs_an_evaluation(engine):
     with gr.Blocks() as page:
         results.panel(engine, plain_screen(engine))
     buttons = [block for block in page.blocks.values() if isinstance(block, gr.Button | gr.DownloadButton)]
-    assert [button.label or button.value for button in buttons] == ["Download the table as CSV"]
+    assert [button.label or button.value for button in buttons] == ["Download the table as CSV", "Download the table as JSON"]
 
 
 @pytest.mark.browser

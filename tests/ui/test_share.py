@@ -92,6 +92,15 @@ def test_a_record_as_a_table_has_every_entry(journal):
     assert all(len(row) == len(head) for row in rows)
 
 
+def test_a_record_as_json_is_the_table_with_its_texts_as_they_are(journal, ranking):
+    evil = replace(ranking, items=(RankedItem(1, Item("=1", "=1+1"), 0.5), *ranking.items[1:]))
+    journal.keep_ranking("visitor-1", evil, "key", "base")
+    file = share._record_parts(journal.entries("visitor-1"))[-1].value
+    with open(file["path"] if isinstance(file, dict) else file, encoding="utf-8") as stream:
+        latest, *_ = json.load(stream)
+    assert (latest["user"], latest["lam"]) == (ranking.example.user, 0.3) and latest["top"].startswith("=1+1 0.5000; ")
+
+
 def test_file_names_hold_nothing_but_plain_letters():
     name = share._file_name(View("toybox", "../../=ü <b>", 0.3))
     assert name == "molorec-toybox-user-..-..-b-sum-lam0.3"
