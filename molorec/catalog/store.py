@@ -150,6 +150,10 @@ class Catalog:
         rows = self._rows("select item_id, popularity from items where domain = ?", domain)
         return {row["item_id"]: row["popularity"] for row in rows}
 
+    def held_out(self, domain: str) -> set[str]:
+        """The ids of the items that are kept from all training."""
+        return {row["item_id"] for row in self._rows("select item_id from items where domain = ? and held_out", domain)}
+
     def categories(self, domain: str) -> dict[str, tuple[str, ...]]:
         """Item id → what kind of thing it is, for the items of which the source says so."""
         rows = self._rows("select item_id, categories from items where domain = ? and categories <> '[]'", domain)
@@ -216,6 +220,24 @@ class Catalog:
             raise BadInput(f"domain '{domain}' has no user with a list in the setting '{setting}'")
         return (rng or random).choice(users)
 
+    def sequences(self, domain: str, keep_last: int = 2, held_out: bool = False,
+                  without_forms: Iterable[str] = ()) -> dict[str, list[Item]]:
+        """User → what was chosen but the last ``keep_last``, oldest first, in split order; a sequence may be empty.
+
+        Without held-out items, unless ``held_out`` asks for them (for others' protocols, which hold none back); ``without_forms``
+        are normalised titles to leave out as well.
+        """
+        without = set(without_forms)
+        rows = list(self._rows("select number, item_id, title, normal_form, held_out from items where domain = ? "
+                               "order by number", domain))
+        allowed = [None if (row["held_out"] and not held_out) or row["normal_form"] in without
+                   else Item(row["item_id"], row["title"]) for row in rows]
+        sequences = {}
+        for row in self._rows("select user_id, sequence from users where domain = ? order by position", domain):
+            events = json.loads(row["sequence"])
+            sequences[row["user_id"]] = [allowed[i] for i in events[: len(events) - keep_last] if allowed[i] is not None]
+        return sequences
+
     def training_sequences(self, domain: str, keep_last: int = 2, without_forms: Iterable[str] = (),
                            share: float = 1.0) -> list[list[Item]]:
         """What may be trained on: each user's events but the last two, without held-out items.
@@ -224,17 +246,8 @@ class Catalog:
         domain. Users with fewer than two events left are dropped. Of the rest, ``share`` in (0, 1] is taken, rounded, by a
         hash that has nothing to do with their split; a smaller share is part of every greater one.
         """
-        without = set(without_forms)
-        rows = list(self._rows("select number, item_id, title, normal_form, held_out from items where domain = ? "
-                               "order by number", domain))
-        allowed = [None if row["held_out"] or row["normal_form"] in without else Item(row["item_id"], row["title"])
-                   for row in rows]
-        sequences: dict[str, list[Item]] = {}
-        for row in self._rows("select user_id, sequence from users where domain = ? order by position", domain):
-            events = json.loads(row["sequence"])
-            sequence = [allowed[i] for i in events[: len(events) - keep_last] if allowed[i] is not None]
-            if len(sequence) > 1:
-                sequences[row["user_id"]] = sequence
+        found = self.sequences(domain, keep_last, without_forms=without_forms)
+        sequences = {user: sequence for user, sequence in found.items() if len(sequence) > 1}
         if share == 1:
             return list(sequences.values())
         drawn = sorted(sequences, key=lambda user: splits.digest(f"{lists.SEED}|{domain}|few-shot|{user}"))

@@ -135,10 +135,10 @@ class Evaluation:
         return found
 
 
-def tuned_lam(engine: Engine, domain: str, rule: str = DEFAULT_RULE) -> float:
-    """The λ that tuning finds on the domain's ``tune`` prompts."""
+def tuned_lam(engine: Engine, domain: str, rule: str = DEFAULT_RULE, setting: str = "warm") -> float:
+    """The λ that tuning finds on the prompts of the domain's ``tune`` users: of new items where those are asked for."""
     last = None
-    for last in tune(engine, domain, rule=rule):
+    for last in tune(engine, domain, rule=rule, setting="new-item" if setting == "new-item" else "warm"):
         pass
     return last.lam
 
@@ -243,7 +243,7 @@ def plan(engine: Engine, domain: str, split: str = "quick", setting: str = "warm
         names[names.index("mixed")] = CHOSEN
         at[CHOSEN] = lam
     elif "mixed" in names:
-        at["mixed"] = tuned_lam(engine, domain, rule)
+        at["mixed"] = tuned_lam(engine, domain, rule, setting)
     if "grid" in names and "grid" not in lams:
         at["grid"] = grid_lam(engine, domain, rule)
     at |= {name: lams[name] for name in names if name in lams}
