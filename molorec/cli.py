@@ -368,6 +368,57 @@ def evaluate(arguments: argparse.Namespace) -> None:
     _emit(arguments, document, lines)
 
 
+def entropies(arguments: argparse.Namespace) -> None:
+    """Measure the entropy of each unlabelled prompt at nine λ, and keep it: what λ is learned from how many of them."""
+    from molorec.evaluation import entropies as measured
+
+    engine = _engine(arguments)
+
+    def report(done: int, total: int) -> None:
+        if not arguments.json and (done == total or done % 10 == 0):
+            print(f"{done}/{total} prompts", file=sys.stderr, flush=True)
+
+    found = measured.measure(engine, arguments.domain, arguments.setting, arguments.prompts, arguments.rule,
+                             arguments.command_line, report)
+    path = measured.save(found, arguments.rows)
+    _emit(arguments, {"schema": SCHEMA, "domain": found.domain, "setting": found.setting, "kept": str(path),
+                      "learned": [vars(one) for one in found.by_count()]},
+          [*(f"{one.prompts:3} prompts: λ {one.lam:.3f} ({one.low:.2f} to {one.high:.2f})" for one in found.by_count()),
+           f"kept: {path}"])
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Make every table anew from stored rows: as Markdown and CSV, for the tab Results, and in texts that quote them."""
+    from molorec.evaluation import entropies as measured
+    from molorec.evaluation import report as reports
+    from molorec.evaluation import rows, runs
+    from molorec.spreadsheet import csv_text
+
+    place = arguments.rows or rows.folder()
+    found, problems = rows.load(place)
+    learned, more = measured.load(place)
+    for problem in (*problems, *more):
+        print(f"note: {problem}", file=sys.stderr)
+    if not found:
+        raise BadInput(f"there are no rows in {place}; run `molorec evaluate`, or give the folder of others with --rows")
+    tests = reports.tests(found)
+    text = "\n\n".join(f"## {name}\n\n{reports.markdown(systems)}" for name, systems in tests.items())
+    if learned:
+        text += f"\n\n## λ that entropy chooses\n\n{reports.learned(learned)}"
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "report.md").write_text(text + "\n", "utf-8")
+    lines = [line for systems in tests.values() for line in reports.csv_rows(systems)]
+    (arguments.out / "report.csv").write_text(csv_text(reports.CSV_HEAD, lines), "utf-8")
+    for name, systems in tests.items():
+        runs.write(runs.from_rows(systems), arguments.out / f"{name.replace(' ', '-')}.json")
+    for file in arguments.fill:
+        quoting = file.read_text("utf-8")
+        file.write_text(reports.fill(quoting, reports.quotes(found, learned)), "utf-8")
+    names = {name: [each.system for each in systems] for name, systems in tests.items()}
+    _emit(arguments, {"schema": SCHEMA, "tests": names,
+                      "out": str(arguments.out)}, [text, "", f"written into {arguments.out}: report.md, report.csv, JSON"])
+
+
 def export(arguments: argparse.Namespace) -> None:
     """Write the mixture at λ as one PEFT adapter, or as a whole model, and compare it with the live mixture."""
     _check_replaceable(arguments.out, arguments.force)
@@ -595,6 +646,15 @@ def _parser() -> argparse.ArgumentParser:
     evaluating.add_argument("--at-once", type=int, metavar="USERS",
                             help="users ranked together (default: as fill a pass; more pays with vLLM)")
     evaluating.add_argument("--update-cards", action="store_true", help="write scores and the tuned λ to the adapters' cards")
+    measuring = add(commands, "entropies", entropies, [common, model])
+    measuring.add_argument("--setting", default="warm", help="warm or new-item (default: %(default)s)")
+    measuring.add_argument("--prompts", type=int, default=100, help="of the users that λ is tuned on (default: %(default)s)")
+    measuring.add_argument("--rows", type=Path, metavar="FOLDER", help="where they are kept (default: in MOLOREC_HOME)")
+    reporting = add(commands, "report", report, [common])
+    reporting.add_argument("--rows", type=Path, metavar="FOLDER", help="of the stored rows (default: this machine's own)")
+    reporting.add_argument("--out", type=Path, required=True, help="folder for the tables")
+    reporting.add_argument("--fill", type=Path, nargs="+", default=[], metavar="FILE",
+                           help="texts that quote tables between <!-- table … --> and <!-- end of table -->")
     exporting = add(commands, "export", export, [common, model])
     _add_lam(exporting, "λ: 0 specific alone, 1 general alone", required=True)
     exporting.add_argument("--out", type=Path, required=True, help="folder to write")

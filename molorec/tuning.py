@@ -183,19 +183,41 @@ def _is_flat_between(step: TuningStep) -> bool:
     return float(step.mean[between].max() - step.entropy) <= ENTROPY_TOLERANCE if between.any() else True
 
 
+@dataclass(frozen=True)
+class Resampled:
+    """A curve of mean entropy and its minimum, with what resampling the prompts makes of both (95%).
+
+    Attributes
+    ----------
+    mean, low, high : at :data:`GRID`, (201,). lam : the minimum; from ``lam_low`` to ``lam_high`` lie the resampled ones.
+    """
+
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    lam: float
+    lam_low: float
+    lam_high: float
+
+
+def resampled(values: np.ndarray, rng: np.random.Generator) -> Resampled:
+    """The curve behind entropies (prompts, count) at :func:`nodes`."""
+    matrix = interpolation(values.shape[1])
+    mean = matrix @ values.mean(axis=0)
+    draws = rng.integers(0, len(values), (RESAMPLES, len(values)))
+    curves = values[draws].mean(axis=1) @ matrix.T
+    low, high = np.quantile(curves, [0.025, 0.975], axis=0)
+    lam_low, lam_high = np.quantile(GRID[curves.argmin(axis=1)], [0.025, 0.975])
+    return Resampled(mean, low, high, float(GRID[mean.argmin()]), float(lam_low), float(lam_high))
+
+
 def _summary(measured: Sequence[dict[float, float]], level: int, total: int, forwards: int, seconds: float,
              rng: np.random.Generator) -> TuningStep:
     values = _values(measured, level)
-    matrix = interpolation(LEVELS[level])
-    mean = matrix @ values.mean(axis=0)
-    draws = rng.integers(0, len(values), (RESAMPLES, len(values)))
-    resampled = values[draws].mean(axis=1) @ matrix.T
-    low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
-    lam_low, lam_high = np.quantile(GRID[resampled.argmin(axis=1)], [0.025, 0.975])
-    best = int(mean.argmin())
+    found = resampled(values, rng)
     at = nodes(LEVELS[level])
     return TuningStep(
-        lam=float(GRID[best]), entropy=float(mean[best]), entropy_start=float(np.interp(0.5, GRID, mean)),
-        curve=tuple(zip(at.tolist(), values.mean(axis=0).tolist(), strict=True)), grid=GRID, mean=mean, low=low,
-        high=high, lam_low=float(lam_low), lam_high=float(lam_high), prompts=len(values), total=total,
+        lam=found.lam, entropy=float(found.mean.min()), entropy_start=float(np.interp(0.5, GRID, found.mean)),
+        curve=tuple(zip(at.tolist(), values.mean(axis=0).tolist(), strict=True)), grid=GRID, mean=found.mean, low=found.low,
+        high=found.high, lam_low=found.lam_low, lam_high=found.lam_high, prompts=len(values), total=total,
         forwards=forwards, seconds=seconds, settled=False)

@@ -112,34 +112,35 @@ def record(evaluation: Evaluation) -> Run:
 
 
 def save(run: Run, to: Path | None = None) -> Path:
-    """Write a run into ``to`` (by default :func:`folder`), all of it or nothing, beside those that are there.
-
-    Raises
-    ------
-    MolorecError : it cannot be written.
-    """
+    """Write a run into ``to`` (by default :func:`folder`) beside those that are there. Raises MolorecError if it cannot."""
     to = to or folder()
     moment = datetime.fromisoformat(run.date).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    names = (f"{moment}-{run.domain}-{run.setting}-{run.split}{'' if count == 1 else f'-{count}'}.json" for count in range(1, 1_000))
+    free = next((to / name for name in names if not (to / name).exists()), None)
+    if free is None:
+        raise MolorecError(f"{to} is full of runs of {moment}; delete some")
+    return write(run, free)
+
+
+def write(run: Run, path: Path) -> Path:
+    """Write a run to ``path``, all of it or nothing. Raises MolorecError if it cannot be written."""
     partial = None
     try:
-        to.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=to, prefix=".", suffix=".part", delete=False) as stream:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", suffix=".part",
+                                         delete=False) as stream:
             partial = Path(stream.name)
             json.dump(_content(run), stream, indent=1, ensure_ascii=False)
             stream.write("\n")
-        for count in range(1, 1_000):
-            tail = "" if count == 1 else f"-{count}"
-            path = to / f"{moment}-{run.domain}-{run.setting}-{run.split}{tail}.json"
-            if not path.exists():
-                os.replace(partial, path)
-                return path
-        raise OSError(f"{to} is full of runs of {moment}")
+        os.chmod(partial, 0o644)  # a temporary file is its owner's alone
+        os.replace(partial, path)
     except OSError as error:
-        raise MolorecError(f"the results could not be kept in {to} ({error}); make room there, or set MOLOREC_HOME to a folder "
-                           "that can be written") from error
+        raise MolorecError(f"the results could not be kept in {path.parent} ({error}); make room there, or set MOLOREC_HOME to a "
+                           "folder that can be written") from error
     finally:
         if partial:
             partial.unlink(missing_ok=True)
+    return path
 
 
 def load() -> tuple[list[Run], list[str]]:

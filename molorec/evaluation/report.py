@@ -1,0 +1,137 @@
+"""Tables of what was measured, made of stored rows and of nothing else: as Markdown, as CSV, and in a text that quotes them.
+
+A text quotes a table between two marks, ``<!-- table movielens-1m warm-quick -->`` and ``<!-- end of table -->``; filling it anew
+from the rows that ship must change nothing, which a test sees to.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+from molorec.catalog.lists import NEGATIVES
+from molorec.errors import BadInput
+from molorec.evaluation import protocol
+from molorec.evaluation.entropies import Entropies
+from molorec.evaluation.metrics import second_or_third
+from molorec.evaluation.protocol import Evaluation, SystemResult
+from molorec.evaluation.rows import SystemRows
+from molorec.mixture.lam import short
+
+# in a table, from what knows nothing to what knows most
+BASELINES = ("bpr-mf", "gru4rec", "sasrec", "fmlp-rec", "unisrec", "vq-rec")
+ORDER = ("popularity", *BASELINES, "base", "general", "specific", "second-round", "half", "grid", "oracle", "mixed")
+CSV_HEAD = ("domain", "setting", "split", "limit", "system", "lambda", "people", "ndcg@1", "low", "high", "ndcg@3", "hr@3",
+            "minus_popularity", "minus_popularity_low", "minus_popularity_high", "minus_specific", "minus_specific_low",
+            "minus_specific_high", "second_or_third", "lists_sha256", "command", "date")
+REFERENCES = ("popularity", "specific")
+NOT_REPRODUCED = "†"
+_QUOTE = re.compile(r"(<!-- table (?P<key>[^>]*?) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+def tests(found: Sequence[SystemRows]) -> dict[str, list[SystemRows]]:
+    """Rows by test set, called as the folder in which they are kept ("movielens-1m warm-quick"), systems in order."""
+    groups: dict[str, list[SystemRows]] = {}
+    for rows in sorted(found, key=lambda rows: (rows.domain, rows.split, rows.setting != "warm", rows.setting, rows.limit or 0,
+                                                _place(rows.system))):
+        some = "" if rows.limit is None else f"-first-{rows.limit}"
+        groups.setdefault(f"{rows.domain} {rows.setting}-{rows.split}{some}", []).append(rows)
+    return groups
+
+
+def markdown(systems: Sequence[SystemRows]) -> str:
+    """A test set's table, and below it what it was made with. Raises BadInput as :func:`protocol.table`."""
+    evaluation = protocol.table(systems)
+    references = [name for name in REFERENCES if evaluation.system(name)]
+    lines = ["| system | λ | NDCG@1 | 95% interval | NDCG@3 | " + "".join(f"minus {name} | " for name in references)
+             + "missed, but 2nd or 3rd |", "|---" * (6 + len(references)) + "|"]
+    for result in evaluation.systems:
+        missed = second_or_third(result.ranks)
+        mark = f" {NOT_REPRODUCED}" if _missed_its_figure(result.rows) else ""
+        cells = [result.name + mark, short(result.lam), _score(result.ndcg(1)), f"{_score(result.low)} to {_score(result.high)}",
+                 _score(result.ndcg(3)), *(_against(result, name) for name in references),
+                 f"{missed.mean():.0%}" if len(missed) else ""]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", *_notes(evaluation)])
+
+
+def csv_rows(systems: Sequence[SystemRows]) -> list[list[object]]:
+    """The same as lines under :data:`CSV_HEAD`."""
+    evaluation = protocol.table(systems)
+    made = []
+    for result in evaluation.systems:
+        missed = second_or_third(result.ranks)
+        differences = [value for name in REFERENCES for value in result.against.get(name, (None, None, None))]
+        made.append([evaluation.domain, evaluation.setting, evaluation.split, evaluation.limit, result.name, short(result.lam),
+                     result.rows.n, result.ndcg(1), result.low, result.high, result.ndcg(3), result.hit_rate(3), *differences,
+                     float(missed.mean()) if len(missed) else None, evaluation.lists_sha256, result.rows.made_with["command"],
+                     result.rows.made_with["date"]])
+    return made
+
+
+def learned(found: Sequence[Entropies]) -> str:
+    """The λ that entropy chooses, by domain, setting and number of unlabelled prompts (figures 4 and 5), as Markdown."""
+    lines = ["| domain | prompts from | λ on 10 prompts | 25 | 50 | 100 |", "|---|---|---|---|---|---|"]
+    for each in found:
+        cells = [f"{one.lam:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in each.by_count()]
+        lines.append(f"| {each.domain} | {each.setting} | " + " | ".join([*cells, *[""] * (4 - len(cells))]) + " |")
+    return "\n".join(lines)
+
+
+def fill(text: str, quoted: Callable[[str], str]) -> str:
+    """A text with each quoted table made anew; ``quoted`` gives the table of a key. Raises BadInput if it has none."""
+    return _QUOTE.sub(lambda match: f"{match[1]}{quoted(match['key'])}\n{match[3]}", text)
+
+
+def quotes(systems: Sequence[SystemRows], entropies: Sequence[Entropies]) -> Callable[[str], str]:
+    """What a text may quote: "movielens-1m warm-quick" and the like, and "learned λ"."""
+    by_test = tests(systems)
+
+    def quoted(key: str) -> str:
+        if key == "learned λ" and entropies:
+            return learned(entropies)
+        if key not in by_test:
+            raise BadInput(f"there are no rows for '{key}'; there are: {', '.join(by_test) or 'none'}")
+        return markdown(by_test[key])
+
+    return quoted
+
+
+# -- inside ------------------------------------------------------------------------------------------------------
+
+
+def _place(system: str) -> tuple[int, str]:
+    return (ORDER.index(system) if system in ORDER else len(ORDER), system)
+
+
+def _score(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")
+
+
+def _against(result: SystemResult, name: str) -> str:
+    if name not in result.against:
+        return ""
+    signed = [("−" if value < 0 else "+") + _score(abs(value)) for value in result.against[name]]
+    return f"{signed[0]} [{signed[1]}, {signed[2]}]"
+
+
+def _missed_its_figure(rows: SystemRows) -> bool:
+    """Whether a baseline was run by its own paper's protocol and did not come within .02 of that figure, or was not run."""
+    return rows.system in BASELINES and not (rows.made_with.get("reproduced") or {}).get("within")
+
+
+def _notes(evaluation: Evaluation) -> list[str]:
+    first = evaluation.systems[0].rows
+    made_with = protocol.made_with([result.rows for result in evaluation.systems])
+    adapters = ", ".join(f"{name} {sha256[:12]}" for name, sha256 in made_with.get("adapters", {}).items())
+    some = "" if evaluation.limit is None else f" (the first {evaluation.limit:,} of the split)"
+    said = [f"{first.n:,} people{some}, lists {evaluation.lists_sha256[:12]}; a guess scores {_score(1 / (NEGATIVES + 1))}."]
+    if adapters:
+        said.append(f"{made_with['base']}, {made_with['precision']}, adapters {adapters}, rule {made_with['rule']}.")
+    verdict = evaluation.verdict
+    said.append(verdict[0].upper() + verdict[1:] + ".")
+    if evaluation.moves is not None:
+        said.append(f"The first title differs between λ = 0, ½ and 1 for {evaluation.moves:.0%}.")
+    if any(_missed_its_figure(result.rows) for result in evaluation.systems):
+        said.append(f"{NOT_REPRODUCED}: this implementation has not come within .02 of its own paper's figure, so the row is no "
+                    "verdict on the method.")
+    return [" ".join(said)]
+

@@ -1,0 +1,89 @@
+"""Reports: made of rows alone, and what is published is what the rows that ship say."""
+
+import csv
+import io
+import json
+import re
+
+import pytest
+
+from molorec import cli, config
+from molorec.errors import BadInput
+from molorec.evaluation import entropies, report, rows, runs
+from molorec.mixture.lam import to_saved
+from tests.conftest import system_rows
+
+
+@pytest.fixture
+def kept():
+    made = [system_rows("mixed", lam=to_saved(0.25)), system_rows("popularity", lam=None, ranks=(2, 30, 2)),
+            system_rows("specific", lam=to_saved(0.0), ranks=(1, 1, 3)), system_rows("general", lam=to_saved(1.0), ranks=(4, 4, 4)),
+            system_rows("sasrec", lam=None, ranks=(1, 2, 3))]
+    for each in made:
+        rows.save(each)
+    return rows.load()[0]
+
+
+def test_systems_stand_in_one_order_and_test_sets_apart(kept):
+    found = report.tests([*kept, system_rows("mixed", setting="new-item", lam=to_saved(0.25))])
+    assert [name.split()[1] for name in found] == ["warm-quick", "new-item-quick"]
+    assert [each.system for each in next(iter(found.values()))] == ["popularity", "sasrec", "general", "specific", "mixed"]
+
+
+def test_a_table_says_score_interval_difference_and_what_it_is_of(kept):
+    text = report.markdown(next(iter(report.tests(kept).values())))
+    lines = text.splitlines()
+    assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|") == 9
+    specific = next(line for line in lines if line.startswith("| specific"))
+    assert "| .667 |" in specific and "+.667 [" in specific  # two of three first, against none
+    assert "3 people" in text and "a guess scores .033" in text
+
+
+def test_a_baseline_that_did_not_reach_its_papers_figure_is_marked(kept):
+    table = next(iter(report.tests(kept).values()))
+    assert "| sasrec † |" in report.markdown(table) and "has not come within .02" in report.markdown(table)
+    reached = [each if each.system != "sasrec" else
+               system_rows("sasrec", lam=None, made_with={**each.made_with, "reproduced": {"within": True}}) for each in table]
+    assert "†" not in report.markdown(reached)
+
+
+def test_the_command_makes_every_file_and_fills_what_quotes_a_table(kept, tmp_path, capsys):
+    key = next(iter(report.tests(kept)))
+    text = tmp_path / "TEXT.md"
+    text.write_text(f"Before.\n<!-- table {key} -->\nold numbers\n<!-- end of table -->\nAfter.\n")
+    cli.main(["report", "--out", str(tmp_path / "out"), "--fill", str(text), "--json"])
+    assert json.loads(capsys.readouterr().out)["tests"][key][0] == "popularity"
+    table = report.markdown(report.tests(kept)[key])
+    assert text.read_text() == f"Before.\n<!-- table {key} -->\n{table}\n<!-- end of table -->\nAfter.\n"
+    assert table in (tmp_path / "out" / "report.md").read_text()
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "out" / "report.csv").read_text("utf-8-sig"))))
+    assert [line["system"] for line in lines] == ["popularity", "sasrec", "general", "specific", "mixed"]
+    run = runs.read(tmp_path / "out" / f"{key.replace(' ', '-')}.json")
+    assert run.system("sasrec").scores["ndcg@1"].mean == pytest.approx(float(lines[1]["ndcg@1"]))
+
+
+def test_a_table_that_there_is_not_is_named(kept):
+    with pytest.raises(BadInput, match="no rows for 'zoo warm-quick'; there are: toybox warm-quick"):
+        report.fill("<!-- table zoo warm-quick -->\n<!-- end of table -->", report.quotes(kept, []))
+
+
+def test_without_rows_it_says_what_to_run(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["report", "--out", str(tmp_path)])
+    assert ended.value.code == 2 and "molorec evaluate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["README.md", "PAPER.md"])
+def test_published_tables_are_those_of_the_rows_that_ship(name):
+    """The same command that made them changes nothing: `molorec report --rows assets/results/rows --fill README.md PAPER.md`."""
+    text = (config.PACKAGE.parent / name).read_text("utf-8")
+    found, problems = rows.load(rows.SHIPPED)
+    learned, more = entropies.load(rows.SHIPPED)
+    assert not problems and not more
+    assert report.fill(text, report.quotes(found, learned)) == text
+    assert name != "PAPER.md" or re.search("<!-- table ", text)
+
+
+def test_results_that_ship_are_those_of_the_rows_that_ship():
+    for name, systems in report.tests(rows.load(rows.SHIPPED)[0]).items():
+        assert runs.read(runs.SHIPPED / f"{name.replace(' ', '-')}.json") == runs.from_rows(systems)
