@@ -25,6 +25,9 @@ from molorec.mixture.layer import AdapterStack, Mixing
 
 AT_ONCE = 64  # requests on their way
 SECONDS = 120.0
+IDLE = 2.0  # seconds that a connection is kept for the next request; vLLM closes it after 5
+# what a request meets on a connection that is being closed: it was not answered, and can be sent again
+_CUT = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 PREFIX = "molorec"
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM can be set up for
 
@@ -104,8 +107,8 @@ class Server(OneToken):
     def __init__(self, address: str, vocabulary: int):
         super().__init__()
         self.address, self._vocabulary = address.rstrip("/").removesuffix("/v1"), vocabulary
-        self._client = httpx.AsyncClient(base_url=f"{self.address}/v1", timeout=SECONDS,
-                                         limits=httpx.Limits(max_connections=AT_ONCE))
+        self._client = httpx.AsyncClient(base_url=f"{self.address}/v1", timeout=httpx.Timeout(SECONDS, pool=None),
+                                         limits=httpx.Limits(max_connections=AT_ONCE, keepalive_expiry=IDLE))
         models = self._wait(self._answer("GET", "/models"))["data"]
         self._mixtures = {model["id"] for model in models if model["id"].startswith(f"{PREFIX}-")}
         self._base = next((model["id"] for model in models if model["id"] not in self._mixtures), None)
@@ -165,9 +168,12 @@ class Server(OneToken):
 
     async def _answer(self, method: str, path: str, body: dict | None = None) -> dict:
         try:
-            response = await self._client.request(method, path, json=body)
+            try:
+                response = await self._client.request(method, path, json=body)
+            except _CUT:
+                response = await self._client.request(method, path, json=body)
         except httpx.HTTPError as error:
-            raise MolorecError(f"{self.address} does not answer ({error or type(error).__name__}); start it with `molorec "
+            raise MolorecError(f"{self.address} does not answer ({str(error) or type(error).__name__}); start it with `molorec "
                                "serve`, or give its address: --backend http://…") from error
         if response.is_error:
             raise self._said(response)

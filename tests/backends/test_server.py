@@ -95,6 +95,20 @@ def test_what_the_server_says_is_said(engine, played, base):
         list(made.write([5], [0.5, 0.5], engine.mixture("toybox").stack, "sum", Writing(2, 0, frozenset(), [], 0.0)))
 
 
+@pytest.mark.parametrize("error", [httpx.ReadError(""), httpx.RemoteProtocolError("Server disconnected")])
+def test_a_request_on_a_connection_that_is_being_closed_is_sent_again(engine, played, monkeypatch, error):
+    made, left, answer = Server(ADDRESS, 420), [error], Played.__call__
+    monkeypatch.setattr(Played, "__call__", lambda self, request: throw(left.pop()) if left else answer(self, request))
+    assert made._wait(made._answer("GET", "/models"))["data"]
+    left += [error, error]
+    with pytest.raises(MolorecError, match=r"does not answer \((ReadError|Server disconnected)\)"):
+        made._wait(made._answer("GET", "/models"))
+
+
+def throw(error):
+    raise error
+
+
 def test_nobody_there_is_said_with_what_to_do():
     with pytest.raises(MolorecError, match="does not answer .*molorec serve"):
         Server("http://127.0.0.1:9", 420)
