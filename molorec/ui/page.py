@@ -17,7 +17,24 @@ from molorec.config import LIMITS
 from molorec.engine import Engine
 from molorec.errors import JournalError, MolorecError, NoData
 from molorec.journal import Journal
-from molorec.ui import api, compare, landscape, layers, link, mix, own, ranked, render, results, session, share, story, style, tune, who
+from molorec.ui import (
+    api,
+    compare,
+    landscape,
+    layers,
+    link,
+    mix,
+    own,
+    ranked,
+    render,
+    results,
+    session,
+    share,
+    story,
+    style,
+    tune,
+    who,
+)
 from molorec.ui.rate import RateLimit
 from molorec.ui.screen import QUICK, Screen
 from molorec.ui.session import BUILT, PLACE, Latest, Shown
