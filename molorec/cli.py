@@ -260,8 +260,8 @@ def _descended(engine, arguments: argparse.Namespace) -> tuple[dict, list[str]]:
                    f"step {step.steps} of at most {step.most}  {in_words(step.lam)}  held-out entropy {step.held_out:.4f} nat")
             print(f"{now}  {step.seconds:.1f} s", flush=True)
     return documents.descended(arguments.domain, step, arguments.granularity, arguments.objective), [
-        f"{in_words(step.lam)}: {step.entropy:.4f} nat, against {step.entropy_first:.4f} at {in_words(step.first)} for all layers "
-        f"and {step.entropy_start:.4f} where all adapters weigh the same",
+        f"{in_words(step.lam)}: {step.entropy:.4f} nat, against {step.entropy_first:.4f} at {in_words(step.first)} for all "
+        f"layers and {step.entropy_start:.4f} where all adapters weigh the same",
         f"on the prompts held out: {step.held_out:.4f} nat, {step.held_out_start:.4f} where the descent began"]
 
 

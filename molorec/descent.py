@@ -68,7 +68,8 @@ class DescentStep:
     curve : (λ, mean entropy) of the search for it, for two adapters.
     steps, most : of Adam, made and at most; 0 while the first λ is looked for.
     held_out, held_out_start : the mean entropy of the held-out prompts at ``lam`` and where the descent began; None before it.
-    entropy, entropy_start : the mean entropy of all prompts at ``lam`` and where all adapters weigh the same; None before the end.
+    entropy, entropy_start : the mean entropy of all prompts at ``lam`` and where all adapters weigh the same; None before the
+        end.
     looked, prompts : prompts that have been looked at, and how many there are.
     settled : it has ended by itself.
     """

@@ -76,8 +76,8 @@ class ExplanationDocument(TypedDict):
 def ranking(result: Ranking) -> RankingDocument:
     """A ranking as ``molorec rank --json`` prints it."""
     return {
-        "schema": SCHEMA, "domain": result.example.domain, "user": result.example.user, "lam": to_json(result.lam), "rule": result.rule,
-        "entropy": result.entropy,
+        "schema": SCHEMA, "domain": result.example.domain, "user": result.example.user, "lam": to_json(result.lam),
+        "rule": result.rule, "entropy": result.entropy,
         "ranking": [{"rank": r.rank, "item_id": r.item.item_id, "title": r.item.title, "probability": r.probability}
                     for r in result.items]}
 

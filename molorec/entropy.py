@@ -1,8 +1,8 @@
 """How unsure the model is of its answer: what tuning makes as small as it can, in one of two ways.
 
-`candidates` is the entropy over the candidates' probabilities, exact and with nothing to choose. `tokens` is the paper's: the mean
-entropy over the whole vocabulary of the first few tokens of the answer. The answer is the one that the model begins, token by
-token the likeliest, where all adapters weigh the same; it is kept, because the entropy of a text that changes with λ jumps.
+`candidates` is the entropy over the candidates' probabilities, exact and with nothing to choose. `tokens` is the paper's: the
+mean entropy over the whole vocabulary of the first few tokens of the answer. The answer is the one that the model begins, token
+by token the likeliest, where all adapters weigh the same; it is kept, because the entropy of a text that changes with λ jumps.
 """
 
 from collections.abc import Callable, Sequence
@@ -171,7 +171,8 @@ class Meter:
         """The backend, if the model is in this process. Raises BadInput if it is elsewhere."""
         backend = self.engine.backend
         if not isinstance(backend, Local):
-            raise BadInput("the objective 'tokens', and λ by layer, need the model in this process: --backend local")
+            raise BadInput("the objective 'tokens', and λ by layer, need the model in this process, and this one runs elsewhere; "
+                           "start with --backend local")
         return backend
 
     def _run(self, work: Callable[[nn.Module], Any]) -> Any:

@@ -203,10 +203,11 @@ def layer_weights(lam: Lam, paths: Sequence[str]) -> go.Figure:
     low, high = min(present), max(present)
     if high - low < 0.02:  # all the same: a scale of rounding errors would look like differences
         low, high = max(0.0, low - 0.01), min(1.0, high + 0.01)
+    names = [_PARTS.get(part, (html.escape(part) or "the whole layer", ""))[0] for part in parts]
     figure = _figure("", "layer, the first on top")
     figure.add_heatmap(
-        z=values, x=[_PARTS.get(part, (html.escape(part) or "the whole layer", ""))[0] for part in parts], y=list(range(1, len(layers) + 1)),
-        customdata=hovers, zmin=low, zmax=high, xgap=1, ygap=1,
+        z=values, x=names, y=list(range(1, len(layers) + 1)), customdata=hovers, zmin=low, zmax=high,
+        xgap=1, ygap=1,
         colorscale=[[0, LINES[1]], [0.5, "#8d99a8"], [1, LINES[0]]],
         hovertemplate="%{customdata}<br>general weighs %{z:.0%}, specific the rest<extra></extra>",
         colorbar={"orientation": "h", "thickness": 10, "y": 1.02, "yanchor": "bottom", "nticks": 5, "tickformat": ".0%",

@@ -524,6 +524,20 @@ def pico_folder(tmp_path):
     return tmp_path / "pico"
 
 
+def test_a_third_adapter_is_mixed_in_by_name(molorec, stored, pico_folder, tmp_path):
+    shutil.copytree(tmp_path / "adapters" / "general", tmp_path / "adapters" / "books")
+    (tmp_path / "lam.json").write_text('{"granularity": "global", "weights": {"all": [0.25, 0.25, 0.5]}}')
+    words = ("rank", "--domain", "toybox", "--base", pico_folder, "--precision", "float32", "--adapters", tmp_path / "adapters")
+    three = document(molorec(*words, "--also", "books", "--lam-file", tmp_path / "lam.json", "--json"))
+    assert three["lam"]["weights"] == {"all": [0.25, 0.25, 0.5]}
+    pair = document(molorec(*words, "--lam", "0.5", "--json"))  # the third one is the general one again
+    assert three["entropy"] == pytest.approx(pair["entropy"], abs=1e-4)
+    code, _, err = molorec(*words, "--also", "books")
+    assert code == 2 and "3 adapters need 3 weights" in err
+    code, _, err = molorec(*words, "--also", "lamps")
+    assert code == 2 and "no adapter 'lamps'" in err
+
+
 def test_serve_writes_the_mixtures_and_names_the_command(molorec, stored, pico_folder, tmp_path, monkeypatch):
     words = ("serve", "--domain", "toybox", "--base", pico_folder, "--precision", "float32", "--adapters", tmp_path / "adapters",
              "--points", "3", "--out", tmp_path / "mixtures")

@@ -104,7 +104,8 @@ def read(path: Path) -> tuple[Plan, list[Answer]]:
 
 
 def _head(plan: Plan) -> str:
-    return json.dumps({"schema": SCHEMA, **asdict(plan), "lams": {name: lam.to_json(of) for name, of in plan.lams.items()}}) + "\n"
+    lams = {name: lam.to_json(of) for name, of in plan.lams.items()}
+    return json.dumps({"schema": SCHEMA, **asdict(plan), "lams": lams}) + "\n"
 
 
 def _line(answer: Answer) -> str:

@@ -135,11 +135,11 @@ def export(sources: list[Adapter], stack: AdapterStack, lam, rule: str, folder: 
     if last:
         grouped = isinstance(lam, Lam) and lam.granularity != "global"
         weights = [round(w, 6) for w in (lam.mean if grouped else Mixing(stack, lam, rule).weights.tolist())]
-        note = {"λ": f"one for each of {len(lam.weights)} {lam.granularity}s; the weights above are their means"} if grouped else {}
+        note = {"λ": f"one for each of {len(lam.weights)} {lam.granularity}s; these weights are the means"} if grouped else {}
         merged.card = replace(last, role="merged", objective=f"mixture by rule '{rule}'", scores={}, steps=0, seconds=0.0,
                               device="", tuned_lam=None,
-                              data={"mixed from": ", ".join(f"{s.name} × {w}" for s, w in zip(sources, weights, strict=True)), **note,
-                                    **({"truncation error": round(error, 6)} if rank is not None else {})})
+                              data={"mixed from": ", ".join(f"{s.name} × {w}" for s, w in zip(sources, weights, strict=True)),
+                                    **note, **({"truncation error": round(error, 6)} if rank is not None else {})})
     return write(merged, live, folder, base_name)
 
 

@@ -55,7 +55,7 @@ class Lam:
             raise BadInput(f"a global λ has one weight vector, called '{ALL}', not {_few(group for group, _ in checked)}")
         counts = {len(values) for _, values in checked}
         if len(counts) > 1:
-            raise BadInput(f"a saved λ has weights of {' and '.join(map(str, sorted(counts)))} adapters; all groups need the same")
+            raise BadInput(f"a saved λ has weights of {' and '.join(map(str, sorted(counts)))} adapters; all groups need as many")
         object.__setattr__(self, "weights", checked)
 
     @classmethod

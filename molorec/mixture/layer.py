@@ -122,8 +122,8 @@ class AdapterStack(nn.Module):
         found, wanted = lam.by_group(), self.groups(lam.granularity)
         different = set(found) ^ set(wanted)
         if different:
-            raise BadInput(f"λ is of {len(found)} {lam.granularity}s, these adapters have {len(wanted)}; one of those that differ "
-                           f"is '{min(different)}'. It was made for another base model")
+            raise BadInput(f"λ is of {len(found)} {lam.granularity}s, these adapters have {len(wanted)}; one of those that "
+                           f"differ is '{min(different)}'. It was made for another base model")
         if lam.granularity == granularity:
             source = wanted
         elif lam.granularity == "global":

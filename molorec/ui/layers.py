@@ -19,8 +19,8 @@ from molorec.ui.session import Job, View
 INTRO = (
     "### λ layer by layer\nA language model is a stack of layers: each works on what the one before it has made of the text. The "
     "slider mixes the two adapters in the same way everywhere; here, every layer may have a mixture of its own. It is looked for "
-    "on people whose next choice nobody looks at, and what counts is how sure the model is. Sure is not the same as right: whether "
-    "the titles are better ones, only a measurement with known answers says (tab Results).")
+    "on people whose next choice nobody looks at, and what counts is how sure the model is. Sure is not the same as right: "
+    "whether the titles are better ones, only a measurement with known answers says (tab Results).")
 PROMPTS = 16
 EACH = (("each layer", "layer"), ("each of the seven parts of a layer", "module"))
 CHANGED = "The choices on screen have changed since this comparison; press “Rank with these λs” to rank again."
@@ -86,8 +86,8 @@ def panel(engine: Engine, screen: Screen) -> None:
                     yield here, line, figure, gr.skip(), gr.skip(), *same, *running()
                     continue
                 usable = step.held_out is not None  # stopped before it began, there is nothing to use
-                yield (here if usable else None, line, figure, gr.Row(visible=usable), _file(here) if usable else gr.skip(), *same,
-                       *idle())
+                yield (here if usable else None, line, figure, gr.Row(visible=usable),
+                       _file(here) if usable else gr.skip(), *same, *idle())
                 return
         except MolorecError as error:
             yield gr.skip(), render.note(str(error)), *[gr.skip()] * 3, *same, *idle()
@@ -153,8 +153,8 @@ def status_of(found: Found, why: str = "") -> str:
                 f"lists · {step.seconds:.0f} s")
     elif not step.settled:
         share = _SEARCH + (1 - _SEARCH) * step.steps / step.most
-        line = (f"Step {step.steps} of at most {step.most} for {domain} · entropy of the lists kept aside {step.held_out:.4f} nat, "
-                f"{step.held_out_start:.4f} where it began · {step.seconds:.0f} s")
+        line = (f"Step {step.steps} of at most {step.most} for {domain} · entropy of the lists kept aside {step.held_out:.4f} "
+                f"nat, {step.held_out_start:.4f} where it began · {step.seconds:.0f} s")
     else:
         share = 1.0
         weights = [values[0] for _, values in step.lam.weights]

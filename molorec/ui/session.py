@@ -162,7 +162,8 @@ def auto_lam(engine: Engine, journal: Journal, domain: str, rule: str, tuned: Ma
 
     Raises
     ------
-    BadInput : none is there, or one that differs by layer, which no slider can show. The adapter's was tuned under the default rule, so it says nothing about another.
+    BadInput : none is there, or one that differs by layer, which no slider can show. The adapter's was tuned under the default
+        rule, so it says nothing about another.
     """
     mixture = engine.mixture(domain)
     found = tuned.get((domain, rule))

@@ -127,7 +127,8 @@ def panel(engine: Engine, screen: Screen, journal: Journal, tab: gr.Tab) -> None
         try:
             view = session.view_of(*asked)
             file, rank = adapter_zip(engine, view)
-            yield _note(adapter_words(file, rank, view.domain, view.lam, view.rule)), gr.DownloadButton(value=file, interactive=True)
+            words = adapter_words(file, rank, view.domain, view.lam, view.rule)
+            yield _note(words), gr.DownloadButton(value=file, interactive=True)
         except MolorecError as error:
             yield _note(error), nothing
 
@@ -230,8 +231,8 @@ def adapter_words(file: str, rank: int, domain: str, lam: AnyLam, rule: str) -> 
     """What a mixed adapter's file is, in words."""
     size = Path(file).stat().st_size
     amount = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} KB"
-    return (f"Ready: one adapter of rank {rank}, {amount}, for {owned.chosen_name(domain)} at {in_words(lam)}, rule '{rule}'. It does "
-            "exactly what the live mixture does: nothing is approximated, and the weights have 32 bits.")
+    return (f"Ready: one adapter of rank {rank}, {amount}, for {owned.chosen_name(domain)} at {in_words(lam)}, rule '{rule}'. It "
+            "does exactly what the live mixture does: nothing is approximated, and the weights have 32 bits.")
 
 
 def _code(label: str, language: str) -> gr.Code:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -125,6 +126,8 @@ def test_the_exported_mixtures_are_those_of_the_slider(engine, tmp_path):
     for points in (1, 10_002):
         with pytest.raises(BadInput, match="cannot be served"):
             export_mixtures(mixture, "sum", points, tmp_path)
+    with pytest.raises(BadInput, match="two adapters, not of 3"):
+        export_mixtures(replace(mixture, adapters=(*mixture.adapters, mixture.adapters[0])), "sum", 3, tmp_path)
 
 
 def test_a_served_domain_can_be_tuned(engine, played, base, tmp_path):

@@ -90,7 +90,8 @@ def test_tune_look_rank_and_take_along(panel_tab, engine, monkeypatch):
         with tab.expect_download() as download:
             tab.get_by_role("link", name="Download that").or_(tab.get_by_role("button", name="Download that")).click()
         with zipfile.ZipFile(download.value.path()) as archive:
-            assert {"adapter_config.json", "adapter_model.safetensors"} <= {name.rpartition("/")[2] for name in archive.namelist()}
+            names = {name.rpartition("/")[2] for name in archive.namelist()}
+            assert {"adapter_config.json", "adapter_model.safetensors"} <= names
 
 
 def short(init):
