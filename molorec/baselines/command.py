@@ -20,12 +20,13 @@ from molorec.baselines.model import LOSSES, Baseline, Recipe
 from molorec.baselines.models import KINDS, Kind, kind
 from molorec.baselines.search import recipe_name, search
 from molorec.catalog import Catalog, RankingExample
+from molorec.catalog.lists import HARD
 from molorec.errors import BadInput
 from molorec.evaluation import rows
 from molorec.evaluation.metrics import METRICS, Interval
 from molorec.evaluation.rows import SPLITS, SystemRows
 
-SETTINGS = ("warm", "new-item")
+SETTINGS = ("warm", "new-item", *HARD)
 VALIDATION_LISTS = 3_000
 
 
@@ -38,7 +39,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     options.add_argument("--reproduce", action="store_true",
                          help="instead, train and measure it by its own paper's protocol; rows made later name the result")
     options.add_argument("--split", nargs="*", choices=SPLITS, default=list(SPLITS), help="whose lists are ranked")
-    options.add_argument("--setting", nargs="+", choices=SETTINGS, default=list(SETTINGS), help="which lists are ranked")
+    options.add_argument("--setting", nargs="+", choices=SETTINGS, default=["warm", "new-item"], help="which lists are ranked")
     options.add_argument("--validation-lists", type=int, default=VALIDATION_LISTS, help="the most that epochs are chosen on")
     options.add_argument("--out", type=Path, help="folder for checkpoints (default: in MOLOREC_HOME)")
     options.add_argument("--rows", type=Path, help="folder for the rows (default: in MOLOREC_HOME)")

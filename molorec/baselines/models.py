@@ -37,8 +37,8 @@ class Kind:
 
 
 KINDS = {
-    "bpr-mf": Kind("BPR-MF", BprMf, Recipe(batch=8192, rate=3e-3, l2=1e-3, epochs=60, patience=6),
-                   ({}, {"l2": 1e-2}, {"l2": 1e-4}, {"rate": 1e-2}), 6),
+    "bpr-mf": Kind("BPR-MF", BprMf, Recipe(batch=8192, rate=1e-2, l2=1e-3),
+                   ({}, {"l2": 1e-2}, {"l2": 3e-3}, {"l2": 1e-4}), 5),
     "gru4rec": Kind("GRU4Rec", Gru4Rec, Recipe(blocks=1, rate=2e-3), ({}, {"dropout": 0.5}, {"rate": 5e-3}), 4),
     "sasrec": Kind("SASRec", SasRec, Recipe(), ({}, {"dropout": 0.5}, {"rate": 3e-3}), 4),
     "fmlp-rec": Kind("FMLP-Rec", FmlpRec, Recipe(length=50, batch=256, examples=100_000),
