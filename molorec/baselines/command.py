@@ -40,6 +40,8 @@ def parser(description: str) -> argparse.ArgumentParser:
                          help="instead, train and measure it by its own paper's protocol; rows made later name the result")
     options.add_argument("--split", nargs="*", choices=SPLITS, default=list(SPLITS), help="whose lists are ranked")
     options.add_argument("--setting", nargs="+", choices=SETTINGS, default=["warm", "new-item"], help="which lists are ranked")
+    options.add_argument("--halving", type=int, help="epochs after which a search goes on with the best alone (default: the "
+                         "model's)")
     options.add_argument("--validation-lists", type=int, default=VALIDATION_LISTS, help="the most that epochs are chosen on")
     options.add_argument("--out", type=Path, help="folder for checkpoints (default: in MOLOREC_HOME)")
     options.add_argument("--rows", type=Path, help="folder for the rows (default: in MOLOREC_HOME)")
@@ -88,7 +90,7 @@ def train(arguments: argparse.Namespace) -> None:
     folder = place / arguments.domain
     trials = []
     if arguments.search:
-        training, trials = search(make, recipe, chosen.grid, chosen.halving, folder,
+        training, trials = search(make, recipe, chosen.grid, arguments.halving or chosen.halving, folder,
                                   lambda changes, progress: _say(progress, changes))
     else:
         training = make(recipe, folder / recipe_name(recipe))
