@@ -122,7 +122,7 @@ def measure(model: Baseline, chosen: Kind, catalog: Catalog, domain: str, settin
             chances /= chances.sum(1, keepdims=True)
             yield SystemRows(
                 chosen.name, domain, split, setting, catalog.lists_sha256(domain, setting, split), None, None, made_with,
-                users=tuple(catalog.position(domain, example.user) for example in examples), ranks=ranks(made, lists.targets),
+                users=lists.users - 1, ranks=ranks(made, lists.targets),
                 probabilities=chances[np.arange(len(lists)), lists.targets], positions=lists.targets, firsts=made.argmax(1))
 
 

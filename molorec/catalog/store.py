@@ -181,13 +181,7 @@ class Catalog:
 
     def users(self, domain: str, split: str | None = None, setting: str = "warm", limit: int | None = None) -> list[str]:
         """Ids of the users that have a list in ``setting``, in split order, of one split or of all."""
-        self._check_lists(domain, setting)
-        first, end = splits.positions_of(split) if split else (0, None)
-        rows = self._rows(
-            "select users.user_id from users join lists using (domain, user_id) where domain = ? and setting = ? "
-            "and position >= ? and position < ? order by position limit ?",
-            domain, setting, first, 2**62 if end is None else end, -1 if limit is None else limit)
-        return [row["user_id"] for row in rows]
+        return [row["user_id"] for row in self._lists("users.user_id", domain, split, setting, limit)]
 
     def example(self, domain: str, user: str, setting: str = "warm") -> RankingExample:
         """A user's stored list. Raises BadInput if the domain, the user or the list is not there."""
@@ -195,16 +189,18 @@ class Catalog:
             rows = list(self._rows("select * from lists where domain = ? and user_id = ? and setting = ?",
                                    domain, user, setting))
             if rows:
-                return self._example(rows[0])
+                return _example(rows[0], self._items_of(rows[0]))
             if not is_drawn:
                 self._check_lists(domain, setting)
         if not list(self._rows("select 1 from users where domain = ? and user_id = ?", domain, user)):
             raise BadInput(f"domain '{domain}' has no user '{user}'")
         raise BadInput(f"user '{user}' of '{domain}' has no list in the setting '{setting}'")
 
-    def examples(self, domain: str, split: str, setting: str = "warm", limit: int | None = None) -> list[RankingExample]:
-        """The stored lists of a split, in user order. Those of ``tune`` come without their targets."""
-        found = [self.example(domain, user, setting) for user in self.users(domain, split, setting, limit)]
+    def examples(self, domain: str, split: str | None, setting: str = "warm", limit: int | None = None) -> list[RankingExample]:
+        """The stored lists of one split or of all, in user order. Those of ``tune`` come without their targets."""
+        rows = self._lists("lists.*", domain, split, setting, limit)
+        items = dict(enumerate(self.items(domain)))
+        found = [_example(row, items) for row in rows]
         return [example.unlabelled() for example in found] if split == "tune" else found
 
     def position(self, domain: str, user: str) -> int:
@@ -272,10 +268,10 @@ class Catalog:
 
     def export_lists(self, domain: str, setting: str = "warm", split: str | None = None) -> Iterator[str]:
         """The lists as JSON lines ``{user, setting, target, candidates}`` in user order, ids in prompt order."""
-        for user in self.users(domain, split, setting):
-            example = self.example(domain, user, setting)
-            yield json.dumps({"user": user, "setting": setting, "target": example.target.item_id,
-                              "candidates": [item.item_id for item in example.candidates]}, ensure_ascii=False)
+        ids = [item.item_id for item in self.items(domain)]
+        for row in self._lists("lists.*", domain, split, setting):
+            yield json.dumps({"user": row["user_id"], "setting": setting, "target": ids[row["target"]],
+                              "candidates": [ids[i] for i in json.loads(row["candidates"])]}, ensure_ascii=False)
 
     def lists_sha256(self, domain: str, setting: str = "warm", split: str | None = None) -> str:
         """SHA-256 of the file that :meth:`export_lists` makes."""
@@ -324,6 +320,22 @@ class Catalog:
             if not self._has_lists(domain, setting):  # another process may have been first; it drew the same
                 _insert_lists(db, domain, drawn)
 
+    def _lists(self, columns: str, domain: str, split: str | None, setting: str, limit: int | None = None) -> Iterator[dict]:
+        """Of the lists of a split, or of all, in user order; raises BadInput as :meth:`_check_lists`."""
+        self._check_lists(domain, setting)
+        first, end = splits.positions_of(split) if split else (0, None)
+        return self._rows(
+            f"select {columns} from users join lists using (domain, user_id) where domain = ? and setting = ? "
+            "and position >= ? and position < ? order by position limit ?",
+            domain, setting, first, 2**62 if end is None else end, -1 if limit is None else limit)
+
+    def _items_of(self, row: dict) -> dict[int, Item]:
+        """The items of one stored list, by number."""
+        numbers = [*json.loads(row["history"]), *json.loads(row["candidates"])]
+        rows = self._rows("select number, item_id, title from items where domain = ? and number in "
+                          "(select value from json_each(?))", row["domain"], json.dumps(numbers))
+        return {found["number"]: Item(found["item_id"], found["title"]) for found in rows}
+
     def _has_lists(self, domain: str, setting: str) -> bool:
         return bool(list(self._rows("select 1 from lists where domain = ? and setting = ? limit 1", domain, setting)))
 
@@ -336,15 +348,6 @@ class Catalog:
             [bool(row["held_out"]) for row in items], [row["user_id"] for row in users],
             [json.loads(row["sequence"]) for row in users], [tuple(json.loads(row["categories"])) for row in items],
             list(self.domain(name).notes))
-
-    def _example(self, row: dict) -> RankingExample:
-        history, candidates = json.loads(row["history"]), json.loads(row["candidates"])
-        rows = self._rows("select number, item_id, title from items where domain = ? and number in "
-                          "(select value from json_each(?))", row["domain"], json.dumps([*history, *candidates]))
-        items = {found["number"]: Item(found["item_id"], found["title"]) for found in rows}
-        return RankingExample(
-            domain=row["domain"], user=row["user_id"], setting=row["setting"], target=items[row["target"]],
-            history=tuple(items[i] for i in history), candidates=tuple(items[i] for i in candidates))
 
     def _create_tables(self) -> None:
         db = self._db()
@@ -374,6 +377,13 @@ class Catalog:
             for event in ("insert", "delete", "update"):
                 db.execute(f"drop trigger if exists items_letters_{event}")
             db.execute("drop table if exists items_letters")
+
+
+def _example(row: dict, items: dict[int, Item]) -> RankingExample:
+    return RankingExample(
+        domain=row["domain"], user=row["user_id"], setting=row["setting"], target=items[row["target"]],
+        history=tuple(items[i] for i in json.loads(row["history"])),
+        candidates=tuple(items[i] for i in json.loads(row["candidates"])))
 
 
 def _insert_lists(db: Database, domain: str, drawn: Iterable[StoredList]) -> None:

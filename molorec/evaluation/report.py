@@ -17,7 +17,7 @@ from molorec.evaluation.rows import SystemRows
 from molorec.mixture.lam import short
 
 # in a table, from what knows nothing to what knows most
-BASELINES = ("bpr-mf", "gru4rec", "sasrec", "fmlp-rec", "unisrec", "vq-rec")
+BASELINES = ("BPR-MF", "GRU4Rec", "SASRec", "FMLP-Rec", "UniSRec", "VQ-Rec")
 ORDER = ("popularity", *BASELINES, "base", "general", "specific", "second-round", "half", "grid", "oracle", "mixed")
 CSV_HEAD = ("domain", "setting", "split", "limit", "system", "lambda", "people", "ndcg@1", "low", "high", "ndcg@3", "hr@3",
             "minus_popularity", "minus_popularity_low", "minus_popularity_high", "minus_specific", "minus_specific_low",

@@ -18,7 +18,7 @@ from tests.conftest import system_rows
 def kept():
     made = [system_rows("mixed", lam=to_saved(0.25)), system_rows("popularity", lam=None, ranks=(2, 30, 2)),
             system_rows("specific", lam=to_saved(0.0), ranks=(1, 1, 3)), system_rows("general", lam=to_saved(1.0), ranks=(4, 4, 4)),
-            system_rows("sasrec", lam=None, ranks=(1, 2, 3))]
+            system_rows("SASRec", lam=None, ranks=(1, 2, 3))]
     for each in made:
         rows.save(each)
     return rows.load()[0]
@@ -27,7 +27,7 @@ def kept():
 def test_systems_stand_in_one_order_and_test_sets_apart(kept):
     found = report.tests([*kept, system_rows("mixed", setting="new-item", lam=to_saved(0.25))])
     assert [name.split()[1] for name in found] == ["warm-quick", "new-item-quick"]
-    assert [each.system for each in next(iter(found.values()))] == ["popularity", "sasrec", "general", "specific", "mixed"]
+    assert [each.system for each in next(iter(found.values()))] == ["popularity", "SASRec", "general", "specific", "mixed"]
 
 
 def test_a_table_says_score_interval_difference_and_what_it_is_of(kept):
@@ -41,9 +41,9 @@ def test_a_table_says_score_interval_difference_and_what_it_is_of(kept):
 
 def test_a_baseline_that_did_not_reach_its_papers_figure_is_marked(kept):
     table = next(iter(report.tests(kept).values()))
-    assert "| sasrec † |" in report.markdown(table) and "has not come within .02" in report.markdown(table)
-    reached = [each if each.system != "sasrec" else
-               system_rows("sasrec", lam=None, made_with={**each.made_with, "reproduced": {"within": True}}) for each in table]
+    assert "| SASRec † |" in report.markdown(table) and "has not come within .02" in report.markdown(table)
+    reached = [each if each.system != "SASRec" else
+               system_rows("SASRec", lam=None, made_with={**each.made_with, "reproduced": {"within": True}}) for each in table]
     assert "†" not in report.markdown(reached)
 
 
@@ -57,9 +57,9 @@ def test_the_command_makes_every_file_and_fills_what_quotes_a_table(kept, tmp_pa
     assert text.read_text() == f"Before.\n<!-- table {key} -->\n{table}\n<!-- end of table -->\nAfter.\n"
     assert table in (tmp_path / "out" / "report.md").read_text()
     lines = list(csv.DictReader(io.StringIO((tmp_path / "out" / "report.csv").read_text("utf-8-sig"))))
-    assert [line["system"] for line in lines] == ["popularity", "sasrec", "general", "specific", "mixed"]
+    assert [line["system"] for line in lines] == ["popularity", "SASRec", "general", "specific", "mixed"]
     run = runs.read(tmp_path / "out" / f"{key.replace(' ', '-')}.json")
-    assert run.system("sasrec").scores["ndcg@1"].mean == pytest.approx(float(lines[1]["ndcg@1"]))
+    assert run.system("SASRec").scores["ndcg@1"].mean == pytest.approx(float(lines[1]["ndcg@1"]))
 
 
 def test_a_table_that_there_is_not_is_named(kept):
