@@ -17,7 +17,6 @@ from molorec import config
 from molorec.baselines import data as numbers
 from molorec.baselines.data import Interactions, Lists
 from molorec.baselines.loop import Progress, Training, ranks, scores
-from molorec.baselines.model import Recipe
 from molorec.baselines.models import kind
 from molorec.baselines.search import recipe_name
 from molorec.catalog import Catalog

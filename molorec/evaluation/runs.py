@@ -115,7 +115,8 @@ def save(run: Run, to: Path | None = None) -> Path:
     """Write a run into ``to`` (by default :func:`folder`) beside those that are there. Raises MolorecError if it cannot."""
     to = to or folder()
     moment = datetime.fromisoformat(run.date).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-    names = (f"{moment}-{run.domain}-{run.setting}-{run.split}{'' if count == 1 else f'-{count}'}.json" for count in range(1, 1_000))
+    name = f"{moment}-{run.domain}-{run.setting}-{run.split}"
+    names = (f"{name}{'' if count == 1 else f'-{count}'}.json" for count in range(1, 1_000))
     free = next((to / name for name in names if not (to / name).exists()), None)
     if free is None:
         raise MolorecError(f"{to} is full of runs of {moment}; delete some")

@@ -349,7 +349,8 @@ def gain_in_words(found: Gain) -> str:
            "were asked could explain it.</p>")
     return (f"<div role='status'><p class='ml-status'>Measured on the held-out last choice of {found.n:,} people: the plug-in "
             f"alone (λ = 0) ranks it first for {found.scores['specific']:.1%} of them (NDCG@1 "
-            f"{render.score(found.scores['specific'])}); a guess would for {1 / (NEGATIVES + 1):.1%}.</p><ul class='ml-own-left'>{''.join(f'<li>{line}</li>' for line in lines)}"
+            f"{render.score(found.scores['specific'])}); a guess would for {1 / (NEGATIVES + 1):.1%}.</p><ul class='ml-own-left'>"
+            f"{''.join(f'<li>{line}</li>' for line in lines)}"
             f"</ul>{few}</div>")
 
 

@@ -24,7 +24,8 @@ def meta(**changes):
     return repr({**META, **changes}) + "\n"
 
 
-def read(folder, reviews=review(), metadata=meta(), ends=".json"):
+def read(folder, reviews=None, metadata=None, ends=".json"):
+    reviews, metadata = review() if reviews is None else reviews, meta() if metadata is None else metadata
     return amazon.read(write(folder / f"reviews_X_5{ends}", reviews), write(folder / f"meta_X{ends}", metadata))
 
 

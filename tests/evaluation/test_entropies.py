@@ -37,8 +37,8 @@ def test_what_is_kept_is_read_again(tmp_path):
     assert len(path.read_text().splitlines()) == 13  # a prompt a line
 
 
-@pytest.mark.parametrize("changes", [{"schema": 9}, {"values": [[1.0, 2.0]]}, {"values": [[float("nan")] * 9]}, {"setting": "mild"},
-                                     {"domain": "../x"}, {"more": 1}])
+@pytest.mark.parametrize("changes", [{"schema": 9}, {"values": [[1.0, 2.0]]}, {"values": [[float("nan")] * 9]},
+                                     {"setting": "mild"}, {"domain": "../x"}, {"more": 1}])
 def test_what_is_not_as_it_should_be_is_refused_in_words(tmp_path, changes):
     path = entropies.save(made(2), tmp_path)
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))

@@ -17,7 +17,8 @@ from tests.conftest import system_rows
 @pytest.fixture
 def kept():
     made = [system_rows("mixed", lam=to_saved(0.25)), system_rows("popularity", lam=None, ranks=(2, 30, 2)),
-            system_rows("specific", lam=to_saved(0.0), ranks=(1, 1, 3)), system_rows("general", lam=to_saved(1.0), ranks=(4, 4, 4)),
+            system_rows("specific", lam=to_saved(0.0), ranks=(1, 1, 3)),
+            system_rows("general", lam=to_saved(1.0), ranks=(4, 4, 4)),
             system_rows("SASRec", lam=None, ranks=(1, 2, 3))]
     for each in made:
         rows.save(each)
