@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
+from molorec.evaluation.entropies import Learned
 from molorec.explaining import Evidence
 from molorec.landscape import Landscape
 from molorec.mixture.lam import Lam
@@ -153,6 +154,23 @@ def results(measured: Sequence[tuple[str, float, float, float]], published: Sequ
         figure.update_yaxes(row=row, col=1, range=[len(systems) - 0.4, -0.6], ticksuffix=" ", categoryarray=names,
                             categoryorder="array")
     return _on_the_grid(figure, height)
+
+
+def learned(found: Mapping[str, Sequence[Learned]]) -> go.Figure:
+    """The λ that entropy chooses by the number of unlabelled prompts, a line a setting, with 95% of resampled ones."""
+    figure = _figure("unlabelled prompts", "λ (0 specific, 1 general)")
+    for i, (name, lams) in enumerate(found.items()):
+        figure.add_scatter(
+            x=[one.prompts for one in lams], y=[one.lam for one in lams], mode="lines+markers", name=html.escape(name),
+            line={"color": LINES[i % len(LINES)], "width": 2},
+            marker={"color": LINES[i % len(LINES)], "size": 9, "symbol": _MARKERS[i % len(_MARKERS)]},
+            error_y={"type": "data", "symmetric": False, "array": [one.high - one.lam for one in lams],
+                     "arrayminus": [one.lam - one.low for one in lams], "thickness": 1.5, "width": 4},
+            hovertemplate="%{x} prompts: λ %{y:.2f}<extra>%{fullData.name}</extra>")
+    figure.update_yaxes(range=[-0.03, 1.03])
+    figure.update_xaxes(rangemode="tozero", tickvals=sorted({one.prompts for lams in found.values() for one in lams}))
+    figure.update_layout(showlegend=True, margin_t=34, legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0})
+    return figure
 
 
 def weight_changes(maps: Sequence[tuple[str, np.ndarray]]) -> go.Figure:

@@ -7,6 +7,7 @@ import pytest
 
 from molorec import plots
 from molorec.catalog import Item, RankingExample
+from molorec.evaluation.entropies import Learned
 from molorec.explaining import Evidence
 from molorec.landscape import Landscape
 from molorec.mixture.lam import Lam
@@ -46,6 +47,14 @@ def strings(value):
     elif isinstance(value, list | tuple | np.ndarray):
         for inner in value:
             yield from strings(inner)
+
+
+def test_learned_lams_are_a_line_a_setting_with_what_resampling_makes_of_them():
+    figure = plots.learned({"warm": [Learned(10, 0.2, 0.0, 0.5), Learned(25, 0.1, 0.05, 0.2)],
+                            "new-item": [Learned(10, 0.6, 0.5, 0.9)]})
+    warm, new = figure.data
+    assert list(warm.x) == [10, 25] and list(warm.y) == [0.2, 0.1] and new.name == "new-item"
+    assert list(warm.error_y.array) == pytest.approx([0.3, 0.1]) and list(warm.error_y.arrayminus) == pytest.approx([0.2, 0.05])
 
 
 @pytest.mark.parametrize("name", ["evidence", "landscape"])

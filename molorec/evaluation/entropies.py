@@ -21,6 +21,7 @@ from molorec.mixture.rule import DEFAULT_RULE
 
 SCHEMA = 1
 SETTINGS = ("warm", "new-item")
+SHIPPED = rows.SHIPPED
 COUNTS = (10, 25, 50, 100)  # of prompts, as in figure 5
 _MOST_BYTES = 2**20
 

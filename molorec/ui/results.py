@@ -10,7 +10,7 @@ from molorec import owned, plots
 from molorec.catalog.lists import NEGATIVES
 from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError, NoData
-from molorec.evaluation import metrics, published, runs
+from molorec.evaluation import entropies, metrics, published, runs
 from molorec.evaluation.metrics import Interval
 from molorec.evaluation.protocol import is_mixture
 from molorec.evaluation.published import Table
@@ -22,7 +22,9 @@ from molorec.ui import render, shelf
 from molorec.ui.screen import QUICK, Screen
 
 BOTH, HERE, THERE = "Both", "Measured here", "The paper"
-SETTINGS = (("People as they are (warm)", "warm"), ("New titles (new-item)", "new-item"))
+SETTINGS = (("People as they are (warm)", "warm"), ("New titles (new-item)", "new-item"),
+            ("Other titles as popular (warm-popular)", "warm-popular"),
+            ("Other titles of the kind (warm-category)", "warm-category"))
 METRICS = {
     "ndcg@1": ("NDCG@1", "how often the title that the person really chose next stands first"),
     "ndcg@3": ("NDCG@3", "how often it is among the first three; second and third place count less"),
@@ -73,6 +75,8 @@ def panel(engine: Engine, screen: Screen) -> None:
     with gr.Row():
         files = [gr.DownloadButton(f"Download the table as {kind}", size="sm", visible=False) for kind in ("CSV", "JSON")]
 
+    learned_note, learned_figure = gr.HTML(padding=False), gr.Plot(show_label=False, label="Learned λ", visible=False)
+
     def show(visitor, source, domain, setting, metric, run):
         """What the filters ask for, from the files as they are now."""
         try:
@@ -90,6 +94,7 @@ def panel(engine: Engine, screen: Screen) -> None:
     followed = gr.State("")
     filters = [source, domain, setting, metric, run]
     outputs = [domain, run, about, figure, words, table, *files]
+    domain.change(lambda domain: _learned(domain), domain, [learned_note, learned_figure], **QUICK)
     gr.on([each.input for each in filters], show, [screen.visitor, *filters], outputs, **QUICK)
     screen.drawn_list.change(follow, [screen.drawn_list, followed, screen.visitor, source, screen.domain, setting, metric, run],
                              [followed, *outputs], **QUICK)
@@ -117,7 +122,7 @@ def _shown(engine: Engine, visitor, source: str, domain: str | None, setting: st
         about.append(_provenance(run) if run else render.note(_how_to_measure(engine, domain, setting)))
     if source != HERE:
         about.append(f"<p class='ml-dim'>{escape(table.source)}. {escape(published.NOT_COMPARABLE)}</p>" if reported
-                     else render.note(_not_in_the_paper(domain, metric)))
+                     else render.note(_not_in_the_paper(domain, metric, setting)))
     about += [render.note(f"Left out: {problem}") for problem in problems]
     there = bool(measured or reported)
     if there:
@@ -130,6 +135,19 @@ def _shown(engine: Engine, visitor, source: str, domain: str | None, setting: st
             gr.Dropdown(list(fitting), value=chosen, visible=bool(fitting) and source != THERE), "".join(about),
             gr.Plot(figure, visible=there), _words(run, reported, metric),
             gr.Dataframe(_rows(run, table, domain, metric), visible=there), *buttons)
+
+
+def _learned(domain: str | None) -> tuple:
+    """Which λ entropy chooses in a domain, on how many prompts, warm and new: in words and as a figure."""
+    measured = [each for place in (entropies.SHIPPED, None) for each in entropies.load(place)[0] if each.domain == domain]
+    found = {each.setting: each.by_count() for each in measured}
+    if not any(found.values()):
+        return "", gr.Plot(visible=False)
+    words = "; ".join(f"{name}: λ {lams[-1].lam:.2f} on {lams[-1].prompts} prompts (95% of resamples: {lams[-1].low:.2f} to "
+                      f"{lams[-1].high:.2f})" for name, lams in found.items() if lams)
+    return (f"<h4>Which λ entropy chooses, and on how many prompts</h4><p>λ is the general adapter's weight. {escape(words)}. "
+            "In the paper (figures 4 and 5) λ is larger for new titles, and 50 to 100 prompts are enough.</p>",
+            gr.Plot(plots.learned({name: lams for name, lams in found.items() if lams}), visible=True))
 
 
 def _domains(engine: Engine, kept: Sequence[Run], visitor: str) -> list[tuple[str, str]]:
@@ -191,7 +209,9 @@ def _how_to_measure(engine: Engine, domain: str, setting: str) -> str:
             "that runs MoLoRec, and open this tab again. It takes some minutes.")
 
 
-def _not_in_the_paper(domain: str, metric: str) -> str:
+def _not_in_the_paper(domain: str, metric: str, setting: str) -> str:
+    if setting not in published.TABLES:
+        return "The paper has no lists of this kind; it has people as they are (warm) and new titles (new-item)."
     if domain not in published.DOMAINS:
         return f"The paper has no numbers for {domain}; it has {', '.join(published.DOMAINS.values())}."
     return f"The paper does not report {METRICS[metric][0]}; choose NDCG@1 or NDCG@3."

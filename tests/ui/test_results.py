@@ -12,7 +12,7 @@ import gradio as gr
 import pytest
 
 from molorec.catalog import prepare
-from molorec.evaluation import published, runs
+from molorec.evaluation import entropies, published, runs
 from molorec.evaluation.runs import Interval, System
 from molorec.ui import results, shelf
 from molorec.ui.results import BOTH, HERE, THERE
@@ -103,6 +103,19 @@ def test_a_damaged_file_is_named_and_the_rest_is_shown(engine):
     (runs.folder() / f"{PAYLOAD[:4]}.json").write_text("{")
     shown = ask(engine)
     assert "Left out:" in shown["about"] and "<img" not in shown["about"] and len(cells(shown)) == 19
+
+
+def test_the_lams_that_entropy_chooses_are_drawn_where_they_were_measured():
+    assert results._learned("toybox")[0] == "" and not results._learned("toybox")[1].visible
+    curve = [[3.0 - 0.1 * i for i in range(9)]] * 12
+    for setting in entropies.SETTINGS:
+        entropies.save(entropies.Entropies("toybox", setting, curve, {"command": "molorec entropies"}))
+    words, plot = results._learned("toybox")
+    assert "new-item: λ 1.00 on 10 prompts" in words and plot.visible
+
+
+def test_hard_lists_are_not_looked_for_in_the_paper(engine):
+    assert "The paper has no lists of this kind" in ask(engine, setting="warm-popular")["about"]
 
 
 def test_another_visitors_domain_is_not_shown(engine):
