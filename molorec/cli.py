@@ -262,7 +262,8 @@ def _descended(engine, arguments: argparse.Namespace) -> tuple[dict, list[str]]:
     return documents.descended(arguments.domain, step, arguments.granularity, arguments.objective), [
         f"{in_words(step.lam)}: {step.entropy:.4f} nat, against {step.entropy_first:.4f} at {in_words(step.first)} for all "
         f"layers and {step.entropy_start:.4f} where all adapters weigh the same",
-        f"on the prompts held out: {step.held_out:.4f} nat, {step.held_out_start:.4f} where the descent began"]
+        f"on the prompts held out: {step.held_out:.4f} nat, {step.held_out_first:.4f} at {in_words(step.first)} for all layers; "
+        f"{step.verdict}"]
 
 
 def explain(arguments: argparse.Namespace) -> None:

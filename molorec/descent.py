@@ -68,6 +68,8 @@ class DescentStep:
     curve : (λ, mean entropy) of the search for it, for two adapters.
     steps, most : of Adam, made and at most; 0 while the first λ is looked for.
     held_out, held_out_start : the mean entropy of the held-out prompts at ``lam`` and where the descent began; None before it.
+    held_out_first : the same at ``first``; None before the end. Only what is lower here than there was gained, for the other
+        prompts are those that λ was fitted to.
     entropy, entropy_start : the mean entropy of all prompts at ``lam`` and where all adapters weigh the same; None before the
         end.
     looked, prompts : prompts that have been looked at, and how many there are.
@@ -85,6 +87,7 @@ class DescentStep:
     most: int = 0
     held_out: float | None = None
     held_out_start: float | None = None
+    held_out_first: float | None = None
     entropy: float | None = None
     entropy_start: float | None = None
     settled: bool = False
@@ -95,9 +98,11 @@ class DescentStep:
         weight = general(self.lam)
         if not INSIDE[0] <= weight <= INSIDE[1]:
             return f"entropy prefers the {'general' if weight > INSIDE[1] else 'specific'} adapter alone, all but everywhere"
-        if self.entropy is not None and self.entropy >= self.entropy_first:
-            return "one λ for all layers makes the model at least as sure"
-        return "the model is surer than at any one λ for all layers"
+        if self.held_out_first is None:
+            return "not compared with one λ for all layers yet"
+        if self.held_out >= self.held_out_first:
+            return "one λ for all layers makes the model at least as sure on lists that were kept aside"
+        return "on lists that were kept aside, the model is surer than at any one λ for all layers"
 
 
 def descend(engine: Engine, domain: str, granularity: str = "layer", prompts: int = PROMPTS, rule: str = DEFAULT_RULE,
@@ -206,7 +211,8 @@ def _descended(meter: Meter, granularity: str, examples: list[RankingExample], s
         if calm >= settings.patience:
             break
     entropy, at_first, start = (meter.mean(examples, lam) for lam in (simplest(best), step.first, middle(len(stack))))
-    yield after(step, entropy=entropy, entropy_first=at_first, entropy_start=start, settled=True)
+    yield after(step, entropy=entropy, entropy_first=at_first, entropy_start=start, settled=True,
+                held_out_first=meter.mean(watched, step.first))
 
 
 def _searched(meter: Meter, examples: Sequence[RankingExample]):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from molorec import descent
-from molorec.descent import LEAST_PROMPTS, Settings, descend, inside, lattice
+from molorec.descent import LEAST_PROMPTS, DescentStep, Settings, descend, inside, lattice
 from molorec.engine import Engine
 from molorec.entropy import Meter
 from molorec.errors import BadInput
@@ -36,6 +36,17 @@ def test_the_entropy_falls_below_where_the_descent_began(engine, granularity, ob
     assert step.entropy_first == pytest.approx(meter.mean(examples, step.first), abs=1e-5)
     assert step.entropy < step.entropy_start and step.entropy < step.entropy_first
     assert step.held_out == pytest.approx(meter.mean(examples[-3:], step.lam), abs=1e-5)
+    assert step.held_out_first == pytest.approx(meter.mean(examples[-3:], step.first), abs=1e-5)
+
+
+@pytest.mark.parametrize(("general", "held_out", "held_out_first", "words"), [
+    (0.5, 1.0, 1.2, "surer than at any one λ"), (0.5, 1.2, 1.0, "one λ for all layers makes the model at least as sure"),
+    (0.01, 1.0, 1.2, "specific adapter alone"), (0.97, 1.0, 1.2, "general adapter alone"), (0.5, 1.0, None, "not compared")])
+def test_only_lists_kept_aside_say_that_something_was_gained(general, held_out, held_out_first, words):
+    """All prompts together are no evidence: most of them were fitted to."""
+    lam = Lam("layer", {"0": [general, 1 - general], "1": [general, 1 - general]})
+    step = DescentStep(lam, 0.0, 2.0, (), 8, 8, 1.0, held_out=held_out, held_out_first=held_out_first, entropy=0.5)
+    assert words in step.verdict
 
 
 def test_it_begins_at_the_best_lam_for_all_moved_off_the_end(engine):

@@ -158,10 +158,12 @@ def status_of(found: Found, why: str = "") -> str:
     else:
         share = 1.0
         weights = [values[0] for _, values in step.lam.weights]
+        one = lams.in_words(step.first)
         line = (f"<b>Done</b> for {domain}: the general adapter weighs {lams.general(step.lam):.2f} on average, from "
-                f"{min(weights):.2f} to {max(weights):.2f}; {escape(step.verdict)}. Entropy over all {step.prompts} lists: "
-                f"{step.entropy:.4f} nat, {step.entropy_first:.4f} at {lams.in_words(step.first)} everywhere, "
-                f"{step.entropy_start:.4f} at λ = ½ · {step.seconds:.0f} s")
+                f"{min(weights):.2f} to {max(weights):.2f}; {escape(step.verdict)}. Entropy of the lists kept aside: "
+                f"{step.held_out:.4f} nat, {step.held_out_first:.4f} at {one} everywhere. Of all {step.prompts} lists, most of "
+                f"which it was fitted to: {step.entropy:.4f}, {step.entropy_first:.4f} at {one}, {step.entropy_start:.4f} at "
+                f"λ = ½ · {step.seconds:.0f} s")
     bar = "" if why else f"<div class='ml-progress'><span style='width:{100 * share:.0f}%'></span></div>"
     return f"<div role='status'>{bar}<p class='ml-layers-status'>{escape(why)} {line}</p></div>"
 
