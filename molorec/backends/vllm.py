@@ -7,6 +7,7 @@ a path that are never used twice: what vLLM remembers of a prompt, it remembers 
 import asyncio
 import atexit
 import itertools
+import os
 import shutil
 import tempfile
 from collections import OrderedDict
@@ -56,6 +57,7 @@ class VLLM(OneToken):
     def __init__(self, base: Backbone, **settings):
         if base.folder is None:
             raise BadInput("vLLM reads the base model from a folder, and this one was made in memory")
+        os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # stdout is for what was asked for
         try:
             from vllm import AsyncEngineArgs, SamplingParams
             from vllm.lora.request import LoRARequest
