@@ -44,7 +44,7 @@ def entropy_curve(step: TuningStep | None) -> go.Figure:
 
 def evidence_bars(evidence: Sequence[Evidence]) -> go.Figure:
     """How far the title's probability falls when each history item is dropped, in percentage points."""
-    figure = _figure("points lost without it", "")
+    figure = _figure("points lost without it (left of 0: gained)", "")
     effects = [100 * piece.effect for piece in evidence]
     figure.add_bar(y=[_label(piece.item.title, i) for i, piece in enumerate(evidence)], x=effects, orientation="h",
                    marker_color=[ACCENT if effect >= 0 else NEGATIVE for effect in effects],

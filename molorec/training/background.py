@@ -200,7 +200,8 @@ class BackgroundTraining:
 
     def _last_error(self, code: int) -> str:
         lines = (self.out / "errors.txt").read_text("utf-8", "replace").strip().splitlines()
-        said = lines[-1].removeprefix("error: ") if lines else f"it ended with code {code}"
+        ended = f"it ended with code {code}" if code >= 0 else f"another program ended it (signal {-code})"
+        said = lines[-1].removeprefix("error: ") if lines else ended
         return f"The training failed: {said}"
 
     def _earlier(self) -> State:

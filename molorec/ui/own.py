@@ -303,7 +303,8 @@ def _training(domain: str | None, state: State | None, drawn: object):
     if not state.losses:
         figure = gr.Plot(visible=False)
     elif now != drawn:
-        figure = gr.Plot(plots.loss_curve(state.losses, state.validations, state.steps, GUESS), visible=True)
+        measured = state.validations if state.first is None else ((0, state.first), *state.validations)
+        figure = gr.Plot(plots.loss_curve(state.losses, measured, state.steps, GUESS), visible=True)
     word = "Resume" if state.step and not running and state.status != "done" else "Train"
     return (training_status(state), figure, gr.Button(word, interactive=not running and state.status != "done"),
             gr.Button(interactive=running and state.status != "stopping"), gr.Timer(active=running), now)

@@ -23,7 +23,7 @@ SAMPLE_USERS = 12
 FOUND, SEARCHED = 8, 200  # titles that a search shows, characters of what it is given
 HINTS = {"warm": "Somebody of the data: what they chose, and 30 titles of which one came next.",
          "new-item": "The same, but all 30 titles are ones that no adapter was trained on.",
-         BUILT: "Your own history, and the titles to rank."}
+         BUILT: "Your own history, and the titles to rank; both begin as those of the person who was on screen."}
 # A dropdown hands on whatever the browser holds, also what was typed or what another tab has deleted: what is wrong with it
 # is said where the ranking would be, not by Gradio's own error.
 ANY = {"allow_custom_value": True}

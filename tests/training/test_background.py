@@ -139,6 +139,16 @@ def test_a_failure_is_told_in_the_scripts_words(tmp_path):
         BackgroundTraining([str(tmp_path / "none")], tmp_path / "out", tmp_path / "adapters").start()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no signals there")
+def test_a_training_that_another_program_ended_says_so(fake):
+    training = fake(steps=1000, pause=0.02)
+    training.start()
+    wait_for_step(training, 2)
+    training._process.terminate()
+    state = training.wait(PATIENCE)
+    assert (state.status, state.message) == ("failed", "The training failed: another program ended it (signal 15)")
+
+
 def test_a_folder_that_cannot_be_made_is_said_and_the_next_start_works(fake, fail_on):
     training = fake()
     fail_on(background.Path, "mkdir", 1, OSError("No space left on device"))
