@@ -14,7 +14,7 @@ from molorec.mixture.lam import Lam
 from molorec.mixture.layer import layer_of
 from molorec.tuning import TuningStep
 
-ACCENT, MUTED, NEGATIVE = "#0f766e", "#8a8f98", "#b45309"
+ACCENT, MUTED, NEGATIVE = "#0d9488", "#8a8f98", "#d97706"  # 3 to 1 and more on white and on the dark page alike
 _SHORT = 34
 _AXIS = {"gridcolor": "rgba(138,143,152,0.25)", "zerolinecolor": "rgba(138,143,152,0.5)", "automargin": True}
 # eight lines that stand out from white and from near black alike, each with a marker of its own for who sees no hue
@@ -29,7 +29,7 @@ def entropy_curve(step: TuningStep | None) -> go.Figure:
     if step is None:
         return figure
     figure.add_scatter(x=[*step.grid, *step.grid[::-1]], y=[*step.high, *step.low[::-1]], fill="toself", mode="lines",
-                       line_width=0, fillcolor="rgba(15,118,110,0.18)", name="95% band", hoverinfo="skip")
+                       line_width=0, fillcolor="rgba(13,148,136,0.18)", name="95% band", hoverinfo="skip")
     figure.add_scatter(x=step.grid, y=step.mean, mode="lines", line={"color": ACCENT, "width": 3}, name="entropy",
                        hovertemplate="λ %{x:.2f}: %{y:.4f} nat<extra></extra>")
     lams, values = zip(*step.curve, strict=True)

@@ -178,7 +178,7 @@ def test_a_download_that_finds_the_disk_full_is_said_and_the_next_one_comes(tab,
         return write_text(path, *arguments, **named)
 
     def written():
-        return [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "molorec-record.csv"]
+        return [path for path in tmp_path.rglob("*") if path.is_file() and not path.name.startswith("molorec-record.")]
 
     monkeypatch.setattr(Path, "write_text", on_a_full_disk)
     for each in (shelf.ADAPTERS, shelf.TABLES):
@@ -356,6 +356,7 @@ def test_no_route_gives_a_file_of_ours(address, engine, app, client):
             answer = browser.get(route + path)
             assert answer.status_code in (400, 403, 404, 405), (route, path)
             assert "root:" not in answer.text and b"SQLite" not in answer.content and "argparse" not in answer.text
+        assert browser.get(f"gradio_api/file={database}").status_code == 403
 
 
 def test_a_path_sent_in_place_of_an_upload_is_refused(client, app, engine):
@@ -461,11 +462,13 @@ def test_no_text_of_the_data_runs_in_any_tab_or_file(browser, base, engine, tmp_
         files += [saved_by(tab, f"Ranking as {kind}") for kind in ("CSV", "JSON")]
         button(tab, "Show my latest").click()
         tab.wait_for_function("() => document.querySelector('.ml-share-record')?.innerText.includes('ranking')")
-        files.append(saved_by(tab, "Record as CSV"))
+        files += [saved_by(tab, f"Record as {kind}") for kind in ("CSV", "JSON")]
         tab.get_by_role("radio", name="Build your own").check()
         tab.wait_for_selector("ol.ml-edit li")
         tab.get_by_label("Search titles").press_sequentially("amber", delay=60)
         tab.wait_for_selector(".ml-found li")
+        tab.get_by_label("Search titles").fill("<b>жжжжжж</b>")
+        tab.wait_for_selector("text=No title here is written like “<b>жжжжжж</b>”.")
         assert tab.evaluate("window.__xss") is None
     for name, text in files:
         if name.endswith(".csv"):
