@@ -62,7 +62,8 @@ def test_where_a_training_stands_is_said_in_words(state, words):
 
 
 @pytest.mark.parametrize(("general", "popularity", "words"), [
-    ((0.1, 0.02, 0.18), (-0.1, -0.18, -0.02), ["better than</b> the general", "worse than</b> popularity", "+.100 [+.020, +.180]"]),
+    ((0.1, 0.02, 0.18), (-0.1, -0.18, -0.02),
+     ["better than</b> the general", "worse than</b> popularity", "+.100 [+.020, +.180]"]),
     ((0.01, -0.04, 0.06), (0.0, -0.05, 0.05), ["not shown to be better than</b> the general adapter (.080)"]),
 ])
 def test_whether_a_plug_in_is_better_is_said_with_interval_and_n(general, popularity, words):
@@ -293,7 +294,7 @@ def test_a_training_that_ends_brings_the_slider(browser, engine, files, adapter_
         assert not tab.get_by_text("Mixing takes two adapters").is_visible()
         tab.get_by_role("button", name="Specific", exact=True).click()
         tab.wait_for_selector("text=/0% general \\+ 100% specific/")
-        told = "text=/Measured on the held-out last choice of \\d+ people: the plug-in alone/"  # by itself, once there is a plug-in
+        told = "text=/Measured on the held-out last choice of \\d+ people: the plug-in alone/"  # by itself
         tab.wait_for_selector(told)
         tab.wait_for_selector("text=/The plug-in is .* popularity/")
         tab.reload()
