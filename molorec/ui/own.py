@@ -348,11 +348,11 @@ def gain_in_words(found: Gain) -> str:
                      f"{render.difference(*interval)}.")
     few = ("<p class='ml-dim'>The brackets hold the 95% interval of the difference; where it holds 0, the luck of which people "
            "were asked could explain it.</p>")
+    own = found.scores["specific"]
+    listed = "".join(f"<li>{line}</li>" for line in lines)
     return (f"<div role='status'><p class='ml-status'>Measured on the held-out last choice of {found.n:,} people: the plug-in "
-            f"alone (λ = 0) ranks it first for {found.scores['specific']:.1%} of them (NDCG@1 "
-            f"{render.score(found.scores['specific'])}); a guess would for {1 / (NEGATIVES + 1):.1%}.</p><ul class='ml-own-left'>"
-            f"{''.join(f'<li>{line}</li>' for line in lines)}"
-            f"</ul>{few}</div>")
+            f"alone (λ = 0) ranks it first for {own:.1%} of them (NDCG@1 {render.score(own)}); a guess would for "
+            f"{1 / (NEGATIVES + 1):.1%}.</p><ul class='ml-own-left'>{listed}</ul>{few}</div>")
 
 
 def _measured(engine: Engine, domain: str) -> tuple[gr.Row, str]:

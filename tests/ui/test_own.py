@@ -294,8 +294,7 @@ def test_a_training_that_ends_brings_the_slider(browser, engine, files, adapter_
         assert not tab.get_by_text("Mixing takes two adapters").is_visible()
         tab.get_by_role("button", name="Specific", exact=True).click()
         tab.wait_for_selector("text=/0% general \\+ 100% specific/")
-        # by itself, once there is a plug-in
-        told = "text=/Measured on the held-out last choice of \\d+ people: the plug-in alone/"
+        told = "text=/Measured on the held-out last choice of \\d+ people: the plug-in alone/"  # by itself
         tab.wait_for_selector(told)
         tab.wait_for_selector("text=/The plug-in is .* popularity/")
         tab.reload()
