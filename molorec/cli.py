@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from molorec import __version__, config
+from molorec.command_line import command_line
 from molorec.errors import BadInput, MolorecError
 
 SCHEMA = 1
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):  # titles and λ are beyond what a Windows console's code page has
             stream.reconfigure(encoding="utf-8", newline="\n")
     arguments = _parser().parse_args(argv)
-    arguments.command_line = _command(sys.argv[1:] if argv is None else [str(word) for word in argv])
+    arguments.command_line = command_line("molorec", sys.argv[1:] if argv is None else [str(word) for word in argv])
     try:
         if getattr(arguments, "lam_file", None):
             from molorec.mixture import lam  # not at the top: most commands need no torch
@@ -744,17 +745,6 @@ def _mean(values) -> dict:
         return {"n": 0, "mean": None, "lo": None, "hi": None}
     found = Interval.of(values)
     return {"n": len(values), "mean": found.mean, "lo": found.low, "hi": found.high}
-
-
-def _command(words: Sequence[str]) -> str:
-    """The command line without what only says where results go."""
-    kept, skip = [], False
-    for word in words:
-        name = word.partition("=")[0]
-        if not skip and name not in ("--json", "--update-cards", "--rows", "--part", "--parts"):
-            kept.append(word)
-        skip = not skip and word in ("--rows", "--part", "--parts")
-    return shlex.join(["molorec", *kept])
 
 
 def _check_evaluation(arguments: argparse.Namespace) -> None:

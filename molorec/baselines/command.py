@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields, replace
@@ -21,6 +20,7 @@ from molorec.baselines.models import KINDS, Kind, kind
 from molorec.baselines.search import recipe_name, search
 from molorec.catalog import Catalog, RankingExample
 from molorec.catalog.lists import HARD
+from molorec.command_line import command_line
 from molorec.errors import BadInput
 from molorec.evaluation import rows
 from molorec.evaluation.metrics import METRICS, Interval
@@ -98,7 +98,7 @@ def train(arguments: argparse.Namespace) -> None:
             _say(progress)
     model = training.best_model()
     made_with = rows.facts(
-        shlex.join(["python", "training_scripts/train_baseline.py", *sys.argv[1:]]), ["torch", "numpy"],
+        command_line("python training_scripts/train_baseline.py", sys.argv[1:]), ["torch", "numpy"],
         recipe=asdict(model.recipe), search=[asdict(trial) for trial in trials], seed=model.recipe.seed,
         validation={"metric": "ndcg@3", "lists": len(validation), "best": max(training.history),
                     "epoch": training.best_epoch, "epochs": training.epoch},

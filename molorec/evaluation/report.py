@@ -19,10 +19,10 @@ from molorec.mixture.lam import short
 # in a table, from what knows nothing to what knows most
 BASELINES = ("BPR-MF", "GRU4Rec", "SASRec", "FMLP-Rec", "UniSRec", "VQ-Rec")
 ORDER = ("popularity", *BASELINES, "base", "general", "specific", "second-round", "half", "grid", "oracle", "mixed")
+REFERENCES = ("popularity", "general", "specific")
 CSV_HEAD = ("domain", "setting", "split", "limit", "system", "lambda", "people", "ndcg@1", "low", "high", "ndcg@3", "hr@3",
-            "minus_popularity", "minus_popularity_low", "minus_popularity_high", "minus_specific", "minus_specific_low",
-            "minus_specific_high", "second_or_third", "lists_sha256", "command", "date")
-REFERENCES = ("popularity", "specific")
+            *(f"minus_{name}{end}" for name in REFERENCES for end in ("", "_low", "_high")),
+            "second_or_third", "lists_sha256", "command", "date")
 NOT_REPRODUCED = "†"
 _QUOTE = re.compile(r"(<!-- table (?P<key>[^>]*?) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 

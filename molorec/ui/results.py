@@ -42,6 +42,14 @@ WHAT = {
     "half": "both adapters, half and half",
     "mixed": "both adapters, at the λ that Auto-tune found",
     "chosen": "both adapters, at a λ that somebody gave",
+    "grid": "both adapters, at the λ that is best on validation lists",
+    "oracle": "both adapters, at the λ that is best for the other half of the people",
+    "BPR-MF": "no language model: a vector for each person and each title",
+    "GRU4Rec": "no language model: a recurrent network over the titles as numbers",
+    "SASRec": "no language model: attention over the titles as numbers",
+    "FMLP-Rec": "no language model: filters over the titles as numbers",
+    "UniSRec": "a small text encoder's vectors of the titles, and attention over them",
+    "VQ-Rec": "the same vectors cut into codes, and attention over those",
 }
 
 CSS = """

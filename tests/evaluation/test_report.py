@@ -34,7 +34,7 @@ def test_systems_stand_in_one_order_and_test_sets_apart(kept):
 def test_a_table_says_score_interval_difference_and_what_it_is_of(kept):
     text = report.markdown(next(iter(report.tests(kept).values())))
     lines = text.splitlines()
-    assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|") == 9
+    assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|") == 10
     specific = next(line for line in lines if line.startswith("| specific"))
     assert "| .667 |" in specific and "+.667 [" in specific  # two of three first, against none
     assert "3 people" in text and "a guess scores .033" in text
