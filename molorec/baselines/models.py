@@ -37,10 +37,12 @@ class Kind:
 
 
 KINDS = {
-    "bpr-mf": Kind("BPR-MF", BprMf, Recipe(loss="bpr", batch=8192, rate=1e-2, l2=1e-3),
-                   ({}, {"l2": 1e-2}, {"l2": 3e-3}, {"l2": 1e-4}), 5),
-    "gru4rec": Kind("GRU4Rec", Gru4Rec, Recipe(blocks=1, rate=2e-3), ({}, {"dropout": 0.5}, {"rate": 5e-3}), 4),
-    "sasrec": Kind("SASRec", SasRec, Recipe(batch=64, rate=2e-3), ({}, {"dropout": 0.5}, {"rate": 5e-4}), 4),
+    "bpr-mf": Kind("BPR-MF", BprMf, Recipe(loss="bpr", batch=8192, rate=1e-2, l2=1e-3, epochs=200),
+                   ({}, {"l2": 1e-2}, {"l2": 3e-2}, {"l2": 1e-4}), 10),
+    "gru4rec": Kind("GRU4Rec", Gru4Rec, Recipe(blocks=1, rate=5e-3, epochs=100),
+                    ({}, {"dropout": 0.5}, {"rate": 2e-3}), 6),
+    "sasrec": Kind("SASRec", SasRec, Recipe(batch=64, rate=2e-3),
+                   ({}, {"dropout": 0.5}, {"dropout": 0.5, "rate": 1e-3}), 4),
     "fmlp-rec": Kind("FMLP-Rec", FmlpRec, Recipe(length=50, batch=256, examples=100_000),
                      ({}, {"dropout": 0.5}, {"rate": 3e-3}), 3),
     "unisrec": Kind("UniSRec", UniSRec, Recipe(heads=2, batch=256),

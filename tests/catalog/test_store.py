@@ -189,6 +189,14 @@ def test_sequences_are_of_all_users_and_hold_held_out_items_only_on_request(cata
                                            for user, s in events.items()}
 
 
+@pytest.mark.parametrize("setting", ["warm", "validation", "new-item"])
+def test_lists_read_together_are_those_read_one_by_one(catalog, setting):
+    together = catalog.examples("toybox", None, setting)
+    assert together == [catalog.example("toybox", user, setting) for user in catalog.users("toybox", None, setting)]
+    assert catalog.examples("toybox", "quick", setting, limit=2) == [
+        catalog.example("toybox", user, setting) for user in catalog.users("toybox", "quick", setting, limit=2)]
+
+
 def test_exported_lists_are_stable_and_in_prompt_order(catalog):
     lines = [json.loads(line) for line in catalog.export_lists("toybox", "warm", "quick")]
     example = catalog.example("toybox", lines[0]["user"])
