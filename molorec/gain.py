@@ -55,7 +55,7 @@ def measure(engine: Engine, domain: str, people: int = PEOPLE) -> Iterator[tuple
     for answer in protocol.measure(engine, plan, users):
         answers.append(answer)
         if len(answers) == len(users):
-            _keep(own, protocol.summary(plan, answers))
+            _keep(own, protocol.table(protocol.rows_of(plan, answers, protocol.facts(engine, plan))))
             engine.forget(domain)
         yield len(answers), len(users)
 
@@ -84,7 +84,7 @@ def _key(name: str) -> str:
 def _keep(own: Adapter, found: Evaluation) -> None:
     measured = found.system(OWN)
     weak = [f"{OWN} is not surely above {name}" for name in OTHERS if measured.against[name][1] <= 0]
-    scores = {"domain": found.domain, "split": found.split, "setting": found.setting, "n": len(measured.rows),
+    scores = {"domain": found.domain, "split": found.split, "setting": found.setting, "n": measured.rows.n,
               **{_key(name): round(found.system(name).ndcg(1), 4) for name in (OWN, *OTHERS)},
               **{f"minus {name}": [round(value, 4) for value in measured.against[name]] for name in OTHERS},
               "lists_sha256": found.lists_sha256, "weak": weak}

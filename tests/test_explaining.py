@@ -90,12 +90,18 @@ def measured(engine, example, first):
     return list(evidence(engine, example, first, LAM))
 
 
-def test_the_text_names_the_titles_that_matter_most_and_is_checked_last(engine, example, first, measured):
+def test_the_text_names_the_titles_that_matter_most_and_is_checked_last(engine):
+    for example in engine.catalog.examples("toybox", "quick"):  # the first whose titles matter enough to be named
+        first = engine.rank(example, LAM).items[0].item
+        measured = list(evidence(engine, example, first, LAM))
+        most = sorted(measured, key=lambda piece: -piece.effect)[: STYLES["short"].titles]
+        if most[-1].effect > LEAST_EFFECT * most[-1].probability:
+            break
+    else:
+        pytest.fail("no example in which two titles matter")
     texts = list(explain(engine, example, first, measured, LAM))
     assert [text.done for text in texts] == [False] * (len(texts) - 1) + [True]
     final = texts[-1]
-    most = sorted(measured, key=lambda piece: -piece.effect)[: STYLES["short"].titles]
-    assert most[-1].effect > LEAST_EFFECT * most[-1].probability  # else the example tests nothing
     assert final.because == tuple(most)
     assert f"may like {first.title} because they chose {most[0].item.title} and {most[1].item.title}." in final.text
     for item in engine.catalog.items("toybox"):

@@ -73,8 +73,9 @@ class Entropies:
         return Learned(prompts, found.lam, found.lam_low, found.lam_high)
 
     def by_count(self) -> list[Learned]:
-        """From 10, 25, 50 and 100 prompts, as far as there are so many."""
-        return [self.learned(count) for count in COUNTS if count <= len(self.values)]
+        """From 10, 25 and 50 prompts, as far as there are so many, and from all of them, 100 at most."""
+        most = min(COUNTS[-1], len(self.values))
+        return [self.learned(count) for count in (*(count for count in COUNTS if count < most), most)]
 
 
 def measure(engine: Engine, domain: str, setting: str = "warm", prompts: int = COUNTS[-1], rule: str = DEFAULT_RULE,

@@ -69,10 +69,10 @@ def csv_rows(systems: Sequence[SystemRows]) -> list[list[object]]:
 
 def learned(found: Sequence[Entropies]) -> str:
     """The λ that entropy chooses, by domain, setting and number of unlabelled prompts (figures 4 and 5), as Markdown."""
-    lines = ["| domain | prompts from | λ on 10 prompts | 25 | 50 | 100 |", "|---|---|---|---|---|---|"]
+    lines = ["| domain | prompts of | λ on so many prompts [95% of resamples] |", "|---|---|---|"]
     for each in found:
-        cells = [f"{one.lam:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in each.by_count()]
-        lines.append(f"| {each.domain} | {each.setting} | " + " | ".join([*cells, *[""] * (4 - len(cells))]) + " |")
+        by_count = "; ".join(f"{one.prompts}: {one.lam:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in each.by_count())
+        lines.append(f"| {each.domain} | {each.setting} | {by_count} |")
     return "\n".join(lines)
 
 

@@ -109,7 +109,7 @@ def test_the_order_of_a_list_is_checked_order_by_order(client, user):
 def test_results_are_what_is_kept_here_and_nobody_elses(served, client):
     engine, _ = served
     for domain in ("toybox", "secret"):
-        runs.save(runs.record(protocol.evaluate(engine, domain, limit=3, systems=("popularity", "general")), engine, "sum", 3))
+        runs.save(runs.record(protocol.evaluate(engine, domain, limit=3, systems=("popularity", "general"))))
     answer = client.predict(domain="toybox", api_name="/results")
     assert [run["people"] for run in answer["measured"]] == [3] and answer["paper"] == {}
     assert [system["name"] for system in answer["measured"][0]["systems"]] == ["popularity", "general"]

@@ -280,7 +280,7 @@ def test_a_training_that_ends_brings_the_slider(browser, engine, files, adapter_
     script = tmp_path / "training.py"
     script.write_text(textwrap.dedent(TRAINED))
     trainings = Trainings(lambda domain, out: [sys.executable, str(script), str(adapter_folder / "toybox"), str(out / "best")])
-    monkeypatch.setattr(own, "Trainings", lambda: trainings)
+    monkeypatch.setattr(own, "Trainings", lambda command: trainings)
     with pages.served(whole_page.build(engine)) as url, pages.opened(browser, url) as tab:
         tab.get_by_role("tab", name="Your own domain").click()
         bring(tab, files)
