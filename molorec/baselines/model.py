@@ -23,7 +23,8 @@ class Recipe:
     dimension : of item vectors. length : the most items of a history that are looked at.
     blocks, heads : of a sequence encoder; its layers, for the recurrent one.
     dropout : in [0, 1).
-    loss : see :meth:`Sequential.objective`; of BPR-MF always "bpr". negatives : for "sampled", drawn for each batch, the same for all of it.
+    loss : see :meth:`Sequential.objective`; of BPR-MF always "bpr".
+    negatives : for "sampled", drawn for each batch, the same for all of it.
     rate : Adam's learning rate. batch : sequences or pairs a step. l2 : of the vectors of a pair (BPR-MF).
     identity : whether an item of a text model has a vector of its own as well.
     examples : targets an epoch, for models that learn one at a time; 0 for all.
