@@ -37,8 +37,8 @@ class Kind:
 
 
 KINDS = {
-    "bpr-mf": Kind("BPR-MF", BprMf, Recipe(loss="bpr", batch=8192, rate=1e-2, l2=1e-3, epochs=200),
-                   ({}, {"l2": 1e-2}, {"l2": 3e-2}, {"l2": 1e-4}), 10),
+    "bpr-mf": Kind("BPR-MF", BprMf, Recipe(loss="bpr", batch=8192, rate=1e-2, l2=1e-3, epochs=200, patience=8),
+                   ({}, {"l2": 1e-2}, {"l2": 2e-2}, {"l2": 1e-4}), 80),
     "gru4rec": Kind("GRU4Rec", Gru4Rec, Recipe(blocks=1, rate=5e-3, epochs=100),
                     ({}, {"dropout": 0.5}, {"rate": 2e-3}), 6),
     "sasrec": Kind("SASRec", SasRec, Recipe(batch=64, rate=2e-3),

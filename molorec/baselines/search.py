@@ -1,4 +1,4 @@
-"""Choosing a recipe on validation lists: every one for a few epochs, then the best of them alone to its end."""
+"""Choosing a recipe on validation lists: every one for so many epochs, then the best of them alone to its end."""
 
 import hashlib
 import json
@@ -31,18 +31,19 @@ def search(make: Callable[[Recipe, Path], Training], recipe: Recipe, grid: Seque
     -------
     training, trials : the winner, finished, and all that were tried, in the grid's order.
     """
-    scores = []
+    scores, done = [], []
     for changes in grid:
         training = _make(make, recipe, changes, folder)
         for progress in training.run(until=epochs):
             on_epoch(changes, progress)
         scores.append(max(training.history[:epochs]))  # the winner of an earlier run has gone on, which must not count
+        done.append(min(epochs, training.epoch))
     winner = scores.index(max(scores))
     training = _make(make, recipe, grid[winner], folder)
     for progress in training.run():
         on_epoch(grid[winner], progress)
-    return training, [Trial(changes, score, epochs, i == winner)
-                      for i, (changes, score) in enumerate(zip(grid, scores, strict=True))]
+    return training, [Trial(changes, score, some, i == winner)
+                      for i, (changes, score, some) in enumerate(zip(grid, scores, done, strict=True))]
 
 
 def _make(make: Callable[[Recipe, Path], Training], recipe: Recipe, changes: dict, folder: Path) -> Training:
