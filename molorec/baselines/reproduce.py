@@ -5,7 +5,6 @@ training. The test item is ranked among evenly drawn negatives, after a history 
 """
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from molorec import config
+from molorec import config, whole_file
 from molorec.baselines import data as numbers
 from molorec.baselines.data import Interactions, Lists
 from molorec.baselines.loop import Progress, Training, ranks, scores
@@ -102,10 +101,7 @@ def reproduce(catalog: Catalog, name: str, changes: dict, folder: Path,
               "ours": ours, "n": len(test), "epochs": training.epoch, "recipe": asdict(recipe), "note": figure.note,
               "within": all(abs(ours[metric] - theirs) <= WITHIN for metric, theirs in figure.metrics.items()),
               "reached": all(ours[metric] >= theirs - WITHIN for metric, theirs in figure.metrics.items())}
-    partial = _file(name).with_suffix(".partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-    os.replace(partial, _file(name))
+    whole_file.write(_file(name), json.dumps(result, indent=1) + "\n")
     return result
 
 

@@ -5,14 +5,13 @@ settings (figure 4), all prompts are measured at all nodes, once, and kept.
 """
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from molorec import tuning
+from molorec import tuning, whole_file
 from molorec.engine import Engine
 from molorec.entropy import Meter
 from molorec.errors import BadFile, BadInput, MolorecError
@@ -21,7 +20,6 @@ from molorec.mixture.rule import DEFAULT_RULE
 
 SCHEMA = 1
 SETTINGS = ("warm", "new-item")
-SHIPPED = rows.SHIPPED
 COUNTS = (10, 25, 50, 100)  # of prompts, as in figure 5
 _MOST_BYTES = 2**20
 
@@ -113,16 +111,12 @@ def save(found: Entropies, to: Path | None = None) -> Path:
     MolorecError : they cannot be written.
     """
     path = _path(found, to or rows.folder())
-    partial = path.with_suffix(".partial")
     lines = ",\n".join(json.dumps(list(line)) for line in found.values)
     head = json.dumps({"schema": SCHEMA, **vars(found), "values": []}, ensure_ascii=False)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(head.replace('"values": []', f'"values": [\n{lines}]') + "\n", "utf-8")
-        os.replace(partial, path)
+        return whole_file.write(path, head.replace('"values": []', f'"values": [\n{lines}]') + "\n")
     except OSError as error:
         raise MolorecError(f"the entropies could not be kept in {path.parent} ({error}); make room there") from error
-    return path
 
 
 def load(place: Path | None = None) -> tuple[list[Entropies], list[str]]:

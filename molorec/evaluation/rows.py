@@ -7,10 +7,8 @@ baseline in another environment. They hold places in the domain's order of users
 import importlib.metadata
 import json
 import math
-import os
 import platform
 import re
-import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from molorec import __version__, config
+from molorec import __version__, config, whole_file
 from molorec.catalog.lists import NEGATIVES, SETTINGS
 from molorec.catalog.splits import split_of
 from molorec.errors import BadFile, BadInput, MolorecError
 from molorec.evaluation.metrics import METRICS, Interval
+from molorec.mixture.lam import from_saved
 
 SCHEMA = 1
 SHIPPED = config.PACKAGE.parent / "assets" / "results" / "rows"
@@ -125,22 +124,11 @@ def save(rows: SystemRows, to: Path | None = None) -> Path:
     # an array a line: small, and what changed is seen all the same
     lines = ",\n".join(f"{json.dumps(name)}:{_compact(value)}" for name, value in content.items())
     path = _path(rows, to or folder())
-    partial = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="\n", dir=path.parent, prefix=".", suffix=".part",
-                                         delete=False) as stream:
-            partial = Path(stream.name)
-            stream.write("{\n" + lines + "\n}\n")
-        os.chmod(partial, 0o644)  # a temporary file is its owner's alone
-        os.replace(partial, path)
+        return whole_file.write(path, "{\n" + lines + "\n}\n")
     except OSError as error:
         raise MolorecError(f"the rows could not be kept in {path.parent} ({error}); make room there, or set MOLOREC_HOME to a "
                            "folder that can be written") from error
-    finally:
-        if partial:
-            partial.unlink(missing_ok=True)
-    return path
 
 
 def load(place: Path | None = None) -> tuple[list[SystemRows], list[str]]:
@@ -281,17 +269,9 @@ def _check_facts(made_with: object) -> None:
 def _check_lam(lam: object) -> None:
     if lam is None:
         return
-    weights = lam.get("weights") if isinstance(lam, dict) else None
-    if not isinstance(weights, dict) or not weights or lam.get("granularity") not in ("global", "layer", "module"):
-        raise ValueError(f"λ is {_shortly(lam)}, not a saved one")
     if len(_compact(lam)) > _MOST_FACTS:
         raise ValueError(f"λ has more than {_MOST_FACTS:,} characters")
-    for group, values in weights.items():
-        if (not isinstance(values, list) or not values
-                or any(isinstance(v, bool) or not isinstance(v, int | float) or not 0 <= v <= 1 for v in values)
-                or abs(sum(values) - 1) > 1e-3):
-            raise ValueError(f"λ of {_shortly(group)} is {_shortly(values)}: weights from 0 to 1 that sum to 1 are needed")
-
-
-def _shortly(value: object) -> str:
-    return repr(value)[:80]
+    try:
+        from_saved(lam)
+    except BadInput as error:
+        raise ValueError(str(error)) from error

@@ -2,14 +2,12 @@
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from molorec import config
+from molorec import config, whole_file
 from molorec.errors import BadFile, BadInput, MolorecError
 from molorec.evaluation import protocol
 from molorec.evaluation.metrics import METRICS, Interval
@@ -125,23 +123,11 @@ def save(run: Run, to: Path | None = None) -> Path:
 
 def write(run: Run, path: Path) -> Path:
     """Write a run to ``path``, all of it or nothing. Raises MolorecError if it cannot be written."""
-    partial = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", suffix=".part",
-                                         delete=False) as stream:
-            partial = Path(stream.name)
-            json.dump(_content(run), stream, indent=1, ensure_ascii=False)
-            stream.write("\n")
-        os.chmod(partial, 0o644)  # a temporary file is its owner's alone
-        os.replace(partial, path)
+        return whole_file.write(path, json.dumps(_content(run), indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
         raise MolorecError(f"the results could not be kept in {path.parent} ({error}); make room there, or set MOLOREC_HOME to a "
                            "folder that can be written") from error
-    finally:
-        if partial:
-            partial.unlink(missing_ok=True)
-    return path
 
 
 def load() -> tuple[list[Run], list[str]]:

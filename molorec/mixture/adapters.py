@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from molorec import whole_file
 from molorec.errors import BadAdapter, BadInput
 from molorec.hashing import file_sha256
 from molorec.mixture.lam import from_saved
@@ -258,12 +259,7 @@ def _json(path: Path) -> dict:
 
 
 def _write_json(path: Path, content: dict) -> None:
-    partial = path.with_name(f".{path.name}.partial")  # beside it, so that a full disk leaves the old one whole
-    try:
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    whole_file.write(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_card(folder: Path) -> Card | None:

@@ -10,7 +10,7 @@ from molorec import owned, plots
 from molorec.catalog.lists import NEGATIVES
 from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError, NoData
-from molorec.evaluation import entropies, metrics, published, runs
+from molorec.evaluation import entropies, metrics, published, rows, runs
 from molorec.evaluation.metrics import Interval
 from molorec.evaluation.protocol import is_mixture
 from molorec.evaluation.published import Table
@@ -147,7 +147,7 @@ def _shown(engine: Engine, visitor, source: str, domain: str | None, setting: st
 
 def _learned(domain: str | None) -> tuple:
     """Which λ entropy chooses in a domain, on how many prompts, warm and new: in words and as a figure."""
-    measured = [each for place in (entropies.SHIPPED, None) for each in entropies.load(place)[0] if each.domain == domain]
+    measured = [each for place in (rows.SHIPPED, None) for each in entropies.load(place)[0] if each.domain == domain]
     found = {each.setting: each.by_count() for each in measured}
     if not any(found.values()):
         return "", gr.Plot(visible=False)

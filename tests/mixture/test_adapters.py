@@ -3,13 +3,13 @@
 import json
 import pickle
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from molorec import whole_file
 from molorec.errors import BadAdapter
 from molorec.mixture import adapters
 from molorec.mixture.lam import to_saved
@@ -158,7 +158,7 @@ def test_an_adapter_of_peft_has_no_card_and_is_read(base, folder):
     ((adapters, "save_file"), OSError("No space left on device")),
     # what safetensors says of a full disk is no OSError
     ((adapters, "save_file"), SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")),
-    ((Path, "write_text"), OSError("No space left on device")),
+    ((whole_file, "write"), OSError("No space left on device")),
 ], ids=["weights", "weights by safetensors", "settings"])
 def test_a_failing_save_leaves_the_old_folder(base, folder, fail_on, where, error):
     before = {file.name: file.read_bytes() for file in folder.iterdir()}

@@ -1,0 +1,35 @@
+"""A text file is there whole or not at all."""
+
+import os
+import stat
+
+import pytest
+
+from molorec import whole_file
+
+
+def test_the_text_is_there_for_everybody_and_nothing_else_is(tmp_path):
+    path = tmp_path / "new" / "λ.json"
+    assert whole_file.write(path, "ä\n") == path
+    assert path.read_bytes() == "ä\n".encode()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("broken", ["chmod", "replace"])
+def test_what_was_there_stays_if_writing_fails(tmp_path, monkeypatch, broken):
+    path = whole_file.write(tmp_path / "kept", "old")
+
+    def full(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, broken, full)
+    with pytest.raises(OSError, match="No space"):
+        whole_file.write(path, "new")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_text_that_is_no_unicode_leaves_no_half_of_it(tmp_path):
+    with pytest.raises(UnicodeEncodeError):
+        whole_file.write(tmp_path / "x", "good \ud800")
+    assert not list(tmp_path.iterdir())
