@@ -67,8 +67,8 @@ def main() -> None:
         if run:
             pairs.append(taken)
     ours, bare = (statistics.median(column) for column in zip(*pairs, strict=True))
-    print(f"{len(examples)} users, {len(SYSTEMS)} systems, {torch.get_num_threads()} threads: {len(examples) / ours:.2f} users/s, "
-          f"bare forwards {len(examples) / bare:.2f} users/s, ratio {statistics.median(b / a for a, b in pairs):.2f}")
+    print(f"{len(examples)} users, {len(SYSTEMS)} systems, {torch.get_num_threads()} threads: {len(examples) / ours:.2f} users/s,"
+          f" bare forwards {len(examples) / bare:.2f} users/s, ratio {statistics.median(b / a for a, b in pairs):.2f}")
 
 
 if __name__ == "__main__":
