@@ -130,6 +130,10 @@ def _notes(evaluation: Evaluation) -> list[str]:
     said.append(verdict[0].upper() + verdict[1:] + ".")
     if evaluation.moves is not None:
         said.append(f"The first title differs between λ = 0, ½ and 1 for {evaluation.moves:.0%}.")
+    mixed = evaluation.system("mixed")
+    if mixed and "oracle" in mixed.against:
+        said.append(f"λ without labels against the oracle's, chosen on the truths of the other half of the people: "
+                    f"{_against(mixed, 'oracle')}.")
     if any(_missed_its_figure(result.rows) for result in evaluation.systems):
         said.append(f"{NOT_REPRODUCED}: this implementation has not come within .02 of its own paper's figure, so the row is no "
                     "verdict on the method.")

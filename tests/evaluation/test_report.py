@@ -48,6 +48,15 @@ def test_a_baseline_that_did_not_reach_its_papers_figure_is_marked(kept):
     assert "†" not in report.markdown(reached)
 
 
+def test_a_tuned_lam_stands_beside_the_one_that_labels_would_have_chosen(kept):
+    assert "oracle" not in report.markdown(kept)
+    oracle = system_rows("oracle", lam=None, ranks=(1, 1, 1))
+    mixed = next(each for each in kept if each.system == "mixed")
+    difference, n = rows.compare(mixed, oracle)
+    said = report.markdown([*kept, oracle]).splitlines()[-1]
+    assert n == 3 and f"other half of the people: −{abs(difference.mean):.3f}".replace("0.", ".") in said
+
+
 def test_the_command_makes_every_file_and_fills_what_quotes_a_table(kept, tmp_path, capsys):
     key = next(iter(report.tests(kept)))
     text = tmp_path / "TEXT.md"
