@@ -85,6 +85,8 @@ def test_nothing_measured_says_what_to_run(engine):
     assert "molorec domains add" not in said(shown)
     about = said(ask(engine, HERE, "amazon14_beauty"))
     assert "McAuley" in about and "molorec domains fetch amazon14_beauty" in about and "--domain amazon14_beauty" in about
+    runs.save(replace(SHIPPED, domain="amazon14_beauty"))
+    assert ("Amazon Beauty", "amazon14_beauty") in ask(engine)["domain"].choices  # measured, its data not being here
     runs.save(replace(SHIPPED, domain="gone"))
     assert "molorec domains add gone" in said(ask(engine, HERE, "gone", "new-item"))
 
