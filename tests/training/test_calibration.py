@@ -5,7 +5,7 @@ import torch
 
 from molorec.errors import BadInput
 from molorec.prompts import template
-from molorec.training.calibration import CalibratedTeacher
+from molorec.training.calibration import AT_ROOT, BELOW, CalibratedTeacher
 from molorec.training.dataset import WindowSampler, load_domain
 from molorec.training.loop import Recipe, Training
 from tests.conftest import card_for
@@ -35,7 +35,7 @@ def test_labels_are_what_the_base_model_says_less_its_mean(base, teacher, batch)
     with torch.inference_mode():
         state = base.model.base_model(input_ids=batch.tokens[row : row + 1, : place + 1]).last_hidden_state[0, -1]
     scores = base.model.get_output_embeddings().weight[choices] @ (state - teacher.means["toybox"])
-    assert torch.allclose(taught[4], (scores + offsets[4]).softmax(-1), atol=1e-5)
+    assert torch.allclose(taught[4], (scores / AT_ROOT + offsets[4]).softmax(-1), atol=1e-5)
 
 
 def test_over_many_people_no_word_is_favoured(base, data, teacher):
@@ -64,14 +64,14 @@ def test_labels_stay_distributions_and_nothing_else_changes(teacher, batch, shar
     assert torch.equal(blended.nodes[3], batch.nodes[3]) == (share == 0)
 
 
-def test_where_titles_that_begin_alike_part_the_base_model_is_taken_as_it_is(base, teacher, batch):
+def test_where_titles_that_begin_alike_part_the_base_model_is_taken_with_its_mean(base, teacher, batch):
     positions, choices, offsets, _ = batch.nodes
     taught = teacher.blend(batch, 1.0).nodes[3]
     row, place = positions[2].tolist()
     with torch.inference_mode():
         state = base.model.base_model(input_ids=batch.tokens[row : row + 1, : place + 1]).last_hidden_state[0, -1]
     scores = base.model.get_output_embeddings().weight[choices[2]] @ state
-    assert torch.allclose(taught[2], (scores + offsets[2]).softmax(-1), atol=1e-5)
+    assert torch.allclose(taught[2], (scores / BELOW + offsets[2]).softmax(-1), atol=1e-5)
 
 
 def test_a_training_learns_from_it_and_goes_on_to_the_same_result(base, data, tmp_path):
