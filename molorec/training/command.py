@@ -110,7 +110,7 @@ def _training(arguments: argparse.Namespace, workers: Workers, role: str, domain
         template=style.name, noun=infos[0].noun, tokenizer=base.prompter.fingerprint(),
         objective=recipe.objective
         + (f", {recipe.negatives} negatives" if recipe.objective == "listwise" and not style.listed else "")
-        + (f", {recipe.calibration:g} of each label from the base model less its mean" if recipe.calibration else "")
+        + (f", {recipe.calibration:g} of each label from the base model less its mean, tempered" if recipe.calibration else "")
         + (", free text kept" if recipe.replay else "")
         + (f", labels smoothed {smoothing:g} by transition counts" if smoothing else ""),
         data=facts, data_terms="; ".join(sorted({info.terms for info in infos if info.terms})))
