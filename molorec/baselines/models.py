@@ -55,8 +55,8 @@ def _on_backbone(name: str, model: type[LanguageBaseline], recipe: Recipe, valid
     return Kind(name, model, recipe, ({}, {"rate": 1e-3}), 2, validation_lists, ("quick",))
 
 
-# An epoch of those on a language model is some 37,000 tokens, two or three minutes of one slow core; each validation list costs
-# a forward pass, and for Top-5-generated some seventy more.
+# An epoch of those on a language model is 30,000 to 40,000 tokens, two or three minutes of one slow core; each validation list
+# costs a forward pass, and for Top-5-generated some seventy more.
 _SHORT = {"dropout": 0.05, "rate": 5e-4, "epochs": 8, "patience": 3}
 
 KINDS = {
@@ -71,10 +71,10 @@ KINDS = {
     "unisrec": Kind("UniSRec", UniSRec, Recipe(heads=2, batch=256),
                     ({}, {"identity": True}, {"identity": True, "dropout": 0.5}), 5),
     "vq-rec": Kind("VQ-Rec", VqRec, Recipe(heads=2, batch=256), ({}, {"dropout": 0.5}, {"rate": 3e-3}), 5),
-    "p5": _on_backbone("P5-style", P5Style, Recipe(length=20, batch=8, examples=320, **_SHORT), 150),
-    "tallrec": _on_backbone("TALLRec-style", TallRecStyle, Recipe(length=10, batch=4, examples=88, negatives=3, **_SHORT), 100),
+    "p5": _on_backbone("P5-style", P5Style, Recipe(length=20, batch=8, examples=256, **_SHORT), 150),
+    "tallrec": _on_backbone("TALLRec-style", TallRecStyle, Recipe(length=10, batch=4, examples=88, negatives=3, **_SHORT), 60),
     "recformer": _on_backbone("RecFormer-style", RecFormerStyle,
-                              Recipe(length=10, batch=8, examples=104, negatives=64, **_SHORT), 150),
+                              Recipe(length=10, batch=8, examples=88, negatives=64, **_SHORT), 100),
     "top-5": _on_backbone("Top-5-generated", TopFive, Recipe(length=10, batch=4, examples=64, **_SHORT), 30),
 }
 
