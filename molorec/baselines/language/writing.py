@@ -20,6 +20,7 @@ def write(model: PreTrainedModel, prompts: Sequence[Sequence[int]], most: int, s
     The tokens written after each prompt, without the stop.
     """
     longest, device = max(map(len, prompts)), model.device
+    # padded in front, so that all write at one place; what is padded is seen by none
     before = [longest - len(prompt) for prompt in prompts]
     tokens = torch.tensor([[*[PAD] * pad, *prompt] for pad, prompt in zip(before, prompts, strict=True)], device=device)
     seen = torch.arange(longest, device=device) >= torch.tensor(before, device=device)[:, None]
@@ -27,7 +28,6 @@ def write(model: PreTrainedModel, prompts: Sequence[Sequence[int]], most: int, s
     written: list[list[int]] = [[] for _ in prompts]
     writing, cache = set(range(len(prompts))), None
     for _ in range(most):
-        # as a number: what is padded in front must not be attended to by anyone
         out = model.base_model(input_ids=tokens, attention_mask=seen.long(), position_ids=positions, past_key_values=cache,
                                use_cache=True)
         cache = out.past_key_values
