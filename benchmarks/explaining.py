@@ -25,7 +25,8 @@ def main() -> None:
     grounded, problems = 0, []
     for i, example in enumerate(examples):
         top = engine.rank(example, arguments.lam).items[0].item
-        *_, last = explaining.explain(engine, example, top, arguments.lam)
+        evidence = list(explaining.evidence(engine, example, top, arguments.lam))
+        *_, last = explaining.explain(engine, example, top, evidence, arguments.lam)
         grounded += last.is_grounded
         if last.problem:
             problems.append(last.problem)

@@ -1,7 +1,12 @@
-"""Train a recommender without a language model, and rank the stored lists with it.
+"""Train a recommender of another paper, and rank the stored lists with it.
 
     python training_scripts/train_baseline.py --model sasrec --reproduce --threads 1
     python training_scripts/train_baseline.py --model sasrec --domain movielens-1m --search --threads 1
+    python training_scripts/train_baseline.py --model tallrec --domain movielens-1m --setting warm --threads 1
+
+Without a language model: bpr-mf, gru4rec, sasrec, fmlp-rec, unisrec, vq-rec. As an adapter of our backbone, after a paper's idea:
+p5, tallrec, recformer, top-5; these take half an hour of one core to train, much of an hour to rank the lists, and rank the split
+"quick" unless told otherwise.
 
 Checkpoints go to MOLOREC_HOME; the same command resumes after a stop. What is printed at the end are the files of rows.
 """

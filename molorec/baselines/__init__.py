@@ -1,1 +1,1 @@
-"""Recommenders without a language model, trained here from scratch, for the same lists as everything else."""
+"""Recommenders after other papers, trained here from scratch or on our backbone, for the same lists as everything else."""

@@ -5,12 +5,13 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from molorec import config
+from molorec import backbone, config
 from molorec.baselines import data as numbers
 from molorec.baselines import reproduce, text
 from molorec.baselines.data import Interactions
@@ -27,7 +28,6 @@ from molorec.evaluation.metrics import METRICS, Interval
 from molorec.evaluation.rows import SPLITS, SystemRows
 
 SETTINGS = ("warm", "new-item", *HARD)
-VALIDATION_LISTS = 3_000
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -38,11 +38,13 @@ def parser(description: str) -> argparse.ArgumentParser:
     options.add_argument("--search", action="store_true", help="try the model's grid on validation lists, and keep the best")
     options.add_argument("--reproduce", action="store_true",
                          help="instead, train and measure it by its own paper's protocol; rows made later name the result")
-    options.add_argument("--split", nargs="*", choices=SPLITS, default=list(SPLITS), help="whose lists are ranked")
+    options.add_argument("--split", nargs="*", choices=SPLITS, help="whose lists are ranked (default: all; of a model on a "
+                         "language model \"quick\" alone, for its lists take long)")
     options.add_argument("--setting", nargs="+", choices=SETTINGS, default=["warm", "new-item"], help="which lists are ranked")
+    options.add_argument("--limit", type=int, help="rank the lists of a split's first so many users only (default: all)")
     options.add_argument("--halving", type=int, help="epochs after which a search goes on with the best alone (default: the "
                          "model's)")
-    options.add_argument("--validation-lists", type=int, default=VALIDATION_LISTS, help="the most that epochs are chosen on")
+    options.add_argument("--validation-lists", type=int, help="the most that epochs are chosen on (default: the model's)")
     options.add_argument("--out", type=Path, help="folder for checkpoints (default: in MOLOREC_HOME)")
     options.add_argument("--rows", type=Path, help="folder for the rows (default: in MOLOREC_HOME)")
     options.add_argument("--threads", type=int, help="CPU threads")
@@ -66,6 +68,9 @@ def train(arguments: argparse.Namespace) -> None:
         if arguments.threads < 1:
             raise BadInput(f"--threads is {arguments.threads}; give 1 or more")
         torch.set_num_threads(arguments.threads)
+    for option, value in (("--limit", arguments.limit), ("--validation-lists", arguments.validation_lists)):
+        if value is not None and value < 1:
+            raise BadInput(f"{option} is {value}; give 1 or more")
     changes = {field.name: getattr(arguments, field.name) for field in fields(Recipe) if hasattr(arguments, field.name)}
     catalog, place = Catalog(), arguments.out or config.home() / "baselines" / arguments.model
     if arguments.reproduce:
@@ -77,15 +82,20 @@ def train(arguments: argparse.Namespace) -> None:
     chosen = kind(arguments.model)
     recipe = replace(chosen.recipe, **changes)
     data = _load(catalog, arguments.domain, chosen)
-    validation = numbers.lists(data, _validation(catalog, arguments.domain, arguments.validation_lists),
-                               chosen.model.unknown_history)
+    most = arguments.validation_lists or chosen.validation_lists
+    validation = numbers.lists(data, _validation(catalog, arguments.domain, most), chosen.model.unknown_history)
     print(f"{arguments.domain}: {len(data.users)} users, {len(data.pool)} items, {sum(map(len, data.sequences))} events, "
           f"{len(validation)} validation lists", flush=True)
-    facts = {"domain": arguments.domain, "events": sum(map(len, data.sequences))}
+    build, of_base = partial(chosen.model, data), {}
+    if chosen.is_on_backbone:
+        base = backbone.load()
+        build = partial(build, backbone=base, noun=catalog.domain(arguments.domain).noun)
+        of_base = {"base": base.name, "base_sha256": base.sha256, "precision": base.precision}
+    facts = {"domain": arguments.domain, "events": sum(map(len, data.sequences)), **of_base}
 
     def make(recipe: Recipe, folder: Path) -> Training:
         torch.manual_seed(recipe.seed)
-        return Training(chosen.model(data, recipe), validation, folder, facts=facts)
+        return Training(build(recipe=recipe), validation, folder, facts=facts)
 
     folder = place / arguments.domain
     trials = []
@@ -98,30 +108,35 @@ def train(arguments: argparse.Namespace) -> None:
             _say(progress)
     model = training.best_model()
     made_with = rows.facts(
-        command_line("python training_scripts/train_baseline.py", sys.argv[1:]), ["torch", "numpy"],
+        command_line("python training_scripts/train_baseline.py", sys.argv[1:]),
+        ["torch", "numpy", *(["transformers"] if chosen.is_on_backbone else [])], **of_base,
         recipe=asdict(model.recipe), search=[asdict(trial) for trial in trials], seed=model.recipe.seed,
         validation={"metric": "ndcg@3", "lists": len(validation), "best": max(training.history),
                     "epoch": training.best_epoch, "epochs": training.epoch},
         reproduced=reproduce.stored(arguments.model))
-    for made in measure(model, chosen, catalog, arguments.domain, arguments.setting, arguments.split, made_with):
+    splits = chosen.splits if arguments.split is None else arguments.split
+    for made in measure(model, chosen, catalog, arguments.domain, arguments.setting, splits, made_with, arguments.limit):
         print(describe(made))
         print(rows.save(made, arguments.rows), flush=True)
 
 
 def measure(model: Baseline, chosen: Kind, catalog: Catalog, domain: str, settings: Sequence[str], splits: Sequence[str],
-            made_with: dict) -> Iterator[SystemRows]:
-    """Rank the stored lists of each setting and split; those that are empty are left out."""
+            made_with: dict, limit: int | None = None) -> Iterator[SystemRows]:
+    """Rank the stored lists of each setting and split, or the first ``limit`` of them; those that are empty are left out."""
     for setting in settings:
         for split in splits:
-            examples = catalog.examples(domain, split, setting)
+            examples = catalog.examples(domain, split, setting, limit)
             if not examples:
                 continue
             lists = numbers.lists(model.data, examples, model.unknown_history)
-            made = scores(model, lists).astype(float)
+            model.take_notes()  # of the validation lists
+            made = scores(model, lists, partial(_say_ranked, setting, len(lists)) if chosen.is_on_backbone else _silent)
+            made = made.astype(float)
             chances = np.exp(made - made.max(1, keepdims=True))
             chances /= chances.sum(1, keepdims=True)
             yield SystemRows(
-                chosen.name, domain, split, setting, catalog.lists_sha256(domain, setting, split), None, None, made_with,
+                chosen.name, domain, split, setting, catalog.lists_sha256(domain, setting, split), limit, None,
+                made_with | model.take_notes(),
                 users=lists.users - 1, ranks=ranks(made, lists.targets),
                 probabilities=chances[np.arange(len(lists)), lists.targets], positions=lists.targets, firsts=made.argmax(1))
 
@@ -137,6 +152,14 @@ def _say(progress: Progress, changes: dict | None = None) -> None:
     print(f"epoch {progress.epoch}  loss {progress.loss:.4f}  validation {progress.validation:.4f} "
           f"(best {progress.best:.4f} in {progress.best_epoch})  {progress.seconds:.0f} s" + (f"  {changes}" if changes else ""),
           flush=True)
+
+
+def _silent(done: int) -> None:
+    """Lists that take no time are not worth a line."""
+
+
+def _say_ranked(setting: str, total: int, done: int) -> None:
+    print(f"{setting}: ranked {done} of {total} lists", flush=True)
 
 
 def _load(catalog: Catalog, domain: str, chosen: Kind) -> Interactions:

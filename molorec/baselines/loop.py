@@ -3,7 +3,7 @@
 import os
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -153,8 +153,8 @@ class Training:
 
 
 @torch.inference_mode()
-def scores(model: Baseline, lists: Lists) -> np.ndarray:
-    """Scores (n, c) of all candidates, without dropout.
+def scores(model: Baseline, lists: Lists, on_lists: Callable[[int], None] = lambda done: None) -> np.ndarray:
+    """Scores (n, c) of all candidates, without dropout; ``on_lists`` is told how many lists are done, now and then.
 
     Raises
     ------
@@ -166,6 +166,7 @@ def scores(model: Baseline, lists: Lists) -> np.ndarray:
     for first in range(0, len(order), _LISTS_AT_ONCE):
         some = order[first : first + _LISTS_AT_ONCE]
         made[some] = model.scores(lists.users[some], [lists.histories[i] for i in some], lists.candidates[some]).numpy()
+        on_lists(first + len(some))
     if not np.isfinite(made).all():
         raise MolorecError("the model gives scores that are no numbers; train it anew with a smaller --rate")
     return made

@@ -22,12 +22,14 @@ class Recipe:
     ----------
     dimension : of item vectors. length : the most items of a history that are looked at.
     blocks, heads : of a sequence encoder; its layers, for the recurrent one.
-    dropout : in [0, 1).
+    dropout : in [0, 1); on a language model, of the adapter's input.
     loss : see :meth:`Sequential.objective`; of BPR-MF always "bpr".
-    negatives : for "sampled", drawn for each batch, the same for all of it.
-    rate : Adam's learning rate. batch : sequences or pairs a step. l2 : of the vectors of a pair (BPR-MF).
+    negatives : for "sampled" and RecFormer-style, drawn for each batch, the same for all of it; for TALLRec-style, drawn for
+        each answer Yes.
+    rate : Adam's learning rate. batch : sequences, windows or pairs a step. l2 : of the vectors of a pair (BPR-MF).
     identity : whether an item of a text model has a vector of its own as well.
-    examples : targets an epoch, for models that learn one at a time; 0 for all.
+    examples : targets an epoch, for models that learn one at a time; for those on a language model, windows of a history.
+        0 for all targets, or a window for each user.
     epochs, patience : the most there are, and after how many without a better validation it ends.
     """
 
@@ -71,6 +73,10 @@ class Baseline(nn.Module):
     def scores(self, users: np.ndarray, histories: list[np.ndarray], candidates: np.ndarray) -> Tensor:
         """Scores (n, c) of candidates (n, c) for users (n,) after histories; higher is better."""
         raise NotImplementedError
+
+    def take_notes(self) -> dict:
+        """What else there is to say of the lists scored since the last call, as JSON holds it; of most models nothing."""
+        return {}
 
 
 class Sequential(Baseline):

@@ -18,7 +18,9 @@ from molorec.mixture.lam import short
 
 # in a table, from what knows nothing to what knows most
 BASELINES = ("BPR-MF", "GRU4Rec", "SASRec", "FMLP-Rec", "UniSRec", "VQ-Rec")
-ORDER = ("popularity", *BASELINES, "base", "general", "specific", "second-round", "half", "grid", "oracle", "mixed")
+ON_OUR_BACKBONE = ("P5-style", "RecFormer-style", "TALLRec-style", "Top-5-generated")
+ORDER = ("popularity", *BASELINES, *ON_OUR_BACKBONE, "base", "general", "specific", "second-round", "half", "grid", "oracle",
+         "mixed")
 REFERENCES = ("popularity", "general", "specific")
 CSV_HEAD = ("domain", "setting", "split", "limit", "system", "lambda", "people", "ndcg@1", "low", "high", "ndcg@3", "hr@3",
             *(f"minus_{name}{end}" for name in REFERENCES for end in ("", "_low", "_high")),
@@ -114,7 +116,8 @@ def _against(result: SystemResult, name: str) -> str:
 
 
 def _missed_its_figure(rows: SystemRows) -> bool:
-    """Whether a baseline was run by its own paper's protocol and did not come within .02 of that figure, or was not run."""
+    """Whether a baseline was run by its own paper's protocol and did not come within .02 of that figure, or was not run. One on
+    our backbone has no such figure: it is not the paper's model."""
     return rows.system in BASELINES and not (rows.made_with.get("reproduced") or {}).get("within")
 
 
@@ -137,5 +140,12 @@ def _notes(evaluation: Evaluation) -> list[str]:
     if any(_missed_its_figure(result.rows) for result in evaluation.systems):
         said.append(f"{NOT_REPRODUCED}: this implementation has not come within .02 of its own paper's figure, so the row is no "
                     "verdict on the method.")
+    here = [result.rows for result in evaluation.systems if result.name in ON_OUR_BACKBONE]
+    if here:
+        bases = " and ".join(sorted({str(rows.made_with.get("base", "our backbone")) for rows in here}))
+        said.append(f"{', '.join(rows.system for rows in here)}: after other papers' ideas, trained here on {bases}; not those "
+                    "papers' own models.")
+    said += [f"Of the titles that {rows.system} wrote, {rows.made_with['validity']:.0%} are in their list." for rows in here
+             if isinstance(rows.made_with.get("validity"), float)]
     return [" ".join(said)]
 

@@ -4,11 +4,13 @@ PyTorch's fused CPU kernel computes in float32 inside; for the short rows of tra
 1.7 times as long as this. Use it for rows padded on the right only: it looks at no mask.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import torch
 from torch import Tensor
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedModel
 
 NAME = "molorec_causal"
 
@@ -32,3 +34,15 @@ def causal(module, query: Tensor, key: Tensor, value: Tensor, attention_mask, sc
 
 
 AttentionInterface.register(NAME, causal)
+
+
+@contextmanager
+def applied(model: PreTrainedModel) -> Iterator[None]:
+    """Inside the ``with`` block a model on a CPU attends so; one elsewhere, as it did."""
+    before = model.config._attn_implementation
+    if model.device.type == "cpu":
+        model.set_attn_implementation(NAME)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)

@@ -214,15 +214,10 @@ class Training:
         model, device = self.backbone.model, self.backbone.device
         value = torch.zeros((), device=device)
         self.stack.train()
-        before = model.config._attn_implementation
-        if device.type == "cpu":
-            model.set_attn_implementation(attention.NAME)
-        try:
-            with memory_in_words(self._less_memory()), recomputed(model, self.stack) if self.checkpointing else nullcontext():
-                for place, part in self.workers.share(batch.split(self.micro_rows)):
-                    value += self._learn(part.to(device), place)
-        finally:
-            model.set_attn_implementation(before)
+        with (attention.applied(model), memory_in_words(self._less_memory()),
+              recomputed(model, self.stack) if self.checkpointing else nullcontext()):
+            for place, part in self.workers.share(batch.split(self.micro_rows)):
+                value += self._learn(part.to(device), place)
         parameters = list(self.stack.parameters())
         for parameter in parameters:
             if parameter.grad is None:  # a process that had no part of this batch

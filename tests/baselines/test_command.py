@@ -8,7 +8,7 @@ from molorec.baselines import command
 from molorec.catalog import Catalog, prepare
 from molorec.errors import BadInput
 from molorec.evaluation import rows
-from tests.conftest import source_data
+from tests.conftest import pico_backbone, source_data
 
 QUICK = ["--split", "quick", "--dimension", "8", "--length", "8", "--threads", "1"]
 
@@ -71,6 +71,26 @@ def test_a_text_model_reads_the_titles(toybox, monkeypatch):
     assert rows.load()[0][0].system == "VQ-Rec"
 
 
+def test_a_model_on_the_backbone_says_which_and_how_valid_its_titles_were(toybox, base, monkeypatch, capsys):
+    monkeypatch.setattr(command.backbone, "load", lambda: base)
+    monkeypatch.setattr("molorec.baselines.language.top_five.MOST_TOKENS", 8)
+    words = ["--model", "top-5", "--domain", "toybox", "--epochs", "1", "--examples", "2", "--batch", "2", "--length", "2",
+             "--validation-lists", "2", "--limit", "3", "--threads", "1"]
+    run(*words)
+    assert "2 validation lists" in capsys.readouterr().out
+    found = rows.load()[0]
+    assert [(made.system, made.setting, made.split, made.limit, made.n) for made in found] \
+        == [("Top-5-generated", "warm", "quick", 3, 3)]  # the split full was not asked for
+    made_with = found[0].made_with
+    assert made_with["base"] == base.name and made_with["base_sha256"] == base.sha256 and made_with["reproduced"] is None
+    assert made_with["validity"] == 0.0 and made_with["written"] >= 3  # the validation lists' titles are not counted
+    assert set(found[0].ranks) == {30}
+    other = pico_backbone(seed=5)
+    monkeypatch.setattr(command.backbone, "load", lambda: other)
+    with pytest.raises(BadInput, match="base_sha256"):
+        run(*words)
+
+
 def test_a_reproduction_is_printed_as_json(toybox, monkeypatch, capsys):
     figure = command.reproduce.Figure("a paper", "toybox", 20, False, {"hr@10": 0.5}, {})
     monkeypatch.setitem(command.reproduce.FIGURES, "bpr-mf", figure)
@@ -83,7 +103,10 @@ def test_a_reproduction_is_printed_as_json(toybox, monkeypatch, capsys):
 
 @pytest.mark.parametrize("words, problem", [
     (["--model", "sasrec"], "--domain"), (["--model", "sasrec", "--domain", "toybox", "--threads", "0"], "--threads"),
-    (["--model", "sasrec", "--domain", "nowhere"], "nowhere")])
+    (["--model", "sasrec", "--domain", "nowhere"], "nowhere"),
+    (["--model", "sasrec", "--domain", "toybox", "--limit", "0"], "--limit"),
+    (["--model", "sasrec", "--domain", "toybox", "--validation-lists", "0"], "--validation-lists"),
+    (["--model", "p5", "--reproduce"], "no figure")])
 def test_what_cannot_be_used_is_refused(toybox, words, problem):
     with pytest.raises(BadInput, match=problem):
         run(*words)

@@ -57,6 +57,20 @@ def test_a_tuned_lam_stands_beside_the_one_that_labels_would_have_chosen(kept):
     assert n == 3 and f"other half of the people: −{abs(difference.mean):.3f}".replace("0.", ".") in said
 
 
+def test_a_baseline_on_our_backbone_is_never_marked_and_says_what_it_is(kept):
+    made_with = kept[0].made_with
+    ours = [system_rows("P5-style", lam=None, made_with={**made_with, "base": "pico"}),
+            system_rows("Top-5-generated", lam=None, made_with={**made_with, "base": "pico", "validity": 0.876, "written": 15})]
+    table = next(iter(report.tests([*ours, *kept]).values()))
+    assert [each.system for each in table][:4] == ["popularity", "SASRec", "P5-style", "Top-5-generated"]
+    text = report.markdown(table)
+    assert "| P5-style |" in text and "| Top-5-generated |" in text
+    assert "P5-style, Top-5-generated: after other papers' ideas, trained here on pico; not those papers' own models." in text
+    assert "Of the titles that Top-5-generated wrote, 88% are in their list." in text
+    without = report.markdown(next(iter(report.tests(kept).values())))
+    assert "other papers' ideas" not in without and "wrote" not in without
+
+
 def test_the_command_makes_every_file_and_fills_what_quotes_a_table(kept, tmp_path, capsys):
     key = next(iter(report.tests(kept)))
     text = tmp_path / "TEXT.md"
