@@ -26,6 +26,7 @@ CSV_HEAD = ("domain", "setting", "split", "limit", "system", "lambda", "people",
             *(f"minus_{name}{end}" for name in REFERENCES for end in ("", "_low", "_high")),
             "second_or_third", "lists_sha256", "command", "date")
 NOT_REPRODUCED = "†"
+_OVERVIEW = "overview of "
 _QUOTE = re.compile(r"(<!-- table (?P<key>[^>]*?) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
@@ -53,6 +54,20 @@ def markdown(systems: Sequence[SystemRows]) -> str:
                  f"{missed.mean():.0%}" if len(missed) else ""]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", *_notes(evaluation)])
+
+
+def overview(tables: Sequence[Sequence[SystemRows]]) -> str:
+    """Several test sets in one table, a line each: NDCG@1 of every system that one of them has, with its 95% interval."""
+    evaluations = [protocol.table(systems) for systems in tables]
+    names = sorted({result.name for evaluation in evaluations for result in evaluation.systems}, key=_place)
+    missed = {rows.system for systems in tables for rows in systems if _missed_its_figure(rows)}
+    heads = ["test set", "people", *(name + (f" {NOT_REPRODUCED}" if name in missed else "") for name in names)]
+    lines = [heads, ["---"] * len(heads)]
+    for evaluation in evaluations:
+        first = evaluation.systems[0].rows
+        cells = [_short_score(evaluation.system(name)) for name in names]
+        lines.append([f"{evaluation.domain} {evaluation.setting}", f"{first.n:,}", *cells])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def csv_rows(systems: Sequence[SystemRows]) -> list[list[object]]:
@@ -84,15 +99,20 @@ def fill(text: str, quoted: Callable[[str], str]) -> str:
 
 
 def quotes(systems: Sequence[SystemRows], entropies: Sequence[Entropies]) -> Callable[[str], str]:
-    """What a text may quote: "movielens-1m warm-quick" and the like, and "learned λ"."""
+    """What a text may quote: "movielens-1m warm-quick" and the like, "overview of … and …" of several, and "learned λ"."""
     by_test = tests(systems)
+
+    def rows_of(key: str) -> list[SystemRows]:
+        if key not in by_test:
+            raise BadInput(f"there are no rows for '{key}'; there are: {', '.join(by_test) or 'none'}")
+        return by_test[key]
 
     def quoted(key: str) -> str:
         if key == "learned λ" and entropies:
             return learned(entropies)
-        if key not in by_test:
-            raise BadInput(f"there are no rows for '{key}'; there are: {', '.join(by_test) or 'none'}")
-        return markdown(by_test[key])
+        if key.startswith(_OVERVIEW):
+            return overview([rows_of(each) for each in key.removeprefix(_OVERVIEW).split(" and ")])
+        return markdown(rows_of(key))
 
     return quoted
 
@@ -106,6 +126,13 @@ def _place(system: str) -> tuple[int, str]:
 
 def _score(value: float) -> str:
     return f"{value:.3f}".removeprefix("0")
+
+
+def _short_score(result: SystemResult | None) -> str:
+    if result is None:
+        return ""
+    tuned = f", λ {short(result.lam)}" if result.name == "mixed" else ""
+    return f"{_score(result.ndcg(1))} [{_score(result.low)}, {_score(result.high)}]{tuned}"
 
 
 def _against(result: SystemResult, name: str) -> str:

@@ -86,6 +86,16 @@ def test_the_command_makes_every_file_and_fills_what_quotes_a_table(kept, tmp_pa
     assert run.system("SASRec").scores["ndcg@1"].mean == pytest.approx(float(lines[1]["ndcg@1"]))
 
 
+def test_an_overview_has_a_line_for_each_test_set(kept):
+    new = [system_rows("mixed", setting="new-item", lam=to_saved(1.0)), system_rows("base", setting="new-item", lam=None)]
+    lines = report.quotes([*kept, *new], [])("overview of toybox warm-quick and toybox new-item-quick").splitlines()
+    assert lines[0] == "| test set | people | popularity | SASRec † | base | general | specific | mixed |"
+    assert len(lines) == 4 and lines[2].startswith("| toybox warm | 3 | ") and ", λ 0.25 |" in lines[2]
+    assert lines[3].split(" | ")[2:4] == ["", ""] and ", λ 1.00 |" in lines[3]
+    with pytest.raises(BadInput, match="no rows for 'zoo warm-quick'"):
+        report.quotes(kept, [])("overview of toybox warm-quick and zoo warm-quick")
+
+
 def test_a_table_that_there_is_not_is_named(kept):
     with pytest.raises(BadInput, match="no rows for 'zoo warm-quick'; there are: toybox warm-quick"):
         report.fill("<!-- table zoo warm-quick -->\n<!-- end of table -->", report.quotes(kept, []))
