@@ -106,11 +106,13 @@ def test_doctor_looks_for_a_hub_model_in_the_hubs_own_cache(molorec, monkeypatch
 def test_adapters_are_listed_with_the_one_in_use_first(molorec, home):
     listed = document(molorec("adapters", "list", "--json"))["adapters"]
     assert [(entry["name"], entry["used"], entry["card"]["role"]) for entry in listed] == [
-        ("general", True, "general"), ("movielens-1m", True, "specific")]
-    shutil.copytree(listed[0]["folder"], home / "adapters" / "embedded" / "general")
+        ("amazon14_beauty", True, "specific"), ("amazon14_toys", True, "specific"), ("general", True, "general"),
+        ("movielens-1m", True, "specific")]
+    shutil.copytree(listed[2]["folder"], home / "adapters" / "embedded" / "general")
     code, out, _ = molorec("adapters", "list")
     lines = out.splitlines()
-    assert code == 0 and str(home) in lines[0] and "not used" not in lines[0] and "not used" in lines[1]
+    assert code == 0 and str(home) in lines[0] and "not used" not in lines[0]
+    assert ["not used" in line for line in lines[1:5]] == [False, False, True, False]
 
 
 def test_an_adapter_is_pulled_by_its_name_on_the_hub(molorec, monkeypatch, tmp_path):
