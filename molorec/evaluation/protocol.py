@@ -110,7 +110,9 @@ class Evaluation:
             alone = len(made_with([result.rows for result in self.systems]).get("adapters", ())) == 1
             return "one adapter: there is nothing to mix" if alone else "mixed was not measured, so this says nothing about it"
         if not is_mixture(mixed.lam):
-            return f"entropy prefers the {'general' if general(mixed.lam) > 0.5 else 'specific'} adapter alone"
+            end, other = ("general", "specific") if general(mixed.lam) > 0.5 else ("specific", "general")
+            better = other in mixed.against and mixed.against[other][2] < 0
+            return f"entropy prefers the {end} adapter alone" + (f", though the {other} one is surely better" if better else "")
         if all(mixed.against[name][1] > 0 for name in ("general", "specific") if name in mixed.against):
             return "mixing helps: it is above both adapters alone"
         return "mixing is not shown to help: it is not surely above both adapters alone"

@@ -128,6 +128,17 @@ def test_mixing_helps_only_inside_and_above_both_adapters(lam, above_general, ab
     assert words in Evaluation("toybox", "quick", "warm", "", None, [mixed], None).verdict
 
 
+@pytest.mark.parametrize(("lam", "above", "words"), [
+    (1.0, (-0.1, -0.2, -0.01), "the general adapter alone, though the specific one is surely better"),
+    (0.0, (-0.1, -0.2, -0.01), "the specific adapter alone, though the general one is surely better"),
+    (1.0, (-0.1, -0.2, 0.01), "the general adapter alone"),
+])
+def test_an_end_that_is_the_wrong_one_is_called_so(lam, above, words):
+    other = "specific" if lam else "general"
+    mixed = SystemResult(system_rows("mixed", lam=to_saved(lam)), against={other: above})
+    assert Evaluation("toybox", "quick", "warm", "", None, [mixed], None).verdict == f"entropy prefers {words}"
+
+
 @pytest.mark.parametrize(("name", "against", "moves", "words"), [
     ("specific", {"popularity": (0.05, 0.0, 0.1)}, 0.5, "specific is not surely above popularity"),
     ("mixed", {"popularity": (0.05, -0.01, 0.1)}, 0.5, "mixed is not surely above popularity"),
