@@ -121,13 +121,7 @@ def save(found: Entropies, to: Path | None = None) -> Path:
 
 def load(place: Path | None = None) -> tuple[list[Entropies], list[str]]:
     """All entropies below a folder, and in words what could not be read."""
-    found, problems = [], []
-    for file in sorted((place or rows.folder()).glob("*/entropies-*.json")):
-        try:
-            found.append(read(file))
-        except BadFile as error:
-            problems.append(str(error))
-    return found, problems
+    return rows.readable(place or rows.folder(), "*/entropies-*.json", read)
 
 
 def read(file: Path) -> Entropies:

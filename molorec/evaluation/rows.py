@@ -9,10 +9,11 @@ import json
 import math
 import platform
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from molorec.errors import BadFile, BadInput, MolorecError
 from molorec.evaluation.metrics import METRICS, Interval
 from molorec.mixture.lam import from_saved
 
+T = TypeVar("T")
 SCHEMA = 1
 SHIPPED = config.PACKAGE.parent / "assets" / "results" / "rows"
 SPLITS = ("quick", "full")  # whoever λ is tuned on is never evaluated
@@ -138,10 +140,14 @@ def load(place: Path | None = None) -> tuple[list[SystemRows], list[str]]:
     -------
     rows, problems : a file that cannot be used is left out, and ``problems`` says which and why.
     """
-    place = place or folder()
+    return readable(place or folder(), "*/*/*.json", read)
+
+
+def readable(place: Path, pattern: str, read: Callable[[Path], T]) -> tuple[list[T], list[str]]:
+    """What ``read`` makes of a folder's files of a pattern, by path; and in words which of them it refuses with BadFile."""
     found, problems = [], []
     try:
-        files = sorted(place.glob("*/*/*.json"))
+        files = sorted(place.glob(pattern))
     except OSError as error:
         return [], [f"{place} cannot be read ({error})"]
     for file in files:

@@ -12,7 +12,7 @@ from molorec.errors import BadFile, BadInput, MolorecError
 from molorec.evaluation import protocol
 from molorec.evaluation.metrics import METRICS, Interval
 from molorec.evaluation.protocol import Evaluation
-from molorec.evaluation.rows import SystemRows
+from molorec.evaluation.rows import SystemRows, readable
 from molorec.mixture.lam import AnyLam, from_json, to_json
 
 SCHEMA = 1
@@ -139,16 +139,9 @@ def load() -> tuple[list[Run], list[str]]:
     """
     found, problems = [], []
     for place in (folder(), SHIPPED):
-        try:
-            files = sorted(place.glob("*.json"))
-        except OSError as error:
-            problems.append(f"{place} cannot be read ({error})")
-            continue
-        for file in files:
-            try:
-                found.append(read(file))
-            except BadFile as error:
-                problems.append(str(error))
+        runs, refused = readable(place, "*.json", read)
+        found += runs
+        problems += refused
     return sorted(found, key=lambda run: datetime.fromisoformat(run.date), reverse=True), problems
 
 

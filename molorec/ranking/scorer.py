@@ -31,18 +31,23 @@ def log_probabilities(model: nn.Module, packed: Sequence[PackedTrie]) -> list[Te
 
 
 def hidden_states(model: nn.Module, packed: Sequence[PackedTrie]) -> Tensor:
-    """The last hidden states (rows, length, width) of packed prompts, padded on the right to a multiple of :data:`STEP`."""
+    """The last hidden states (rows, length, width) of packed prompts, or of other rows that say who attends to whom in the same
+    way, padded on the right to a multiple of :data:`STEP`."""
     device = model.get_input_embeddings().weight.device
-    length = -(-max(len(entry.tokens) for entry in packed) // STEP) * STEP
-    tokens = torch.tensor([entry.tokens + [PAD] * (length - len(entry.tokens)) for entry in packed], device=device)
+    tokens = padded([entry.tokens for entry in packed], device)
     if all(entry.is_plain for entry in packed):
         # causal attention: what stands to the right of a prompt cannot reach it
         return model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
-    positions = torch.tensor(
-        [entry.position_ids + [0] * (length - len(entry.position_ids)) for entry in packed], device=device)
-    mask = torch.stack([entry.mask(length) for entry in packed]).unsqueeze(1).to(device)
+    positions = padded([entry.position_ids for entry in packed], device)
+    mask = torch.stack([entry.mask(tokens.shape[1]) for entry in packed]).unsqueeze(1).to(device)
     return model.base_model(input_ids=tokens, attention_mask=mask, position_ids=positions,
                             use_cache=False).last_hidden_state
+
+
+def padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """Tokens, or their positions, (n, length), padded on the right to a common multiple of :data:`STEP`."""
+    length = -(-max(map(len, rows)) // STEP) * STEP
+    return torch.tensor([[*row, *[PAD] * (length - len(row))] for row in rows], device=device)
 
 
 def _row(hidden: Tensor, entry: PackedTrie, head: Tensor) -> Tensor:

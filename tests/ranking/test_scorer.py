@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from molorec.mixture import adapters
-from molorec.ranking.scorer import log_probabilities
+from molorec.ranking.scorer import log_probabilities, padded
 from molorec.ranking.trie import pack
 from tests.conftest import random_adapter
 
@@ -20,6 +20,11 @@ LISTS = {
 @pytest.fixture(scope="module")
 def stack(base):
     return adapters.stack([random_adapter(base.shapes, seed=seed) for seed in (1, 2)]).eval()
+
+
+def test_rows_are_padded_behind_to_a_common_multiple():
+    made = padded([[1, 2], list(range(1, 18))], torch.device("cpu"))
+    assert made.shape == (2, 32) and made[0].tolist() == [1, 2] + [0] * 30
 
 
 def slow(model, prompt, candidates):

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from molorec.backbone import Backbone
 from molorec.baselines.data import Interactions
-from molorec.baselines.language.rows import Branched, padded
+from molorec.baselines.language.rows import Branched
 from molorec.baselines.language.windows import Window, batches
 from molorec.baselines.model import Baseline, Recipe
 from molorec.mixture import adapters
 from molorec.prompts import template
+from molorec.ranking.scorer import hidden_states, padded
 from molorec.training import attention
 
 
@@ -71,13 +72,8 @@ class LanguageBaseline(Baseline):
 
     def read_branched(self, rows: Sequence[Branched]) -> Tensor:
         """The same of rows with branches."""
-        model = self.backbone.model
-        tokens = padded([row.tokens for row in rows], model.device)
-        length = tokens.shape[1]
-        mask = torch.stack([row.mask(length) for row in rows])[:, None].to(model.device)
         with self.stack.at([1.0]):
-            return model.base_model(input_ids=tokens, attention_mask=mask, use_cache=False,
-                                    position_ids=padded([row.position_ids for row in rows], model.device)).last_hidden_state
+            return hidden_states(self.backbone.model, rows)
 
     def logits(self, states: Tensor) -> Tensor:
         """Logits (m, vocabulary) in float32 from states (m, width)."""

@@ -1,18 +1,10 @@
-"""Token rows for one forward pass: plain ones, and ones with branches that do not see each other."""
+"""Token rows with branches that do not see each other, for one forward pass."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
-from molorec.ranking.scorer import PAD, STEP
-
-
-def padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
-    """Tokens (n, length), padded on the right to a common multiple of :data:`~molorec.ranking.scorer.STEP`."""
-    length = -(-max(map(len, rows)) // STEP) * STEP
-    return torch.tensor([[*row, *[PAD] * (length - len(row))] for row in rows], device=device)
 
 
 @dataclass(frozen=True)
@@ -34,6 +26,11 @@ class Branched:
     def ends(self) -> list[int]:
         """The index of each branch's last token."""
         return [end - 1 for _, _, end in self.spans]
+
+    @property
+    def is_plain(self) -> bool:
+        """No branch stands behind the trunk, so ordinary causal attention does."""
+        return not self.spans
 
     def mask(self, length: int) -> Tensor:
         """Who attends to whom: (length, length) booleans; rows and columns beyond the tokens are padding."""

@@ -3,12 +3,7 @@
 import pytest
 import torch
 
-from molorec.baselines.language.rows import branched, padded
-
-
-def test_rows_are_padded_behind_to_a_common_multiple():
-    made = padded([[1, 2], list(range(1, 18))], torch.device("cpu"))
-    assert made.shape == (2, 32) and made[0].tolist() == [1, 2] + [0] * 30
+from molorec.baselines.language.rows import branched
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.3])
