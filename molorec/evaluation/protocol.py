@@ -103,17 +103,19 @@ class Evaluation:
     @property
     def verdict(self) -> str:
         """Whether mixing helps, in words: only at a real mixture whose paired intervals are above both adapters alone."""
-        if self.system(CHOSEN):
-            return "λ was given, so this says nothing about tuning"
         mixed = self.system("mixed")
         if mixed is None:
+            if self.system(CHOSEN):
+                return "λ was given, so this says nothing about tuning"
             alone = len(made_with([result.rows for result in self.systems]).get("adapters", ())) == 1
             return "one adapter: there is nothing to mix" if alone else "mixed was not measured, so this says nothing about it"
         if not is_mixture(mixed.lam):
             end, other = ("general", "specific") if general(mixed.lam) > 0.5 else ("specific", "general")
             better = other in mixed.against and mixed.against[other][2] < 0
             return f"entropy prefers the {end} adapter alone" + (f", though the {other} one is surely better" if better else "")
-        if all(mixed.against[name][1] > 0 for name in ("general", "specific") if name in mixed.against):
+        if not {"general", "specific"} <= mixed.against.keys():
+            return "the adapters alone were not measured, so this does not say whether mixing helps"
+        if all(mixed.against[name][1] > 0 for name in ("general", "specific")):
             return "mixing helps: it is above both adapters alone"
         return "mixing is not shown to help: it is not surely above both adapters alone"
 
@@ -125,12 +127,16 @@ class Evaluation:
             result = self.system(name)
             if result is None:
                 found.append(f"{name} was not measured")
-            elif result.against.get("popularity", (0, 0, 0))[1] <= 0:
+            elif "popularity" not in result.against:
+                found.append(f"{name} was not compared with popularity")
+            elif result.against["popularity"][1] <= 0:
                 found.append(f"{name} is not surely above popularity")
         general = self.system("general")
         if general is None:
             found.append("general was not measured")
-        elif general.against.get("base", (0, 0, 0))[0] <= 0:
+        elif "base" not in general.against:
+            found.append("the general adapter was not compared with the bare base model")
+        elif general.against["base"][0] <= 0:
             found.append("the general adapter is not above the bare base model")
         if self.moves is None or self.moves < MOVES_AT_LEAST:
             found.append("λ hardly changes the first title")
@@ -356,14 +362,17 @@ def table(systems: Sequence[SystemRows]) -> Evaluation:
 def made_with(systems: Sequence[SystemRows]) -> dict:
     """What MoLoRec's own systems among these were made with: the model, the adapters, the rule; other systems may be of
     anything. Raises BadInput if they differ in it: such rows never stand in one table."""
+    own = [rows for rows in systems if rows.system in _OWN or rows.system.startswith("mixed-")]
+    second = [rows for rows in systems if rows.system == adapters.SECOND_ROUND]  # of the same model, and an adapter of its own
+    mixing = [rows for rows in own if "adapters" in rows.made_with] or second
     found: dict = {}
-    for fact in (*_OF_MODEL, *_OF_MIXTURE):
-        of = {rows.system: rows.made_with[fact] for rows in systems
-              if (rows.system in _OWN or rows.system.startswith("mixed-")) and fact in rows.made_with}
-        for name, value in of.items():
-            if found.setdefault(fact, value) != value:
-                raise BadInput(f"'{name}' was not made with what '{next(iter(of))}' was: {fact} is {value} and {found[fact]}; "
-                               "measure all of them in one evaluation")
+    for facts_of, those in ((_OF_MODEL, own + second), (_OF_MIXTURE, mixing)):
+        for fact in facts_of:
+            of = {rows.system: rows.made_with[fact] for rows in those if fact in rows.made_with}
+            for name, value in of.items():
+                if found.setdefault(fact, value) != value:
+                    raise BadInput(f"'{name}' was not made with what '{next(iter(of))}' was: {fact} is {value} and {found[fact]}; "
+                                   "measure all of them in one evaluation")
     return found
 
 

@@ -43,7 +43,7 @@ def tests(found: Sequence[SystemRows]) -> dict[str, list[SystemRows]]:
 def markdown(systems: Sequence[SystemRows]) -> str:
     """A test set's table, and below it what it was made with. Raises BadInput as :func:`protocol.table`."""
     evaluation = protocol.table(systems)
-    references = [name for name in REFERENCES if evaluation.system(name)]
+    references = [name for name in REFERENCES if evaluation.system(name) and not _knows_nothing(evaluation.system(name))]
     lines = ["| system | λ | NDCG@1 | 95% interval | NDCG@3 | " + "".join(f"minus {name} | " for name in references)
              + "missed, but 2nd or 3rd |", "|---" * (6 + len(references)) + "|"]
     for result in evaluation.systems:
@@ -142,9 +142,15 @@ def _against(result: SystemResult, name: str) -> str:
     return f"{signed[0]} [{signed[1]}, {signed[2]}]"
 
 
+def _knows_nothing(result: SystemResult) -> bool:
+    """Whether every candidate was alike to a system, everywhere. Ties count against the truth, so it scores below a guess, and
+    to be above it is no feat."""
+    return min(result.ranks) > NEGATIVES
+
+
 def _missed_its_figure(rows: SystemRows) -> bool:
-    """Whether a baseline was run by its own paper's protocol and did not come within .02 of that figure, or was not run. One on
-    our backbone has no such figure: it is not the paper's model."""
+    """Whether a baseline was not held to a published figure by the protocol behind it, or came out more than .02 from it. One
+    on our backbone has no such figure: it is not the paper's model."""
     return rows.system in BASELINES and not (rows.made_with.get("reproduced") or {}).get("within")
 
 
@@ -160,13 +166,18 @@ def _notes(evaluation: Evaluation) -> list[str]:
     said.append(verdict[0].upper() + verdict[1:] + ".")
     if evaluation.moves is not None:
         said.append(f"The first title differs between λ = 0, ½ and 1 for {evaluation.moves:.0%}.")
+    said += [f"To {result.name} all candidates are alike, and ties count against the truth." for result in evaluation.systems
+             if _knows_nothing(result)]
     mixed = evaluation.system("mixed")
     if mixed and "oracle" in mixed.against:
         said.append(f"λ without labels against the oracle's, chosen on the truths of the other half of the people: "
                     f"{_against(mixed, 'oracle')}.")
-    if any(_missed_its_figure(result.rows) for result in evaluation.systems):
-        said.append(f"{NOT_REPRODUCED}: this implementation has not come within .02 of its own paper's figure, so the row is no "
-                    "verdict on the method.")
+    missed = [result.rows for result in evaluation.systems if _missed_its_figure(result.rows)]
+    if missed:
+        apart, unheld = ([rows.system for rows in missed if bool(rows.made_with.get("reproduced")) is held] for held in (True, False))
+        why = [f"{', '.join(apart)}: more than .02 from the figure published for it, by the same protocol"] if apart else []
+        why += [f"{', '.join(unheld)}: not held to a published figure"] if unheld else []
+        said.append(f"{NOT_REPRODUCED} {'; '.join(why)}; so no verdict on the method.")
     here = [result.rows for result in evaluation.systems if result.name in ON_OUR_BACKBONE]
     if here:
         bases = " and ".join(sorted({str(rows.made_with.get("base", "our backbone")) for rows in here}))

@@ -14,7 +14,7 @@ from molorec.errors import BadInput
 from molorec.evaluation import protocol
 from molorec.evaluation import rows as stored
 from molorec.evaluation.metrics import ndcg, rank_of
-from molorec.evaluation.protocol import POINTS, SYSTEMS, Evaluation, SystemResult, evaluate, sweep, tuned_lam, write_scores
+from molorec.evaluation.protocol import POINTS, SYSTEMS, Evaluation, SystemResult, evaluate, sweep, table, tuned_lam, write_scores
 from molorec.mixture import adapters
 from molorec.mixture.lam import to_saved
 from tests.conftest import card_for, random_adapter, system_rows
@@ -116,6 +116,30 @@ def test_a_given_lam_is_not_called_mixed(engine):
     assert [result.name for result in found.systems] == [*SYSTEMS[:-1], "chosen"]
     assert found.system("chosen").lam == 0.3
     assert "given" in found.verdict and "mixed was not measured" in found.shortcomings
+
+
+def test_a_lam_that_was_given_beside_a_tuned_one_takes_nothing_from_it():
+    kept = [system_rows(name, lam=to_saved(lam)) for name, lam in (("mixed", 0.0), ("chosen", 0.3), ("general", 1.0))]
+    assert table(kept).verdict == "entropy prefers the specific adapter alone"
+
+
+def test_without_the_adapters_alone_nothing_is_said_of_mixing():
+    found = table([system_rows("half", lam=to_saved(0.5)), system_rows("mixed", ranks=(1, 1, 1))])
+    assert "adapters alone were not measured" in found.verdict
+    assert "mixed was not compared with popularity" in found.shortcomings
+    only = table([system_rows("general", lam=to_saved(1.0)), system_rows("mixed", ranks=(1, 1, 1))])
+    assert "adapters alone were not measured" in only.verdict
+    assert "the general adapter was not compared with the bare base model" in only.shortcomings
+
+
+def test_a_second_round_of_another_model_stands_in_no_table_with_these():
+    facts = {**system_rows().made_with, "base": "pico", "adapters": {"toybox": "ab"}, "rule": "sum"}
+    second = system_rows("second-round", lam=None, made_with=facts)
+    base = system_rows("base", lam=None, made_with={**system_rows().made_with, "base": "nano"})
+    with pytest.raises(BadInput, match="base is"):
+        table([base, second])
+    alone = table([system_rows("base", lam=None, made_with={**base.made_with, "base": "pico"}), second])
+    assert alone.verdict == "one adapter: there is nothing to mix"
 
 
 @pytest.mark.parametrize(("lam", "above_general", "above_specific", "words"), [
