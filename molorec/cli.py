@@ -16,7 +16,7 @@ from pathlib import Path
 
 from molorec import __version__, config
 from molorec.command_line import command_line
-from molorec.errors import BadInput, MolorecError
+from molorec.errors import BadFile, BadInput, MolorecError
 
 SCHEMA = 1
 SWEEP = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -327,6 +327,10 @@ def evaluate(arguments: argparse.Namespace) -> None:
         if (planned.base, planned.domain, planned.adapters) != used:
             raise BadInput(f"the parts in {arguments.parts} are of domain '{planned.domain}', base {planned.base[:12]} and "
                            f"adapters {planned.adapters}; give --domain, --base and --adapters as for them")
+        other = _unlike(arguments, planned)
+        if other:
+            raise BadInput(f"the parts in {arguments.parts} were measured with another {', '.join(other)}; leave out what is "
+                           "kept with them, or give it as for them")
         result = protocol.table(protocol.rows_of(planned, answers, protocol.facts(engine, planned)))
     else:
         result = protocol.evaluate(*asked, on_user=report, at_once=arguments.at_once)
@@ -414,7 +418,10 @@ def report(arguments: argparse.Namespace) -> None:
     for name, systems in tests.items():
         runs.write(runs.from_rows(systems), arguments.out / f"{name.replace(' ', '-')}.json")
     for file in arguments.fill:
-        quoting = file.read_text("utf-8")
+        try:
+            quoting = file.read_text("utf-8")
+        except UnicodeDecodeError as error:
+            raise BadFile(file, f"it is no UTF-8 text ({error}); give a Markdown file") from error
         file.write_text(reports.fill(quoting, reports.quotes(found, learned)), "utf-8")
     names = {name: [each.system for each in systems] for name, systems in tests.items()}
     _emit(arguments, {"schema": SCHEMA, "tests": names,
@@ -618,8 +625,8 @@ def _parser() -> argparse.ArgumentParser:
     tuning.add_argument("--setting", default="warm", help="warm or new-item (default: %(default)s)")
     tuning.add_argument("--granularity", default="global", help="of λ: global, layer or module (default: %(default)s)")
     tuning.add_argument("--objective", default="candidates",
-                        help="entropy of the candidates, or of the first tokens of the answer (the paper's) over all words: "
-                             "candidates (default) or tokens")
+                        help="candidates (default): their entropy; tokens: that of the answer's first tokens over all words (the "
+                             "paper's); contrast: of the candidates, less that after a stranger's history")
     tuning.add_argument("--tokens", type=int, help="how many tokens of the answer (default: 3; for Amazon Beauty 5)")
     tuning.add_argument("--keep", type=float, default=1.0, metavar="SHARE",
                         help="for λ by layer or module: learn from this share of the prompts, the surest (default: %(default)s)")
@@ -765,6 +772,18 @@ def _check_evaluation(arguments: argparse.Namespace) -> None:
                                    or arguments.setting != "warm" or several):
         raise BadInput("cards keep the scores of whole splits at the tuned λ, rule sum, setting warm; leave out --lam, "
                        "--limit, --rule, --setting, --systems, --lam-file and --shuffles")
+
+
+def _unlike(arguments: argparse.Namespace, plan) -> list[str]:
+    """The options that were given, and not as for a stored plan."""
+    given = {"--split": arguments.split, "--setting": arguments.setting, "--rule": arguments.rule, "--limit": arguments.limit,
+             "--shuffles": arguments.shuffles, "--lam": arguments.lam}
+    planned = {"--split": plan.split, "--setting": plan.setting, "--rule": plan.rule, "--limit": plan.limit,
+               "--shuffles": plan.shuffles, "--lam": plan.lams.get("chosen")}
+    usual = {"--split": "quick", "--setting": "warm", "--rule": "sum", "--shuffles": 1}
+    found = [name for name, value in given.items() if value != usual.get(name) and value != planned[name]]
+    known = {*plan.systems, *(["mixed"] if "chosen" in plan.systems else [])}
+    return found + ["--systems"] * bool(set(arguments.systems or ()) - known)
 
 
 def _check_replaceable(folder: Path, force: bool) -> None:

@@ -23,7 +23,7 @@ from molorec.catalog import RankingExample
 from molorec.engine import Engine
 from molorec.entropy import Meter, middle
 from molorec.errors import BadInput
-from molorec.mixture.lam import ALL, GRANULARITIES, AnyLam, Lam, general, simplest
+from molorec.mixture.lam import ALL, GRANULARITIES, AnyLam, Lam, simplest
 from molorec.mixture.rule import DEFAULT_RULE
 from molorec.tuning import INSIDE, PROMPTS, minimise
 
@@ -69,7 +69,7 @@ class DescentStep:
     steps, most : of Adam, made and at most; 0 while the first λ is looked for.
     held_out, held_out_start : the mean entropy of the held-out prompts at ``lam`` and where the descent began; None before it.
     held_out_first : the same at ``first``; None before the end. Only what is lower here than there was gained, for the other
-        prompts are those that λ was fitted to.
+        prompts are those that λ was fitted to. A gain is a little flattered: these prompts also said where to stop.
     entropy, entropy_start : the mean entropy of all prompts at ``lam`` and where all adapters weigh the same; None before the
         end.
     looked, prompts : prompts that have been looked at, and how many there are.
@@ -95,14 +95,16 @@ class DescentStep:
     @property
     def verdict(self) -> str:
         """The result in words; what lies at an end on average is not called a mixture."""
-        weight = general(self.lam)
-        if not INSIDE[0] <= weight <= INSIDE[1]:
-            return f"entropy prefers the {'general' if weight > INSIDE[1] else 'specific'} adapter alone, all but everywhere"
+        weights = self.lam.mean if isinstance(self.lam, Lam) else (self.lam, 1 - self.lam)
+        if max(weights) > INSIDE[1]:
+            number = weights.index(max(weights))
+            which = ("general", "specific")[number] if len(weights) == 2 else f"{number + 1}. of the"
+            return f"entropy prefers the {which} adapter{'s' if len(weights) > 2 else ''} alone, all but everywhere"
         if self.held_out_first is None:
             return "not compared with one λ for all layers yet"
         if self.held_out >= self.held_out_first:
             return "one λ for all layers makes the model at least as sure on lists that were kept aside"
-        return "on lists that were kept aside, the model is surer than at any one λ for all layers"
+        return "on lists that were kept aside, the model is surer than at the one λ that is best for all layers"
 
 
 def descend(engine: Engine, domain: str, granularity: str = "layer", prompts: int = PROMPTS, rule: str = DEFAULT_RULE,
@@ -136,7 +138,7 @@ def descend(engine: Engine, domain: str, granularity: str = "layer", prompts: in
         raise BadInput("tuning takes unlabelled prompts only; pass example.unlabelled()")
     if not 0 < settings.keep <= 1 or not 0 < settings.held_out < 1 or settings.batch < 1 or settings.rounds < 1:
         raise BadInput(f"{settings} do not do: shares are between 0 and 1, and batch and rounds at least 1")
-    meter = Meter(engine, domain, rule, objective, tokens)
+    meter = Meter(engine, domain, rule, objective, tokens, found)
     meter.local()  # before the work: there are no gradients elsewhere
     return _descended(meter, granularity, found, settings)
 
@@ -152,7 +154,7 @@ def lattice(adapters: int, steps: int = LATTICE) -> list[tuple[float, ...]]:
 
 
 def inside(weights: Sequence[float]) -> Tensor:
-    """Weights (K,) moved off the ends: none below .05, summing to 1.
+    """Weights (K,) moved off the ends, those below .05 to that, then scaled to sum to 1.
 
     >>> [round(weight, 3) for weight in inside([0, 1]).tolist()]
     [0.05, 0.95]
@@ -219,7 +221,7 @@ def _searched(meter: Meter, examples: Sequence[RankingExample]):
     """Yields (weights, their mean entropy, curve, prompts looked at): the best weights for all layers known so far."""
     count = len(meter.mixture.adapters)
     if count == 2:
-        for step in minimise(meter.at, examples):
+        for step in minimise(meter.at, examples, objective=meter.objective):
             yield (step.lam, 1 - step.lam), step.entropy, step.curve, step.prompts
         return
     found: list[tuple[float, tuple[float, ...]]] = []

@@ -1,12 +1,16 @@
-"""How unsure the model is of its answer: what tuning makes as small as it can, in one of two ways.
+"""How unsure the model is of its answer: what tuning makes as small as it can, in one of three ways.
 
 `candidates` is the entropy over the candidates' probabilities, exact and with nothing to choose. `tokens` is the paper's: the
 mean entropy over the whole vocabulary of the first few tokens of the answer. The answer is the one that the model begins, token
 by token the likeliest, where all adapters weigh the same; it is kept, because the entropy of a text that changes with λ jumps.
+
+`contrast` is the entropy over the candidates less that of the same list after a stranger's history, the next prompt's. An
+adapter that is sure of itself whoever asks is surest of all by the first two, and has nothing to show by this one: the list holds
+what its own person chose next, so a model that reads histories well is surer with that person's.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,7 +27,7 @@ from molorec.mixture.rule import rule as rule_named
 from molorec.ranking.scorer import hidden_states, log_probabilities
 from molorec.ranking.trie import PackedTrie
 
-OBJECTIVES = ("candidates", "tokens")
+OBJECTIVES = ("candidates", "tokens", "contrast")
 # Of an answer's beginning: the paper's numbers, by domain.
 TOKENS, TOKENS_OF = 3, {"amazon14_beauty": 5}
 
@@ -69,21 +73,43 @@ def middle(adapters: int) -> AnyLam:
     return 0.5 if adapters == 2 else Lam("global", ((ALL, (1 / adapters,) * adapters),))
 
 
+def strangers(prompts: Sequence[RankingExample]) -> dict[RankingExample, RankingExample]:
+    """Each prompt with the history of the next one, and of the last with the first one's, less what is in its own list.
+
+    Raises
+    ------
+    BadInput : a prompt has no other whose history would leave anything.
+    """
+    found = {}
+    for place, example in enumerate(prompts):
+        listed = {item.item_id for item in example.candidates}
+        for other in (*prompts[place + 1 :], *prompts[:place]):
+            history = tuple(item for item in other.history if item.item_id not in listed)
+            if history and history != example.history:
+                found[example] = replace(example, history=history)
+                break
+        else:
+            raise BadInput(f"the objective 'contrast' needs prompts with different histories, and there are {len(prompts)}; give "
+                           "more")
+    return found
+
+
 class Meter:
     """The entropy of a domain's prompts at any λ, as numbers or with its gradient.
 
     Parameters
     ----------
-    objective : "candidates" or "tokens".
+    objective : "candidates", "tokens" or "contrast".
     tokens : of an answer's beginning, for "tokens"; by default the paper's number.
+    prompts : all that will be asked about, for "contrast": a prompt's stranger is the next of them.
 
     Raises
     ------
-    BadInput : there is no such objective or rule, or the backend cannot measure it.
+    BadInput : there is no such objective or rule, the backend cannot measure it, or no prompt has a stranger.
     """
 
     def __init__(self, engine: Engine, domain: str, rule: str = DEFAULT_RULE, objective: str = "candidates",
-                 tokens: int | None = None):
+                 tokens: int | None = None, prompts: Sequence[RankingExample] = ()):
         if objective not in OBJECTIVES:
             raise BadInput(f"there is no objective '{objective}'; choose one of: {', '.join(OBJECTIVES)}")
         self.tokens = tokens if tokens is not None else TOKENS_OF.get(domain, TOKENS)
@@ -93,14 +119,17 @@ class Meter:
         self.engine, self.rule, self.objective = engine, rule, objective
         self.mixture: Mixture = engine.mixture(domain)
         self._prepared: dict[RankingExample, PackedTrie | Opening] = {}
+        self._strangers = strangers(prompts) if objective == "contrast" else {}
         if objective == "tokens":
             self.local()
 
     def at(self, example: RankingExample, lams: Sequence[AnyLam]) -> list[float]:
         """The entropy of one prompt at several λ, in nats; that of candidates comes from the engine's memory where it can."""
-        if self.objective == "candidates":
-            return [ranking.entropy for ranking in self.engine.rank_each(example, lams, self.rule)]
-        return self.each([(example, lam) for lam in lams])
+        if self.objective == "tokens":
+            return self.each([(example, lam) for lam in lams])
+        own, *others = ([ranking.entropy for ranking in self.engine.rank_each(each, lams, self.rule)]
+                        for each in self._rankings(example))
+        return [mine - sum(theirs) for mine, *theirs in zip(own, *others, strict=True)]
 
     def mean(self, examples: Sequence[RankingExample], lam: AnyLam) -> float:
         """The mean entropy of several prompts at one λ, in nats."""
@@ -109,11 +138,17 @@ class Meter:
 
     def each(self, asked: Sequence[tuple[RankingExample, AnyLam]]) -> list[float]:
         """The entropy of each prompt at its λ, in nats, as many in a forward pass as the backend takes."""
+        if self.objective == "contrast":
+            plain = self._each([(each, lam) for example, lam in asked for each in self._rankings(example)])
+            return [mine - theirs for mine, theirs in zip(plain[::2], plain[1::2], strict=True)]
+        return self._each(asked)
+
+    def _each(self, asked: Sequence[tuple[RankingExample, AnyLam]]) -> list[float]:
         found: list[float] = []
         for first in range(0, len(asked), self.engine.rows):
             part = asked[first : first + self.engine.rows]
             prompts, lams = [self.prepared(example) for example, _ in part], [lam for _, lam in part]
-            if self.objective == "candidates":
+            if self.objective != "tokens":
                 logs = self.engine.log_probabilities(self.mixture, list(zip(prompts, lams, strict=True)), self.rule)
                 found += [float(-(of.exp() * of).sum()) for of in logs]
             else:
@@ -131,7 +166,7 @@ class Meter:
         ------
         BadInput : the backend gives no gradients.
         """
-        prompts = [self.prepared(example) for example in examples]
+        prompts = [self.prepared(each) for example in examples for each in self._rankings(example)]
 
         def work(model: nn.Module) -> float:
             weights = free.softmax(-1)
@@ -147,8 +182,12 @@ class Meter:
         known = self._prepared.get(example)
         if known is None:
             packed = self.engine.pack(self.mixture, example)
-            known = self._prepared[example] = packed if self.objective == "candidates" else self._opening(packed)
+            known = self._prepared[example] = self._opening(packed) if self.objective == "tokens" else packed
         return known
+
+    def _rankings(self, example: RankingExample) -> list[RankingExample]:
+        """What is ranked for a prompt: itself, and for "contrast" the same list after its stranger's history."""
+        return [example, self._strangers[example]] if self.objective == "contrast" else [example]
 
     def _opening(self, packed: PackedTrie) -> Opening:
         prompt = packed.tokens[: packed.prompt_length]
@@ -160,7 +199,10 @@ class Meter:
         return Opening(PackedTrie(tokens, len(tokens), list(range(len(tokens)))), len(prompt) - 1)
 
     def _entropies(self, model: nn.Module, prompts: Sequence[PackedTrie | Opening]) -> Tensor:
-        return of_candidates(model, prompts) if self.objective == "candidates" else of_tokens(model, prompts)
+        if self.objective == "tokens":
+            return of_tokens(model, prompts)
+        found = of_candidates(model, prompts)
+        return found[::2] - found[1::2] if self.objective == "contrast" else found
 
     def _without_gradient(self, model: nn.Module, prompts: Sequence[Opening], lams: Sequence[AnyLam]) -> list[float]:
         rows = [lam if isinstance(lam, Lam) else [lam, 1 - lam] for lam in lams]

@@ -47,6 +47,9 @@ class TuningStep:
     prompts, total : prompts behind the curve, and how many there are.
     forwards : rankings made so far.
     settled : tuning has ended by itself; finer nodes or more prompts would not move λ.
+    objective : what was made small, see :class:`molorec.entropy.Meter`; where it is "contrast", ``entropy`` and the curve are
+        differences.
+    undecided : the resampled minima lie on both sides of ½, so λ stays there (for "contrast", whose prompts say little each).
     """
 
     lam: float
@@ -64,15 +67,21 @@ class TuningStep:
     forwards: int
     seconds: float
     settled: bool
+    objective: str = "candidates"
+    undecided: bool = False
 
     @property
     def verdict(self) -> str:
         """The result in words; a minimum at an end is not called a mixture."""
+        by = "contrast" if self.objective == "contrast" else "entropy"
+        if self.undecided:
+            between = f"{self.lam_low:.2f} to {self.lam_high:.2f}"
+            return f"these prompts do not tell: the best λ may be anywhere from {between}, so it stays ½"
         if self.lam > INSIDE[1]:
-            return "entropy prefers the general adapter alone"
+            return f"{by} prefers the general adapter alone"
         if self.lam < INSIDE[0]:
-            return "entropy prefers the specific adapter alone"
-        return "the model is least uncertain with a mixture of both"
+            return f"{by} prefers the specific adapter alone"
+        return "the model is least uncertain with a mixture of both" if by == "entropy" else "contrast prefers a mixture of both"
 
 
 def nodes(count: int) -> np.ndarray:
@@ -93,13 +102,14 @@ def interpolation(count: int, points: np.ndarray = GRID) -> np.ndarray:
 
 
 def minimise(entropies: Callable[[RankingExample, Sequence[float]], Sequence[float]], examples: Sequence[RankingExample],
-             batch: int = 5, seed: int = 0) -> Iterator[TuningStep]:
+             batch: int = 5, seed: int = 0, objective: str = "candidates") -> Iterator[TuningStep]:
     """Search the λ of least mean entropy, yielding after every prompt; close the iterator to stop.
 
     Parameters
     ----------
     entropies : the entropies in nats of one unlabelled example at several λ.
     examples : the prompts, none with a target.
+    objective : what those entropies are.
 
     Raises
     ------
@@ -115,7 +125,12 @@ def minimise(entropies: Callable[[RankingExample, Sequence[float]], Sequence[flo
     level, calm, step = 0, 0, None
 
     def summary(known: Sequence[dict[float, float]]) -> TuningStep:
-        return _summary(known, level, len(examples), forwards, time.perf_counter() - started, rng)
+        step = _summary(known, level, len(examples), forwards, time.perf_counter() - started, rng)
+        if objective != "contrast":
+            return step
+        doubt = step.lam_low < 0.5 < step.lam_high
+        stays = {"lam": 0.5, "entropy": step.entropy_start} if doubt else {}
+        return replace(step, objective=objective, undecided=doubt, **stays)
 
     for first in range(0, len(examples), batch):
         measured.extend({} for _ in examples[first : first + batch])
@@ -163,7 +178,7 @@ def tune(engine: Engine, domain: str, prompts: int = PROMPTS, rule: str = DEFAUL
     if prompts < 1:
         raise BadInput(f"{prompts} prompts are too few; give at least 1")
     found = examples if examples is not None else engine.catalog.examples(domain, "tune", setting, limit=prompts)
-    return minimise(Meter(engine, domain, rule, objective, tokens).at, found)
+    return minimise(Meter(engine, domain, rule, objective, tokens, found).at, found, objective=objective)
 
 
 def _values(measured: Sequence[dict[float, float]], level: int) -> np.ndarray:

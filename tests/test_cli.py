@@ -534,6 +534,10 @@ def test_a_third_adapter_is_mixed_in_by_name(molorec, stored, pico_folder, tmp_p
     assert three["lam"]["weights"] == {"all": [0.25, 0.25, 0.5]}
     pair = document(molorec(*words, "--lam", "0.5", "--json"))  # the third one is the general one again
     assert three["entropy"] == pytest.approx(pair["entropy"], abs=1e-4)
+    measured = document(molorec("evaluate", *words[1:], "--also", "books", "--limit", "3", "--lam-file",
+                                f"three={tmp_path / 'lam.json'}", "--json"))
+    assert [system["name"] for system in measured["systems"]] == ["popularity", "base", "three"]
+    assert measured["systems"][2]["lam"]["weights"] == {"all": [0.25, 0.25, 0.5]}
     code, _, err = molorec(*words, "--also", "books")
     assert code == 2 and "3 adapters need 3 weights" in err
     code, _, err = molorec(*words, "--also", "lamps")

@@ -1,6 +1,7 @@
 """Both entropies are what they are said to be, at any λ, and their gradient is their slope."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -34,6 +35,30 @@ def test_the_entropy_of_candidates_is_the_rankings(engine, examples):
     asked = [(example, lam) for example in examples for lam in lams]
     assert meter.each(asked) == pytest.approx([engine.rank(*each).entropy for each in asked], abs=1e-4)
     assert meter.mean(examples, 0.3) == pytest.approx(sum(engine.rank(each, 0.3).entropy for each in examples) / 4, abs=1e-4)
+
+
+def test_contrast_is_how_much_surer_a_persons_own_history_makes_the_model_than_the_next_ones(engine, examples):
+    meter = Meter(engine, "toybox", objective="contrast", prompts=examples)
+    for example, other in zip(examples, [*examples[1:], examples[0]], strict=True):
+        listed = {item.item_id for item in example.candidates}
+        stranger = replace(example, history=tuple(item for item in other.history if item.item_id not in listed))
+        expected = [engine.rank(example, lam).entropy - engine.rank(stranger, lam).entropy for lam in (0.0, 0.7)]
+        assert meter.at(example, [0.0, 0.7]) == pytest.approx(expected, abs=1e-6)
+        assert meter.each([(example, 0.0), (example, 0.7)]) == pytest.approx(expected, abs=1e-4)
+    assert meter.mean(examples, 0.7) == pytest.approx(sum(meter.at(each, [0.7])[0] for each in examples) / 4, abs=1e-4)
+
+
+def test_a_stranger_is_the_next_prompt_whose_history_is_another(examples):
+    one, two, three, _ = examples
+    same = replace(two, history=one.history)
+    gone = replace(two, history=one.candidates)  # nothing is left of it
+    assert entropy.strangers([one, same, three])[one].history == entropy.strangers([one, three])[one].history
+    assert entropy.strangers([one, gone, three])[one].history == entropy.strangers([one, three])[one].history
+    assert entropy.strangers([one, three])[one].candidates == one.candidates
+    with pytest.raises(BadInput, match="different histories, and there are 1; give more"):
+        entropy.strangers([one])
+    with pytest.raises(BadInput, match="different histories"):
+        entropy.strangers([one, same])
 
 
 def stepwise(engine, example, lam, tokens):
@@ -80,7 +105,8 @@ def value(meter, examples, free, granularity):
     def work(model):
         weights = free.softmax(-1)
         with torch.no_grad(), meter.mixture.stack.at(weights[0] if granularity == "global" else weights, meter.rule, granularity):
-            return float(meter._entropies(model, [meter.prepared(example) for example in examples]).mean())
+            prompts = [meter.prepared(each) for example in examples for each in meter._rankings(example)]
+            return float(meter._entropies(model, prompts).mean())
 
     return meter.engine.backend.run(work)
 
@@ -89,7 +115,7 @@ def value(meter, examples, free, granularity):
 @given(rule=st.sampled_from(sorted(RULES)), granularity=st.sampled_from(["global", "layer", "module"]),
        objective=st.sampled_from(entropy.OBJECTIVES), seed=st.integers(0, 999))
 def test_the_gradient_is_the_slope(engine, examples, rule, granularity, objective, seed):
-    meter = Meter(engine, "toybox", rule, objective)
+    meter = Meter(engine, "toybox", rule, objective, prompts=examples)
     generator = torch.Generator().manual_seed(seed)
     free = torch.randn(len(meter.mixture.stack.groups(granularity)), 2, generator=generator).requires_grad_()
     loss = meter.backward(examples[:2], free, granularity)

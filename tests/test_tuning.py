@@ -154,6 +154,30 @@ def test_the_result_is_the_same_every_time():
     assert (one.lam, one.lam_low, one.lam_high) == (other.lam, other.lam_low, other.lam_high)
 
 
+@pytest.mark.parametrize(("noise", "decided"), [(0.01, True), (3.0, False)])
+def test_by_contrast_lam_leaves_the_middle_only_where_the_prompts_agree(noise, decided):
+    slopes = 0.3 + noise * np.random.default_rng(0).standard_normal(40)
+
+    def entropies(example, lams):
+        return [slopes[int(example.user)] * lam - 0.4 for lam in lams]
+
+    step = last(minimise(entropies, prompts(40), objective="contrast"))
+    assert step.undecided != decided and step.lam == (0.0 if decided else 0.5)
+    assert step.entropy == pytest.approx(np.interp(step.lam, step.grid, step.mean))
+    assert ("contrast prefers the specific" if decided else "do not tell") in step.verdict
+    assert last(minimise(entropies, prompts(40))).lam == 0.0  # an entropy always decides
+
+
+def test_contrast_is_tuned_by_the_same_search(engine):
+    examples = engine.catalog.examples("toybox", "tune", limit=6)
+    step = last(tune(engine, "toybox", prompts=6, objective="contrast"))
+    meter = Meter(engine, "toybox", objective="contrast", prompts=examples)
+    for lam, value in step.curve:
+        assert value == pytest.approx(meter.mean(examples, lam), abs=1e-4)
+    with pytest.raises(BadInput, match="different histories"):
+        tune(engine, "toybox", prompts=1, objective="contrast")
+
+
 def test_a_domain_is_tuned_to_the_least_entropy_of_the_engine(engine):
     step = last(tune(engine, "toybox", prompts=12))
     examples = engine.catalog.examples("toybox", "tune", limit=12)

@@ -15,7 +15,7 @@ from molorec import backbone, config
 from molorec.baselines import data as numbers
 from molorec.baselines import reproduce, text
 from molorec.baselines.data import Interactions
-from molorec.baselines.loop import Progress, Training, ranks, scores
+from molorec.baselines.loop import Progress, Training, scores
 from molorec.baselines.model import LOSSES, Baseline, Recipe
 from molorec.baselines.models import KINDS, Kind, kind
 from molorec.baselines.search import recipe_name, search
@@ -68,7 +68,8 @@ def train(arguments: argparse.Namespace) -> None:
         if arguments.threads < 1:
             raise BadInput(f"--threads is {arguments.threads}; give 1 or more")
         torch.set_num_threads(arguments.threads)
-    for option, value in (("--limit", arguments.limit), ("--validation-lists", arguments.validation_lists)):
+    for option, value in (("--limit", arguments.limit), ("--validation-lists", arguments.validation_lists),
+                          ("--halving", arguments.halving)):
         if value is not None and value < 1:
             raise BadInput(f"{option} is {value}; give 1 or more")
     changes = {field.name: getattr(arguments, field.name) for field in fields(Recipe) if hasattr(arguments, field.name)}
@@ -137,7 +138,7 @@ def measure(model: Baseline, chosen: Kind, catalog: Catalog, domain: str, settin
             yield SystemRows(
                 chosen.name, domain, split, setting, catalog.lists_sha256(domain, setting, split), limit, None,
                 made_with | model.take_notes(),
-                users=lists.users - 1, ranks=ranks(made, lists.targets),
+                users=lists.users - 1, ranks=model.ranks(made, lists.targets),
                 probabilities=chances[np.arange(len(lists)), lists.targets], positions=lists.targets, firsts=made.argmax(1))
 
 

@@ -96,7 +96,7 @@ class Training:
 
     def validate(self) -> float:
         """Mean NDCG@k over the validation lists."""
-        return float(ndcg(ranks(scores(self.model, self.validation), self.validation.targets), self.k).mean())
+        return float(ndcg(self.model.ranks(scores(self.model, self.validation), self.validation.targets), self.k).mean())
 
     def _train_epoch(self) -> float:
         # a seed for each epoch, so that the result does not depend on where a run was resumed
@@ -170,12 +170,3 @@ def scores(model: Baseline, lists: Lists, on_lists: Callable[[int], None] = lamb
     if not np.isfinite(made).all():
         raise MolorecError("the model gives scores that are no numbers; train it anew with a smaller --rate")
     return made
-
-
-def ranks(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Rank (n,), from 1, of each list's target (n,) by its scores (n, c); ties count against it.
-
-    >>> ranks(np.array([[.5, .2, .5], [.1, .3, .2]]), np.array([0, 1])).tolist()
-    [2, 1]
-    """
-    return (scores >= np.take_along_axis(scores, targets[:, None], axis=1)).sum(1)

@@ -31,6 +31,10 @@ class Recipe:
     examples : targets an epoch, for models that learn one at a time; for those on a language model, windows of a history.
         0 for all targets, or a window for each user.
     epochs, patience : the most there are, and after how many without a better validation it ends.
+
+    Raises
+    ------
+    BadInput : a value is not possible.
     """
 
     dimension: int = 64
@@ -48,6 +52,17 @@ class Recipe:
     epochs: int = 40
     patience: int = 4
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("dimension", "length", "blocks", "heads", "batch", "epochs", "patience"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"--{name} is {getattr(self, name)}; give 1 or more")
+        for name in ("negatives", "examples", "seed"):
+            if getattr(self, name) < 0:
+                raise BadInput(f"--{name} is {getattr(self, name)}; give 0 or more")
+        if not (0 <= self.dropout < 1 and self.rate > 0 and self.l2 >= 0):  # written so that no number at all is refused too
+            raise BadInput(f"--dropout is {self.dropout}, --rate {self.rate}, --l2 {self.l2}; dropout is from 0 to below 1, the "
+                           "rate above 0, l2 from 0 on")
 
 
 class Baseline(nn.Module):
@@ -73,6 +88,14 @@ class Baseline(nn.Module):
     def scores(self, users: np.ndarray, histories: list[np.ndarray], candidates: np.ndarray) -> Tensor:
         """Scores (n, c) of candidates (n, c) for users (n,) after histories; higher is better."""
         raise NotImplementedError
+
+    def ranks(self, scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Rank (n,), from 1, of each list's target (n,) by its :meth:`scores` (n, c); ties count against it.
+
+        >>> Baseline.ranks(None, np.array([[.5, .2, .5], [.1, .3, .2]]), np.array([0, 1])).tolist()
+        [2, 1]
+        """
+        return (scores >= np.take_along_axis(scores, targets[:, None], axis=1)).sum(1)
 
     def take_notes(self) -> dict:
         """What else there is to say of the lists scored since the last call, as JSON holds it; of most models nothing."""

@@ -15,7 +15,7 @@ import torch
 from molorec import config, whole_file
 from molorec.baselines import data as numbers
 from molorec.baselines.data import Interactions, Lists
-from molorec.baselines.loop import Progress, Training, ranks, scores
+from molorec.baselines.loop import Progress, Training, scores
 from molorec.baselines.models import kind
 from molorec.baselines.search import recipe_name
 from molorec.catalog import Catalog
@@ -95,7 +95,8 @@ def reproduce(catalog: Catalog, name: str, changes: dict, folder: Path,
     for progress in training.run():
         on_epoch(progress)
     test = one_out(whole, 1, figure)
-    found = ranks(scores(training.best_model(), test), test.targets)
+    model = training.best_model()
+    found = model.ranks(scores(model, test), test.targets)
     ours = {metric: round(measure(found, metric), 4) for metric in figure.metrics}
     result = {"paper": figure.paper, "domain": figure.domain, "negatives": figure.negatives, "theirs": figure.metrics,
               "ours": ours, "n": len(test), "epochs": training.epoch, "recipe": asdict(recipe), "note": figure.note,

@@ -21,12 +21,12 @@ from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
 from molorec.mixture.lam import AnyLam, from_saved, general, to_saved
 from molorec.mixture.rule import DEFAULT_RULE
-from molorec.tuning import INSIDE, tune
+from molorec.tuning import INSIDE, PROMPTS, tune
 
 SYSTEMS = ("popularity", "base", "general", "specific", "half", "mixed")
-# asked for by name, since each costs many forwards: the λ that is best on validation lists, and the one that is best on the
-# other half of the very people who are tested (for reference: nobody could know it)
-OPTIONAL = ("grid", "oracle")
+# asked for by name, since each costs many forwards: the λ of tuning by contrast, the one that is best on validation lists, and
+# the one that is best on the other half of the very people who are tested (for reference: nobody could know it)
+OPTIONAL = ("contrast", "grid", "oracle")
 CHOSEN = "chosen"  # what stands in place of "mixed" where λ was given: "mixed" always means tuned
 POINTS = tuple(i / 10 for i in range(11))  # the λ that "grid" and "oracle" choose from
 MOVES_AT_LEAST = 0.25
@@ -143,10 +143,13 @@ class Evaluation:
         return found
 
 
-def tuned_lam(engine: Engine, domain: str, rule: str = DEFAULT_RULE, setting: str = "warm") -> float:
-    """The λ that tuning finds on the prompts of the domain's ``tune`` users: of new items where those are asked for."""
+def tuned_lam(engine: Engine, domain: str, rule: str = DEFAULT_RULE, setting: str = "warm",
+              objective: str = "candidates") -> float:
+    """The λ that tuning finds on the prompts of the domain's ``tune`` users: of new items where those are asked for. By contrast
+    on twice as many, for each says less."""
     last = None
-    for last in tune(engine, domain, rule=rule, setting="new-item" if setting == "new-item" else "warm"):
+    for last in tune(engine, domain, PROMPTS if objective != "contrast" else 2 * PROMPTS, rule,
+                     "new-item" if setting == "new-item" else "warm", objective=objective):
         pass
     return last.lam
 
@@ -241,17 +244,25 @@ def plan(engine: Engine, domain: str, split: str = "quick", setting: str = "warm
         raise BadInput(f"template '{mixture.template.name}' has no list in its prompt, so its order cannot matter; leave out "
                        "--shuffles, or use adapters that were trained on 'listed'")
     alone = "general" if mixture.is_pair or not mixture.adapters[0].card else mixture.adapters[0].card.role
-    names = [name for name in dict.fromkeys((*systems, *lams)) if mixture.is_pair or name in ("popularity", "base", alone)]
+    if mixture.is_pair:
+        names = list(dict.fromkeys((*systems, *lams)))
+    else:  # of one adapter, it alone; of three and more, mixtures that were given: one number is no λ of them
+        own = (alone,) if len(mixture.adapters) == 1 else lams
+        names = [name for name in dict.fromkeys((*systems, *lams)) if name in ("popularity", "base", *own)]
     if alone == adapters.SECOND_ROUND:  # which is there only if somebody asked for it
         names.append(alone)
     if "oracle" in names and n < 2:
         raise BadInput("the oracle chooses λ on half of the users and is measured on the other half; ask for 2 users or more")
     at = {name: _FIXED_LAM[name] for name in names if name in _FIXED_LAM}
+    if lam is not None and "mixed" not in systems:
+        raise BadInput("a λ was given, and systems without 'mixed', whose place it takes; leave out one of the two")
     if "mixed" in names and lam is not None:
         names[names.index("mixed")] = CHOSEN
         at[CHOSEN] = lam
     elif "mixed" in names:
         at["mixed"] = tuned_lam(engine, domain, rule, setting)
+    if "contrast" in names and "contrast" not in lams:
+        at["contrast"] = tuned_lam(engine, domain, rule, setting, "contrast")
     if "grid" in names and "grid" not in lams:
         at["grid"] = grid_lam(engine, domain, rule)
     at |= {name: lams[name] for name in names if name in lams}
@@ -371,8 +382,8 @@ def made_with(systems: Sequence[SystemRows]) -> dict:
             of = {rows.system: rows.made_with[fact] for rows in those if fact in rows.made_with}
             for name, value in of.items():
                 if found.setdefault(fact, value) != value:
-                    raise BadInput(f"'{name}' was not made with what '{next(iter(of))}' was: {fact} is {value} and {found[fact]}; "
-                                   "measure all of them in one evaluation")
+                    raise BadInput(f"'{name}' was not made with what '{next(iter(of))}' was: {fact} is {value} and "
+                                   f"{found[fact]}; measure all of them in one evaluation")
     return found
 
 
@@ -388,7 +399,8 @@ def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "
     systems : of :data:`SYSTEMS` and :data:`OPTIONAL`.
     lam : a λ to measure as the system `chosen`, in place of `mixed`, whose λ is tuned on the ``tune`` prompts without
         labels.
-    lams : name → λ of further systems; one called `grid` takes the place of looking for the best λ on validation lists.
+    lams : name → λ of further systems; one called `grid` takes the place of looking for the best λ on validation lists, one
+        called `contrast` of tuning.
     shuffles : average the probabilities over so many orders of each list (adapters for the template `listed`).
     command : the command line, to be kept with the rows.
     on_user : called with (users done, users in all).

@@ -20,7 +20,7 @@ from molorec.mixture.lam import short
 BASELINES = ("BPR-MF", "GRU4Rec", "SASRec", "FMLP-Rec", "UniSRec", "VQ-Rec")
 ON_OUR_BACKBONE = ("P5-style", "RecFormer-style", "TALLRec-style", "Top-5-generated")
 ORDER = ("popularity", *BASELINES, *ON_OUR_BACKBONE, "base", "general", "specific", "second-round", "half", "grid", "oracle",
-         "mixed")
+         "contrast", "mixed")
 REFERENCES = ("popularity", "general", "specific")
 CSV_HEAD = ("domain", "setting", "split", "limit", "system", "lambda", "people", "ndcg@1", "low", "high", "ndcg@3", "hr@3",
             *(f"minus_{name}{end}" for name in REFERENCES for end in ("", "_low", "_high")),
@@ -174,7 +174,8 @@ def _notes(evaluation: Evaluation) -> list[str]:
                     f"{_against(mixed, 'oracle')}.")
     missed = [result.rows for result in evaluation.systems if _missed_its_figure(result.rows)]
     if missed:
-        apart, unheld = ([rows.system for rows in missed if bool(rows.made_with.get("reproduced")) is held] for held in (True, False))
+        apart = [rows.system for rows in missed if rows.made_with.get("reproduced")]
+        unheld = [rows.system for rows in missed if not rows.made_with.get("reproduced")]
         why = [f"{', '.join(apart)}: more than .02 from the figure published for it, by the same protocol"] if apart else []
         why += [f"{', '.join(unheld)}: not held to a published figure"] if unheld else []
         said.append(f"{NOT_REPRODUCED} {'; '.join(why)}; so no verdict on the method.")

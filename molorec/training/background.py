@@ -36,7 +36,7 @@ class State:
     ----------
     status : "starting", "training", "stopping", "stopped", "failed" or "done".
     losses : (step, loss in nats) of every step so far, those before a stop included.
-    validations : (step, mean −log p of held-out choices in nats) where it was taken.
+    validations : (step, loss on held-out choices in nats, see :meth:`molorec.training.loop.Training.validate`), where taken.
     first, best : the same at the start and of the best checkpoint, in nats; None where there are no lists to measure on.
     seconds_left : of this run, at its pace so far and under its limit; None before its first few steps.
     message : why it stopped or failed.

@@ -50,6 +50,10 @@ class Recipe:
     smoothing : share of each label that comes from transition counts (listwise objective, template `open`).
     recent : how many of a history's last titles those counts look at.
     validate_every : steps between looks at the validation lists; the best of them is kept.
+
+    Raises
+    ------
+    BadInput : a value is not possible.
     """
 
     template: str = "open"
@@ -69,6 +73,13 @@ class Recipe:
     clip: float = 1.0
     seed: int = 0
     validate_every: int = 100
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 0), ("rows", 1), ("length", 1), ("validate_every", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise BadInput(f"--{name.replace('_', '-')} is {getattr(self, name)}; give {least} or more")
+        if not self.learning_rate > 0:  # written so that no number at all is refused too
+            raise BadInput(f"--learning-rate is {self.learning_rate}; give a number above 0")
 
     def rate(self, step: int) -> float:
         """The learning rate of a step (from 0).
@@ -141,7 +152,7 @@ class Training:
             raise BadInput(f"--init-from is a {init_from.card.role} adapter for template '{init_from.card.template}'; this "
                            f"training is for a {card.role} one on '{style.name}': start from one of that kind")
         if init_from and init_from.card:
-            self.card = replace(card, data={**init_from.card.data, **card.data})  # it has seen that too
+            self.card = replace(card, data=_seen(init_from.card.data, card.data))
         start = init_from or adapters.new(backbone.shapes)
         self.rank, self.alpha = start.rank, start.alpha
         self.earlier = (start.card.steps, start.card.seconds) if start.card else (0, 0.0)
@@ -185,10 +196,8 @@ class Training:
             self._save_adapter("best")
 
     def validate(self) -> float:
-        """Mean −log p(target) over the validation lists, without dropout.
-
-        With replay, what free text has lost is added with its weight: else a start that cannot write would stay the best.
-        """
+        """Mean −log p(target) over the validation lists, without dropout; not less than that with replay, where what free text
+        has lost is added with its weight: else a start that cannot write would stay the best."""
         self.stack.eval()
         total = torch.zeros((), device=self.backbone.device)
         with torch.inference_mode(), self.stack.at([1.0]):
@@ -314,6 +323,16 @@ class Training:
     def _save_adapter(self, name: str) -> None:
         if self.workers.is_first:
             adapters.save(self.adapter(), self.folder / name, self.card.base)
+
+
+def _seen(before: dict[str, str], now: dict[str, str]) -> dict[str, str]:
+    """What an adapter has seen that goes on from another: a domain's earlier part is not hidden by a later, smaller one.
+
+    >>> _seen({"films": "90 users"}, {"films": "9 users", "toys": "5 users"})
+    {'films': '90 users, then 9 users', 'toys': '5 users'}
+    """
+    both = {name: f"{before[name]}, then {now[name]}" for name in now if before.get(name, now[name]) != now[name]}
+    return {**before, **now, **both}
 
 
 def device_name(device: torch.device) -> str:

@@ -314,8 +314,8 @@ def training_status(state: State) -> str:
     """Where a training stands, in words, with a progress bar once there is a step."""
     gained = ""
     if state.first is not None and state.best is not None:
-        gained = (f" Surprise at held-out choices, less is better: {state.first:.3f} nat before, {state.best:.3f} at best; a "
-                  f"guess among {NEGATIVES + 1} has {GUESS:.2f}.")
+        gained = (" Surprise at held-out choices (with what free writing has lost), less is better: "
+                  f"{state.first:.3f} nat before, {state.best:.3f} at best; a guess among {NEGATIVES + 1} has {GUESS:.2f}.")
     at = f"Step {state.step} of {state.steps}"
     if state.status == "starting":
         text = ("Loading the model and your data, then measuring held-out choices before the first step: "

@@ -177,3 +177,6 @@ def test_two_processes_give_what_one_gives(tmp_path, monkeypatch):
         assert ours.rows.probabilities == pytest.approx(theirs.rows.probabilities, abs=1e-4)
     printed = json.loads(subprocess.run(common, cwd=config.PACKAGE.parent, capture_output=True, check=True, timeout=120).stdout)
     assert [s["ndcg@1"] for s in printed["systems"]] == [s.ndcg(1) for s in alone.systems]
+    otherwise = subprocess.run([*common, "--lam", "0.5", "--rule", "product"], cwd=config.PACKAGE.parent, capture_output=True,
+                               text=True, timeout=120)
+    assert otherwise.returncode == 2 and "measured with another --rule, --lam" in otherwise.stderr

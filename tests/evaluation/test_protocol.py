@@ -118,6 +118,11 @@ def test_a_given_lam_is_not_called_mixed(engine):
     assert "given" in found.verdict and "mixed was not measured" in found.shortcomings
 
 
+def test_a_lam_for_mixed_is_not_ignored_where_mixed_is_not_asked_for(engine):
+    with pytest.raises(BadInput, match="without 'mixed'"):
+        evaluate(engine, "toybox", limit=2, systems=["half"], lam=0.3)
+
+
 def test_a_lam_that_was_given_beside_a_tuned_one_takes_nothing_from_it():
     kept = [system_rows(name, lam=to_saved(lam)) for name, lam in (("mixed", 0.0), ("chosen", 0.3), ("general", 1.0))]
     assert table(kept).verdict == "entropy prefers the specific adapter alone"
@@ -216,6 +221,14 @@ def test_grid_is_the_best_of_eleven_on_validation_lists_of_people_in_quick(engin
     found = evaluate(engine, "toybox", limit=2, systems=["specific", "grid"])
     assert found.system("grid").lam == 0.7 and "mixed was not measured" in found.verdict
     assert seen == engine.catalog.examples("toybox", "quick", "validation")
+
+
+def test_contrast_is_at_the_lam_of_tuning_by_contrast(engine, monkeypatch):
+    asked = []
+    monkeypatch.setattr(protocol, "tuned_lam", lambda *given: asked.append(given[2:]) or 0.4)
+    found = evaluate(engine, "toybox", limit=2, systems=["half", "contrast"], setting="warm")
+    assert found.system("contrast").lam == 0.4 and asked == [("sum", "warm", "contrast")]
+    assert evaluate(engine, "toybox", limit=2, systems=["contrast"], lams={"contrast": 0.2}).system("contrast").lam == 0.2
 
 
 def test_the_oracle_takes_for_each_user_a_lam_chosen_without_them(engine):

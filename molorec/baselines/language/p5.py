@@ -54,9 +54,10 @@ class P5Style(LanguageBaseline):
 
 
 def sequential_indices(data: Interactions) -> list[str]:
-    """An index for each item (items,), by item number from 1: decimal numbers of one width, from 1001 on up to 8,999 items."""
+    """An index for each item (items,), by item number from 1: decimal numbers of one width, from 1001 on or, of 9,000
+    items and more, from 10001 on, and so on."""
     known = dict.fromkeys(int(item) for sequence in data.sequences for item in sequence)
     order = dict.fromkeys([*known, *range(1, len(data.items) + 1)])
     place = {item: i for i, item in enumerate(order, start=1)}
-    first = 10 ** max(3, len(str(len(data.items))))
+    first = 10 ** max(3, len(str(len(data.items) // 9)))
     return [str(first + place[item]) for item in range(1, len(data.items) + 1)]

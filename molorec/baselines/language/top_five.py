@@ -35,8 +35,8 @@ class TopFive(LanguageBaseline):
     """In training the true title comes first in the answer, then four others of the list, drawn evenly, as the authors have it;
     the loss is the language model's on the answer alone.
 
-    A candidate that is the k-th valid title of an answer scores 6 − k, one that is not named 0: it ties with all others that
-    are not, so it ranks last.
+    A candidate that is written in place k scores 6 − k, and k is its rank: what is no candidate, or was written before, takes a
+    place, as with the authors. One that is not named scores 0 and ranks last.
     """
 
     at_once = 16
@@ -87,16 +87,22 @@ class TopFive(LanguageBaseline):
         # a title that is longer than a prompt allows is compared as it stands there
         titles = [self.backbone.prompter.decode(self.titles[item][:-1]) for item in candidates]
         found = named(text, titles, NAMED)
-        valid = [place for place in found if place is not None]
-        self._lists, self._written, self._valid = self._lists + 1, self._written + len(found), self._valid + len(valid)
         scores = torch.zeros(len(candidates))
-        for order, place in enumerate(dict.fromkeys(valid)):
-            scores[place] = NAMED - order
+        for order, place in enumerate(found):
+            if place is not None and not scores[place]:
+                scores[place] = NAMED - order
+        self._lists, self._written, self._valid = (
+            self._lists + 1, self._written + len(found), self._valid + int(scores.count_nonzero()))
         return scores
+
+    def ranks(self, scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """The place where each target was written; the list's last where it was not."""
+        mine = np.take_along_axis(scores, targets[:, None], axis=1)[:, 0]
+        return np.where(mine > 0, NAMED + 1 - mine, scores.shape[1]).astype(int)
 
     def take_notes(self) -> dict:
         """The ``validity`` of the lists scored since the last call: which share of the written titles, at most five a list, are
-        candidates; also how many were ``written``."""
+        candidates that were not written before; also how many were ``written``."""
         notes = {"validity": self._valid / max(1, self._written), "written": self._written} if self._lists else {}
         self._written = self._valid = self._lists = 0
         return notes

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from molorec.baselines.language.p5 import sequential_indices
@@ -17,9 +18,10 @@ def test_indices_follow_first_appearance_and_what_was_kept_from_training_comes_l
     assert indices[-2:] == ["1023", "1024"]
 
 
-def test_indices_of_a_great_catalogue_are_of_one_width(walks):
-    great = replace(walks, items=walks.items * 500)
-    assert {len(index) for index in sequential_indices(great)} == {6}
+@pytest.mark.parametrize(("count", "digits"), [(8_999, 4), (9_000, 5), (89_999, 5)])
+def test_indices_of_a_great_catalogue_are_of_one_width_and_no_wider_than_that_needs(walks, count, digits):
+    great = replace(walks, items=walks.items[:1] * count)
+    assert {len(index) for index in sequential_indices(great)} == {digits}
 
 
 def test_scores_are_those_of_spelling_each_index_by_itself(make, base):
