@@ -38,7 +38,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     options.add_argument("--validation-lists", type=int, default=VALIDATION_LISTS,
                          help="lists on which the checkpoint is chosen")
     options.add_argument("--micro-rows", type=int, help="rows of one forward, for less memory: the batch's --rows are gone "
-                         "through in parts (default: all of them at once)")
+                         "through in parts (default: as many parts as processes)")
     options.add_argument("--checkpointing", action="store_true",
                          help="compute activations twice instead of keeping them, for much less memory and a third more time")
     options.add_argument("--threads", type=int, help="CPU threads (one a training is best when two run side by side)")

@@ -114,8 +114,8 @@ class Training:
     folder : checkpoints and the finished adapter; keep it outside a work tree.
     validation : examples with targets, for choosing the checkpoint.
     init_from : an adapter to start from instead of B = 0.
-    micro_rows : rows of one forward; a batch of more is learned from part by part, to the same gradient. Decides memory, not
-        the result, but for the dropout that is drawn anew for each part.
+    micro_rows : rows of one forward, by default a part of the batch for each process; a batch of more is learned from part by
+        part, to the same gradient. Decides memory, not the result, but for the dropout that is drawn anew for each part.
     checkpointing : see :mod:`~molorec.training.recomputation`.
     workers : the processes that share each batch's parts; only the first of them writes files.
     """
@@ -133,7 +133,7 @@ class Training:
             raise BadInput("there is no domain to train on")
         self.backbone, self.recipe, self.card, self.style = backbone, recipe, card, style
         self.folder, self.workers, self.checkpointing = Path(folder), workers, checkpointing
-        self.micro_rows = micro_rows or recipe.rows
+        self.micro_rows = micro_rows or -(-recipe.rows // workers.count)  # a part for each process
         if recipe.background:
             tokens = {token for domain in domains for token in domain.root_tokens.tolist()}
             for domain in domains:

@@ -110,3 +110,11 @@ def test_a_reproduction_is_printed_as_json(toybox, monkeypatch, capsys):
 def test_what_cannot_be_used_is_refused(toybox, words, problem):
     with pytest.raises(BadInput, match=problem):
         run(*words)
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--epochs", "0"], "--epochs is 0"), (["--batch", "0"], "--batch is 0"), (["--seed", "-1"], "--seed is -1"),
+    (["--dropout", "1"], "--dropout is 1"), (["--search", "--halving", "-1"], "--halving is -1")])
+def test_impossible_values_are_refused_by_name(toybox, words, said):
+    with pytest.raises(BadInput, match=said):
+        run("--model", "sasrec", "--domain", "toybox", *words)

@@ -11,6 +11,7 @@ from molorec.ranking.scorer import log_probabilities
 from molorec.ranking.trie import pack
 from molorec.training import objectives
 from molorec.training.dataset import ListSampler, WindowSampler, load_domain
+from molorec.training.distributed import Workers
 from molorec.training.loop import Recipe, Training
 from tests.conftest import card_for, random_adapter
 
@@ -73,6 +74,19 @@ def test_a_killed_training_goes_on_to_the_same_result(base, data, tmp_path):
     steps = [progress.step for progress in resumed.run()]
     assert steps == [4, 5, 6] or steps == [3, 4, 5, 6]
     assert torch.allclose(parameters(resumed), parameters(straight), atol=1e-6)
+
+
+@pytest.mark.parametrize(("count", "rows"), [(1, 5), (2, 3), (8, 1)])
+def test_by_default_every_process_has_a_part_of_a_batch(base, data, tmp_path, count, rows):
+    assert training(base, data, tmp_path, Recipe(rows=5), workers=Workers(0, count)).micro_rows == rows
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"validate_every": 0}, "--validate-every is 0"), ({"rows": 0}, "--rows is 0"), ({"seed": -1}, "--seed is -1"),
+    ({"learning_rate": float("nan")}, "--learning-rate is nan")])
+def test_an_impossible_recipe_is_refused_by_name(changes, words):
+    with pytest.raises(BadInput, match=words):
+        Recipe(**changes)
 
 
 @pytest.mark.parametrize("how", [{"micro_rows": 3}, {"micro_rows": 1, "checkpointing": True}])
