@@ -45,7 +45,7 @@ CSS = "".join(panel.CSS for panel in (style, landscape, layers, compare, results
 # How the page is served, wherever it is.
 # Gradio goes through its record of events after every one; nobody reads that record here.
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
-CACHE_SECONDS = (3_600, 86_400)  # how often, and how old, downloads and uploads that were never added are deleted
+CACHE_SECONDS = (3_600, 86_400)  # how often, and how old, downloads and uploads are deleted; visitors may share one
 _PRESENT = "() => document.body.classList.toggle('ml-presenter') ? 'Leave presenter mode' : 'Presenter mode'"
 _OPEN_PRESENTER = ("() => document.body.classList.toggle('ml-presenter', new URLSearchParams(location.search).get('presenter') "
                    "=== '1') ? 'Leave presenter mode' : 'Presenter mode'")
