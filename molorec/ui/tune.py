@@ -40,7 +40,7 @@ def panel() -> Tuner:
         found["stop"] = gr.Button("Stop tuning", interactive=False, min_width=80)
     found["progress"] = gr.HTML(padding=False)
     found["curve"] = gr.Plot(show_label=False, visible=False)
-    found["keep"] = gr.Button("Keep this λ for “Auto”", size="sm", visible=False)
+    found["keep"] = gr.Button("Keep this λ for “Auto”, for everyone on this machine", size="sm", visible=False)
     return Tuner(**found)
 
 
@@ -79,7 +79,8 @@ def wire(engine: Engine, journal: Journal, tuner: Tuner, screen: Screen) -> None
         try:
             lam = found[domain, rule]
             journal.keep_lam(domain, rule, engine.mixture(domain).key, lam)
-            gr.Info(f"“Auto” is λ = {lam:.2f} for {owned.chosen_name(domain)} under the rule '{rule}' from now on.")
+            gr.Info(f"“Auto” is λ = {lam:.2f} for {owned.chosen_name(domain)} under the rule '{rule}' from now on, for everyone "
+                    "on this machine.")
         except KeyError:
             gr.Warning("tune first: there is no λ to keep for this domain and rule")
         except MolorecError as error:

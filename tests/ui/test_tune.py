@@ -27,6 +27,7 @@ def test_what_is_said_at_stop_is_what_keep_keeps(events, monkeypatch):
     assert keep.visible and f"the best λ was {found['toybox', 'sum']:.2f}" in text
     events["keep"]("toybox", "sum", found)
     assert len(said) == 1 and f"λ = {found['toybox', 'sum']:.2f} for toybox" in said[0]
+    assert "for everyone on this machine" in said[0]
 
 
 def test_a_run_that_the_screen_has_left_says_nothing_there(events):
