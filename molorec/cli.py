@@ -489,6 +489,9 @@ def serve(arguments: argparse.Namespace) -> None:
     if not arguments.only_print:
         if importlib.util.find_spec("vllm") is None:
             raise MolorecError(f"vLLM is not here; {INSTALL}")
+        sys.stdout.flush()  # what this process still holds back goes with it
+        if arguments.json:
+            os.dup2(2, 1)  # what vLLM says is no part of the document
         os.execve(command[0], command, {**os.environ, **environment})
 
 

@@ -1,5 +1,7 @@
 """The app's start: whatever is missing is one line, not a trace."""
 
+import socket
+
 import pytest
 
 import app
@@ -8,9 +10,14 @@ from molorec.errors import CatalogError
 from tests.test_fetch import Pip
 
 
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return str(probe.getsockname()[1])
+
+
 def start(capsys, *words):
     with pytest.raises(SystemExit) as ended:
-        app.main(list(words))
+        app.main(["--port", free_port(), *words])
     said = capsys.readouterr().err
     assert said.strip().splitlines()[-1].startswith("error: ") and "Traceback" not in said
     return ended.value.code, said
@@ -44,3 +51,17 @@ def test_an_unknown_profile_is_bad_input(monkeypatch, capsys):
     monkeypatch.setattr(app, "ensure_movielens", lambda catalog: None)
     code, said = start(capsys, "--profile", "huge")
     assert code == 2 and "no profile 'huge'" in said
+
+
+def test_a_port_that_is_taken_is_said_before_anything_is_loaded(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        code, said = start(capsys, "--port", port)
+    assert code == 1 and f"port {port} is taken" in said and "give another --port" in said
+
+
+@pytest.mark.parametrize("port", ["0", "99999", "-1", "x", "²"])
+def test_what_is_no_port_is_bad_input(capsys, port):
+    with pytest.raises(SystemExit) as ended:
+        app.main([f"--port={port}"])
+    assert ended.value.code == 2 and "from 1 to 65535" in capsys.readouterr().err

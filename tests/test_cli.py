@@ -2,9 +2,12 @@
 
 import json
 import math
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import huggingface_hub
@@ -558,8 +561,30 @@ def test_serve_writes_the_mixtures_and_names_the_command(molorec, stored, pico_f
     assert code == 1 and "requirements-gpu.txt" in err
 
 
+@pytest.mark.parametrize("json_words", [(), ("--json",)])
+def test_serve_says_all_of_its_own_and_nothing_of_the_servers_in_its_document(stored, pico_folder, tmp_path, json_words):
+    script = """
+import sys
+from molorec import cli
+from molorec.backends import server
+find = cli.importlib.util.find_spec
+cli.importlib.util.find_spec = lambda name, *rest: name == "vllm" or find(name, *rest)
+server.command = lambda *_: ([sys.executable, "-c", "print('the server speaks')"], {})
+cli.main(sys.argv[1:])
+"""
+    done = subprocess.run([sys.executable, "-c", script, "serve", "--domain", "toybox", "--base", pico_folder, "--precision",
+                           "float32", "--adapters", tmp_path / "adapters", "--points", "2", "--out", tmp_path / "mixtures",
+                           *json_words], capture_output=True, text=True, env={**os.environ, "PYTHONUNBUFFERED": ""})
+    assert done.returncode == 0 and "the server speaks" in (done.stderr if json_words else done.stdout)
+    if json_words:
+        assert json.loads(done.stdout)["mixtures"]
+    else:
+        assert "mixtures are in" in done.stdout
+
+
 @pytest.mark.parametrize(("backend", "code", "said"), [
-    ("tpu", 2, "choose local, vllm"), ("http://127.0.0.1:9", 1, "does not answer")])
+    ("tpu", 2, "choose local, vllm"), ("http://127.0.0.1:9", 1, "does not answer"),
+    ("http://127.0.0.1:80000", 2, "a port from 1 to 65535")])
 def test_a_backend_that_is_not_there_is_said(molorec, stored, pico_folder, tmp_path, backend, code, said):
     found, _, err = molorec("rank", "--domain", "toybox", "--base", pico_folder, "--adapters", tmp_path / "adapters",
                             "--backend", backend)

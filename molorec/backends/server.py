@@ -6,9 +6,10 @@ whoever may have it load files may have it load any file.
 
 import json
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -99,19 +100,21 @@ class Server(OneToken):
 
     Raises
     ------
-    MolorecError : nobody answers there.
+    BadInput : that is no address. MolorecError : nobody answers there, or no such server.
     """
 
     rows = 21
 
     def __init__(self, address: str, vocabulary: int):
+        self.address, self._vocabulary = _checked(address).rstrip("/").removesuffix("/v1"), vocabulary
         super().__init__()
-        self.address, self._vocabulary = address.rstrip("/").removesuffix("/v1"), vocabulary
         self._client = httpx.AsyncClient(base_url=f"{self.address}/v1", timeout=httpx.Timeout(SECONDS, pool=None),
                                          limits=httpx.Limits(max_connections=AT_ONCE, keepalive_expiry=IDLE))
-        models = self._wait(self._answer("GET", "/models"))["data"]
-        self._mixtures = {model["id"] for model in models if model["id"].startswith(f"{PREFIX}-")}
-        self._base = next((model["id"] for model in models if model["id"] not in self._mixtures), None)
+        models = self._wait(self._answer("GET", "/models"))
+        with self._in_words():
+            names = [model["id"] for model in models["data"]]
+            self._mixtures = {name for name in names if name.startswith(f"{PREFIX}-")}
+        self._base = next((name for name in names if name not in self._mixtures), None)
         if self._base is None:
             raise MolorecError(f"{self.address} names no base model; start it with `molorec serve`")
 
@@ -120,7 +123,8 @@ class Server(OneToken):
         answer = await self._answer("POST", "/completions", {
             "model": adapter, "prompt": list(tokens), "max_tokens": 1, "temperature": 0, "allowed_token_ids": list(children),
             "logprobs": 1, "logprob_token_ids": list(children), "return_tokens_as_token_ids": True})
-        found = answer["choices"][0]["logprobs"]["top_logprobs"][0]
+        with self._in_words():
+            found = answer["choices"][0]["logprobs"]["top_logprobs"][0]
         try:
             return {child: found[f"token_id:{child}"] for child in children}
         except KeyError:
@@ -133,18 +137,19 @@ class Server(OneToken):
                 "stop_token_ids": sorted(how.stops), "presence_penalty": how.repetition, "stream": True,
                 "return_token_ids": True, "allowed_token_ids": [t for t in range(self._vocabulary) if t not in unwanted]}
         written: list[int] = []
-        async with self._client.stream("POST", "/completions", json=body) as response:
-            if response.is_error:
-                await response.aread()
-                raise self._said(response)
-            async for line in response.aiter_lines():
-                if not line.startswith("data: ") or line == "data: [DONE]":
-                    continue
-                for choice in json.loads(line.removeprefix("data: ")).get("choices", []):
-                    fresh = [token for token in choice.get("token_ids") or [] if token not in how.stops]
-                    if fresh:
-                        written += fresh
-                        yield list(written)
+        with self._in_words():
+            async with self._client.stream("POST", "/completions", json=body) as response:
+                if response.is_error:
+                    await response.aread()
+                    raise self._said(response)
+                async for line in response.aiter_lines():
+                    if not line.startswith("data: ") or line == "data: [DONE]":
+                        continue
+                    for choice in json.loads(line.removeprefix("data: ")).get("choices", []):
+                        fresh = [token for token in choice.get("token_ids") or [] if token not in how.stops]
+                        if fresh:
+                            written += fresh
+                            yield list(written)
 
     async def adapter(self, weights: Weights | None, stack: AdapterStack, rule: str):
         """See :class:`OneToken`. Raises BadInput, naming the λ that it has, for one that the server was started without."""
@@ -167,17 +172,37 @@ class Server(OneToken):
         return named()
 
     async def _answer(self, method: str, path: str, body: dict | None = None) -> dict:
-        try:
+        with self._in_words():
             try:
                 response = await self._client.request(method, path, json=body)
             except _CUT:
                 response = await self._client.request(method, path, json=body)
+            if response.is_error:
+                raise self._said(response)
+            return response.json()
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        """Whatever goes wrong on the way, or is no answer of such a server, as a MolorecError."""
+        try:
+            yield
         except httpx.HTTPError as error:
             raise MolorecError(f"{self.address} does not answer ({str(error) or type(error).__name__}); start it with `molorec "
                                "serve`, or give its address: --backend http://…") from error
-        if response.is_error:
-            raise self._said(response)
-        return response.json()
+        except (ValueError, LookupError, TypeError, AttributeError) as error:  # no JSON, or some of another shape
+            raise MolorecError(f"{self.address} does not answer as vLLM's server does; give the address of one that `molorec "
+                               "serve` started: --backend http://…") from error
 
     def _said(self, response: httpx.Response) -> MolorecError:
         return MolorecError(f"{self.address} answers {response.status_code}: {response.text[:300]}")
+
+
+def _checked(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            httpx.URL(address)
+            return address
+    except (ValueError, httpx.InvalidURL):
+        pass
+    raise BadInput(f"'{address}' is no address of a server; it looks like http://127.0.0.1:8000, with a port from 1 to 65535")

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -168,18 +169,31 @@ class BackgroundTraining:
         limit = threading.Timer(60 * self.minutes, self.stop, [f"{self.minutes:g} minutes are over."])
         limit.daemon = True
         limit.start()
+        ended = None
+        try:
+            self._follow(process)
+            ended = self._ended(process.wait())
+        finally:  # also after a defect here: what seems to be training for ever keeps every other training out
+            limit.cancel()
+            with self._lock:
+                self.state = replace(ended or replace(self.state, status="failed", message="The training failed: the app could "
+                                                      "not follow it; train again."), seconds_left=None)
+            self.kill()
+
+    def _follow(self, process: subprocess.Popen) -> None:
         started = time.monotonic()
-        with open(self.out / "progress.jsonl", "a", encoding="utf-8") as kept:
-            for line in process.stdout:
-                report = _report(line)
-                if report:
+        for line in process.stdout:
+            report = _report(line)
+            if report:
+                # on a full disk only the next app misses it; the training says itself if it has no room for what matters
+                with suppress(OSError), (self.out / "progress.jsonl").open("a", encoding="utf-8") as kept:
                     kept.write(json.dumps(report) + "\n")
-                    kept.flush()
-                    left = 60 * self.minutes - (time.monotonic() - started)
-                    with self._lock:
-                        self.state = _after(self.state, report, left)
-        code = process.wait()
-        limit.cancel()
+                left = 60 * self.minutes - (time.monotonic() - started)
+                with self._lock:
+                    self.state = _after(self.state, report, left)
+
+    def _ended(self, code: int) -> State:
+        """The last state of a run; what it made is in use then, if it is of use."""
         with self._lock:
             state, why = self.state, self._why
         if code == 0 and state.is_useful:
@@ -187,19 +201,17 @@ class BackgroundTraining:
                 _copy(self.out / "best", self.target)
                 self.finished()
             except OSError as error:
-                code, why = 1, f"The adapter could not be written ({error})."
-                state = replace(state, status="failed", message=why)
+                return replace(state, status="failed", message=f"The adapter could not be written ({error}).")
         if code == 0:
-            state = replace(state, status="done")
-        elif why and state.status != "failed":
-            state = replace(state, status="stopped", message=why)
-        elif state.status != "failed":
-            state = replace(state, status="failed", message=self._last_error(code))
-        with self._lock:
-            self.state = replace(state, seconds_left=None)
+            return replace(state, status="done")
+        if why:
+            return replace(state, status="stopped", message=why)
+        return replace(state, status="failed", message=self._last_error(code))
 
     def _last_error(self, code: int) -> str:
-        lines = (self.out / "errors.txt").read_text("utf-8", "replace").strip().splitlines()
+        lines = []
+        with suppress(OSError):
+            lines = (self.out / "errors.txt").read_text("utf-8", "replace").strip().splitlines()
         ended = f"it ended with code {code}" if code >= 0 else f"another program ended it (signal {-code})"
         said = lines[-1].removeprefix("error: ") if lines else ended
         return f"The training failed: {said}"

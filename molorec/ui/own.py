@@ -151,8 +151,6 @@ def panel(engine: Engine, screen: Screen, trainings: Trainings | None = None) ->
         except MolorecError as error:
             yield render.note(str(error)), gr.Button(interactive=True), *stay
             return
-        for file in (items, events):  # what is needed of them is in the catalogue
-            Path(file).unlink(missing_ok=True)
         yield told, gr.Button(interactive=True), *shown, *manage(visitor, info.name), None, None
 
     def remove(visitor, domain, current):

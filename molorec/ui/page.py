@@ -45,7 +45,7 @@ CSS = "".join(panel.CSS for panel in (style, landscape, layers, compare, results
 # How the page is served, wherever it is.
 # Gradio goes through its record of events after every one; nobody reads that record here.
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
-CACHE_SECONDS = (3_600, 86_400)  # how often, and how old, downloads and uploads that were never added are deleted
+CACHE_SECONDS = (3_600, 86_400)  # how often, and how old, downloads and uploads are deleted; visitors may share one
 _PRESENT = "() => document.body.classList.toggle('ml-presenter') ? 'Leave presenter mode' : 'Presenter mode'"
 _OPEN_PRESENTER = ("() => document.body.classList.toggle('ml-presenter', new URLSearchParams(location.search).get('presenter') "
                    "=== '1') ? 'Leave presenter mode' : 'Presenter mode'")
@@ -168,24 +168,24 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
     """The ranking on screen, which every panel changes by changing what is asked for and then ranking again."""
     shown, latest, sent = gr.State(Shown()), gr.State(Latest()), gr.Number(visible=False)
     # What to rank is read from the screen at every event, never from a memory that two events could both change.
-    asked = [*screen.asked, result.truth, shown, result.explaining, latest, screen.visitor, sent]
+    asked = [*screen.asked, result.truth, shown, result.explaining, result.checking, latest, screen.visitor, sent]
     outputs = [shown, saved, screen.drawn, screen.drawn_list, people.shown_history, people.shown_candidates, result.ranking,
                result.status, result.facts, result.reason, result.evidence, result.position_found]
 
     def show(*values):
         """The history, the candidates and their ranking; a problem becomes a notice."""
-        *asked, truth, shown, explaining, latest, visitor, sent = values
+        *asked, truth, shown, explaining, checking, latest, visitor, sent = values
         nothing_to_explain, stay = ("", gr.Plot(visible=False), ""), (gr.skip(),) * len(outputs)
         if not latest.is_latest(sent):
             return stay
         try:
             view = session.view_of(*asked)
             if view != shown.view:
-                explaining.stop("the view changed")
+                session.leave(explaining, checking)
             ranking = engine.rank(session.example_of(engine, view), view.lam, view.rule)
             mixture = engine.mixture(view.domain)
         except MolorecError as error:
-            explaining.stop("the view changed")
+            session.leave(explaining, checking)
             nothing = {"domain": asked[PLACE["domain"]]}
             said = (Shown(), gr.skip(), nothing, nothing, "", "", render.note(str(error)), "", "", *nothing_to_explain)
             return said if latest.is_latest(sent) else stay

@@ -26,7 +26,8 @@ watch('value', () => {
 
 @dataclass
 class Ranked:
-    """The panel's components; ``explaining`` is the run that writes the reason, which ends when the ranking changes."""
+    """The panel's components; ``explaining`` and ``checking`` are the runs that write the reason and try other orders of the
+    list; both end when the ranking changes."""
 
     status: gr.HTML
     truth: gr.Checkbox
@@ -40,6 +41,7 @@ class Ranked:
     position_found: gr.HTML
     facts: gr.HTML
     explaining: gr.State
+    checking: gr.State
 
 
 def panel() -> Ranked:
@@ -57,7 +59,7 @@ def panel() -> Ranked:
     found["position"] = gr.Button("Does the order of the list matter?", size="sm")
     found["position_found"] = gr.HTML(padding=False)
     found["facts"] = gr.HTML(padding=False, js_on_load=_KEEP_UP)
-    return Ranked(**found, explaining=gr.State(Job()))
+    return Ranked(**found, explaining=gr.State(Job()), checking=gr.State(Job()))
 
 
 def wire(engine: Engine, result: Ranked, screen: Screen) -> None:
@@ -84,10 +86,13 @@ def wire(engine: Engine, result: Ranked, screen: Screen) -> None:
         except MolorecError as error:
             yield render.note(str(error)), gr.skip(), *idle()
 
-    def check_position(*asked):
+    def check_position(job: Job, *asked):
+        run = job.start()
         try:
             view = session.view_of(*asked)
             for found in position.check(engine, session.example_of(engine, view), view.lam, view.rule):
+                if not job.wants(run):  # what is found belongs to another ranking than the one on screen
+                    return
                 yield render.position(found, engine.mixture(view.domain).template.listed)
         except MolorecError as error:
             yield render.note(str(error))
@@ -95,4 +100,4 @@ def wire(engine: Engine, result: Ranked, screen: Screen) -> None:
     result.explain.click(explain, [result.explaining, result.style, *screen.asked],
                          [result.reason, result.evidence, result.explain, result.stop], **LONG)
     result.stop.click(stop, result.explaining, result.stop, queue=False)
-    result.position.click(check_position, screen.asked, result.position_found, **LONG)
+    result.position.click(check_position, [result.checking, *screen.asked], result.position_found, **LONG)

@@ -18,7 +18,8 @@ class RateLimit:
     """ASGI middleware: refuses in words what is more than :data:`molorec.config.LIMITS` allows.
 
     Only requests that make the server work count (POST): 429 for too many in a minute from one address, 413 for one
-    that is too large. Behind a proxy (:func:`molorec.space.is_behind_proxy`) the address is the one that it names first.
+    that is too large. Behind a proxy (:func:`molorec.space.is_behind_proxy`) the address is the one that it names last: what
+    stands before it may be the visitor's own words.
     """
 
     def __init__(self, app: ASGIApp):
@@ -34,7 +35,7 @@ class RateLimit:
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > LIMITS.upload_bytes + _AROUND:
             return _said(413, f"that is larger than {LIMITS.upload_bytes // 2**20} MB, the most that can be sent; send less")
-        named = headers.get("x-forwarded-for", "").split(",")[0].strip() if space.is_behind_proxy() else ""
+        named = headers.get("x-forwarded-for", "").split(",")[-1].strip() if space.is_behind_proxy() else ""
         address = named or (scope.get("client") or [""])[0]
         if not await self._limiter.hit(self._limit, address):
             return _said(429, f"these are more than {LIMITS.requests} requests in a minute from one address; wait a little")

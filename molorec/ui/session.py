@@ -90,6 +90,12 @@ class Job:
         return run == self._run
 
 
+def leave(*jobs: Job) -> None:
+    """The view changed: what runs for the one before is no longer wanted."""
+    for job in jobs:
+        job.stop("the view changed")
+
+
 class Latest:
     """Which of the events that change the same part of a tab the browser sent last.
 

@@ -40,7 +40,7 @@ def panel() -> Tuner:
         found["stop"] = gr.Button("Stop tuning", interactive=False, min_width=80)
     found["progress"] = gr.HTML(padding=False)
     found["curve"] = gr.Plot(show_label=False, visible=False)
-    found["keep"] = gr.Button("Keep this λ for “Auto”", size="sm", visible=False)
+    found["keep"] = gr.Button("Keep this λ for “Auto”, for everyone on this machine", size="sm", visible=False)
     return Tuner(**found)
 
 
@@ -48,12 +48,9 @@ def wire(engine: Engine, journal: Journal, tuner: Tuner, screen: Screen) -> None
     """A run sets λ when it is done, and ends when the domain or the rule changes."""
     job = gr.State(Job())
 
-    def leave_rule(job: Job) -> None:
-        job.stop("The rule changed, so tuning was stopped.")
-
-    def leave_domain(job: Job):
-        """What was tuned on another domain goes from the screen."""
-        job.stop("The domain changed, so tuning was stopped.")
+    def leave(job: Job):
+        """What was tuned on another domain or under another rule goes from the screen."""
+        job.stop("")
         return "", gr.Plot(visible=False), gr.Button(visible=False)
 
     def tune(job: Job, domain: str, rule: str, found: dict, prompts: int, setting: str, visitor: str):
@@ -64,10 +61,11 @@ def wire(engine: Engine, journal: Journal, tuner: Tuner, screen: Screen) -> None
         step = None
         try:
             for step in tuning.tune(engine, domain, int(prompts), rule, setting):
-                if not job.wants(run):
-                    yield found, render.stopped(job.why, step), gr.skip(), *stay, gr.Button(visible=True), *idle()
-                    return
                 found = {**found, (domain, rule): step.lam}
+                if not job.wants(run):
+                    stopped = render.stopped(job.why, step), gr.skip(), *stay, gr.Button(visible=True)
+                    yield found, *(stopped if job.why else [gr.skip()] * 5), *idle()
+                    return
                 there = (step.lam, step.lam) if step.settled else stay
                 buttons = idle() if step.settled else running()
                 yield (found, render.tuning(step), gr.Plot(plots.entropy_curve(step), visible=True), *there,
@@ -81,7 +79,8 @@ def wire(engine: Engine, journal: Journal, tuner: Tuner, screen: Screen) -> None
         try:
             lam = found[domain, rule]
             journal.keep_lam(domain, rule, engine.mixture(domain).key, lam)
-            gr.Info(f"“Auto” is λ = {lam:.2f} for {owned.chosen_name(domain)} under the rule '{rule}' from now on.")
+            gr.Info(f"“Auto” is λ = {lam:.2f} for {owned.chosen_name(domain)} under the rule '{rule}' from now on, for everyone "
+                    "on this machine.")
         except KeyError:
             gr.Warning("tune first: there is no λ to keep for this domain and rule")
         except MolorecError as error:
@@ -93,5 +92,5 @@ def wire(engine: Engine, journal: Journal, tuner: Tuner, screen: Screen) -> None
         **LONG).then(**screen.rank)
     tuner.stop.click(stop, job, tuner.stop, queue=False)
     tuner.keep.click(keep, [screen.domain, screen.rule, screen.tuned], None, **QUICK)
-    screen.rule.input(leave_rule, job, None, **QUICK)
-    screen.domain.input(leave_domain, job, [tuner.progress, tuner.curve, tuner.keep], **QUICK)
+    for left in (screen.domain, screen.rule):
+        left.input(leave, job, [tuner.progress, tuner.curve, tuner.keep], **QUICK)

@@ -103,10 +103,10 @@ def wire(engine: Engine, people: Who, screen: Screen) -> None:
     def choose_domain(domain: str):
         return "warm", user_for(engine, domain, "warm"), [], []
 
-    def choose_scenario(domain: str, scenario: str, user: str, history: list, candidates: list):
+    def choose_scenario(domain: str, scenario: str, user: str, history: list, candidates: list, drawn: dict):
         user = user_for(engine, domain, scenario, user)
         if scenario == BUILT and not history:
-            history, candidates = _start_from(engine, domain, user)
+            history, candidates = _start_from(engine, domain, user, drawn.get("scenario", "warm"))
         elif scenario != BUILT and not user and _is_here(engine, domain):
             gr.Warning(f"Nobody in {owned.chosen_name(domain)} has a list of new titles: too few of its titles are held out.")
         return user, history, candidates
@@ -167,7 +167,8 @@ def wire(engine: Engine, people: Who, screen: Screen) -> None:
 
     domain, scenario, user, lists = people.domain, people.scenario, people.user, [people.history, people.candidates]
     domain.input(choose_domain, domain, [scenario, user, *lists], **QUICK).then(**screen.refresh)
-    scenario.input(choose_scenario, [domain, scenario, user, *lists], [user, *lists], **QUICK).then(**screen.refresh)
+    scenario.input(choose_scenario, [domain, scenario, user, *lists, screen.drawn], [user, *lists],
+                   **QUICK).then(**screen.refresh)
     people.edit.click(change_history, [domain, scenario, user], [scenario, *lists], **QUICK).then(**screen.refresh)
     people.sample.input(None, people.sample, user, js="user => user").then(**screen.rank)
     people.user.change(None, people.user, people.sample, js="user => user")  # whoever is on screen
@@ -225,7 +226,7 @@ def _has_list(engine: Engine, domain: str, user: str, scenario: str) -> bool:
         return False
 
 
-def _start_from(engine: Engine, domain: str, user: str, scenario: str = "warm") -> tuple[list[dict], list[dict]]:
+def _start_from(engine: Engine, domain: str, user: str, scenario: str) -> tuple[list[dict], list[dict]]:
     """A person's latest choices and candidates, as lists to change; empty ones if there is no such person."""
     try:
         example = engine.catalog.example(domain, (user or "").strip(), scenario if scenario != BUILT else "warm")

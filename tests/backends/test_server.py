@@ -115,6 +115,37 @@ def test_nobody_there_is_said_with_what_to_do():
         Server("http://127.0.0.1:9", 420)
 
 
+@pytest.mark.parametrize("address", ["http://localhost:80000", "http://localhost:0", "http://", "http://[::1", "http://a:b",
+                                     "http://a\0b", "ftp://localhost"])
+def test_what_is_no_address_is_said_before_anybody_is_asked(address):
+    with pytest.raises(BadInput, match="no address of a server"):
+        Server(address, 420)
+
+
+@pytest.mark.parametrize("answer", [
+    {"text": "<html></html>"}, {"json": {"models": []}}, {"json": []}, {"json": {"data": [3]}}, {"json": {"data": [{"id": 3}]}}])
+def test_another_program_at_the_address_is_said(played, monkeypatch, answer):
+    monkeypatch.setattr(Played, "__call__", lambda self, request: httpx.Response(200, **answer))
+    with pytest.raises(MolorecError, match="does not answer as vLLM's server does"):
+        Server(ADDRESS, 420)
+
+
+def timeout():
+    raise httpx.ReadTimeout("")
+
+
+@pytest.mark.parametrize(("answer", "said"), [
+    (timeout, r"does not answer \(ReadTimeout\)"), (lambda: httpx.Response(200, text="data: <html>\n\n"), "does not answer as")])
+def test_a_server_that_fails_later_is_said_too(engine, played, base, monkeypatch, answer, said):
+    made = Server(ADDRESS, 420)
+    monkeypatch.setattr(Played, "__call__", lambda self, request: answer())
+    other = Engine(base, engine.catalog, engine.adapter_folders, made)
+    with pytest.raises(MolorecError, match=said):
+        other.rank(engine.catalog.examples("toybox", "quick")[0], 0.5)
+    with pytest.raises(MolorecError, match=said):
+        list(made.write([5], [0.5, 0.5], engine.mixture("toybox").stack, "sum", Writing(2, 0, frozenset(), [], 0.0)))
+
+
 def test_the_exported_mixtures_are_those_of_the_slider(engine, tmp_path):
     mixture = engine.mixture("toybox")
     made = export_mixtures(mixture, "sum", 5, tmp_path)

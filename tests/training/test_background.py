@@ -158,6 +158,34 @@ def test_a_folder_that_cannot_be_made_is_said_and_the_next_start_works(fake, fai
     assert training.wait(PATIENCE).status == "done"
 
 
+def test_a_disk_that_is_full_for_the_reports_leaves_the_training_going(fake, fail_on, tmp_path):
+    training = fake()
+    asked = fail_on(background.Path, "open", 1, OSError("No space left on device"), lasting=True)
+    training.start()
+    state = training.wait(PATIENCE)
+    assert (state.status, state.step) == ("done", 3) and len(asked) >= 3
+    assert (tmp_path / "adapters" / "toybox" / "adapter.txt").is_file()
+
+
+def test_a_failure_whose_words_cannot_be_read_is_a_failure(tmp_path):
+    errors = tmp_path / "out" / "errors.txt"
+    command = [sys.executable, "-c", "import os, sys; os.remove(sys.argv[1]); sys.exit(3)", str(errors)]
+    training = BackgroundTraining(command, tmp_path / "out", tmp_path / "adapters")
+    training.start()
+    state = training.wait(PATIENCE)
+    assert (state.status, state.message) == ("failed", "The training failed: it ended with code 3")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_whatever_goes_wrong_beside_it_a_training_ends(fake, fail_on):
+    training = fake(steps=1000, pause=0.02)
+    fail_on(background, "_after", 2, RuntimeError("a defect"))
+    training.start()
+    state = training.wait(PATIENCE)
+    assert (state.status, state.step) == ("failed", 1) and "train again" in state.message
+    assert training._process.poll() is not None
+
+
 def test_one_that_has_not_begun_is_stopped_at_once(tmp_path):
     training = BackgroundTraining([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path / "out", tmp_path / "a")
     training.start()

@@ -100,6 +100,16 @@ def test_old_domains_are_removed_when_the_page_is_built(engine, files, monkeypat
     assert engine.catalog.owned_domains() == []
 
 
+def test_two_visitors_may_bring_the_same_files(engine, files):
+    """Gradio keeps uploads of the same bytes under one path."""
+    add = next(event.fn for event in page(engine, Trainings(lambda domain, out: [])).fns.values() if event.name == "add")
+    columns = ("asin", "label", "", "customer", "asin", "order")
+    for visitor in ("visitor-1", "visitor-2"):
+        *_, (told, *_) = add(visitor, *map(str, files), *columns, "films", "", 5)
+        assert "is there, and on screen above" in told
+    assert len(engine.catalog.owned_domains()) == 2
+
+
 # -- in a browser ------------------------------------------------------------------------------------------------
 
 

@@ -1,12 +1,14 @@
 """People described, candidates drawn, and lists read."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from molorec.catalog import prepare
 from molorec.errors import BadInput
-from molorec.ui import who
+from molorec.prompts import HISTORY_TITLES
+from molorec.ui import page, session, who
 from tests.conftest import source_data
 
 
@@ -62,3 +64,14 @@ def test_the_picker_offers_what_is_here_what_is_ones_own_and_what_is_known(engin
 @pytest.mark.parametrize("visitor", [None, "", [], 3])
 def test_a_browser_without_an_id_is_offered_everyones_domains(engine, visitor):
     assert who.domain_choices(engine.catalog, visitor) == who.domain_choices(engine.catalog)
+
+
+def test_a_list_of_ones_own_begins_as_what_was_on_screen(engine, monkeypatch):
+    choose = next(event.fn for event in page.build(engine).fns.values() if event.name == "choose_scenario")
+    warm = engine.catalog.examples("toybox", "quick")[0]
+    lists = {"warm": warm, "new-item": replace(warm, candidates=warm.candidates[:5])}
+    monkeypatch.setattr(engine.catalog, "example", lambda domain, user, scenario: lists[scenario])
+    for drawn, shown in (({"scenario": "new-item"}, "new-item"), ({"scenario": "warm"}, "warm"), ({}, "warm")):
+        _, history, candidates = choose("toybox", "built", warm.user, [], [], drawn)
+        assert history == session.as_value(warm.history[-HISTORY_TITLES:])
+        assert candidates == session.as_value(lists[shown].candidates)

@@ -1,0 +1,40 @@
+"""Auto-tune on the screen: what is left of a run that is stopped, or that the screen has left."""
+
+import gradio as gr
+import pytest
+
+from molorec.journal import Journal
+from molorec.ui import tune
+from molorec.ui.session import Job
+from tests.ui.conftest import plain_screen
+
+
+@pytest.fixture
+def events(engine, tmp_path):
+    """The panel's functions by name."""
+    with gr.Blocks() as built:
+        tune.wire(engine, Journal(tmp_path / "journal.db"), tune.panel(), plain_screen(engine))
+    return {event.name: event.fn for event in built.fns.values() if event.fn}
+
+
+def test_what_is_said_at_stop_is_what_keep_keeps(events, monkeypatch):
+    job, said = Job(), []
+    monkeypatch.setattr(gr, "Info", said.append)
+    run = events["tune"](job, "toybox", "sum", {}, 20, "warm", "visitor-1")
+    next(run)
+    job.stop("Stopped.")
+    (found, text, *_, keep, _, _), = run
+    assert keep.visible and f"the best λ was {found['toybox', 'sum']:.2f}" in text
+    events["keep"]("toybox", "sum", found)
+    assert len(said) == 1 and f"λ = {found['toybox', 'sum']:.2f} for toybox" in said[0]
+    assert "for everyone on this machine" in said[0]
+
+
+def test_a_run_that_the_screen_has_left_says_nothing_there(events):
+    job = Job()
+    run = events["tune"](job, "toybox", "sum", {}, 20, "warm", "visitor-1")
+    next(run)
+    text, curve, keep = events["leave"](job)
+    assert text == "" and not curve.visible and not keep.visible
+    (_, *left, start, stop), = run
+    assert left == [gr.skip()] * 5 and start.interactive and not stop.interactive
