@@ -41,7 +41,8 @@ class Entry:
         (title, probability) of the first five.
     adapters, base : which weights: :attr:`molorec.engine.Mixture.key`, and the base model's SHA-256.
     entropy : in nats; of a tuning, the mean at ``lam``.
-    lam_low, lam_high, prompts, curve : of a tuning, as in :class:`molorec.tuning.TuningStep`; None and () otherwise.
+    objective, lam_low, lam_high, prompts, curve : of a tuning, as in :class:`molorec.tuning.TuningStep`; "", None and ()
+        otherwise. Of the objective "contrast", ``entropy`` and the curve are differences.
     """
 
     number: int
@@ -59,6 +60,7 @@ class Entry:
     top: tuple[tuple[str, float], ...] = ()
     history: tuple[str, ...] = ()
     candidates: tuple[str, ...] = ()
+    objective: str = ""
     lam_low: float | None = None
     lam_high: float | None = None
     prompts: int | None = None
@@ -104,7 +106,8 @@ class Journal:
         self._keep(visitor, {
             "kind": TUNING, "domain": domain, "scenario": "", "user": "", "lam": step.lam, "rule": rule, "adapters": adapters,
             "base": base, "entropy": step.entropy, "seconds": step.seconds,
-            "details": {"lam_low": step.lam_low, "lam_high": step.lam_high, "prompts": step.prompts, "curve": step.curve}})
+            "details": {"objective": step.objective, "lam_low": step.lam_low, "lam_high": step.lam_high,
+                        "prompts": step.prompts, "curve": step.curve}})
 
     def entries(self, visitor: str, limit: int = 100) -> list[Entry]:
         """A visitor's own entries, newest first."""

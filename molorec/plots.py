@@ -23,14 +23,16 @@ _MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "triangl
 
 
 def entropy_curve(step: TuningStep | None) -> go.Figure:
-    """Mean entropy against λ, with its band over prompts, the measured nodes, and the best λ so far."""
-    figure = _figure("λ: 0 specific alone, 1 general alone", "mean entropy (nat)")
+    """Mean entropy, or contrast, against λ, with its band over prompts, the measured nodes, and the best λ so far."""
+    contrast = step is not None and step.by == "contrast"
+    figure = _figure("λ: 0 specific alone, 1 general alone", "own less stranger's entropy (nat)" if contrast else
+                     "mean entropy (nat)")
     figure.update_xaxes(range=[-0.02, 1.02])
     if step is None:
         return figure
     figure.add_scatter(x=[*step.grid, *step.grid[::-1]], y=[*step.high, *step.low[::-1]], fill="toself", mode="lines",
                        line_width=0, fillcolor="rgba(13,148,136,0.18)", name="95% band", hoverinfo="skip")
-    figure.add_scatter(x=step.grid, y=step.mean, mode="lines", line={"color": ACCENT, "width": 3}, name="entropy",
+    figure.add_scatter(x=step.grid, y=step.mean, mode="lines", line={"color": ACCENT, "width": 3}, name=step.by,
                        hovertemplate="λ %{x:.2f}: %{y:.4f} nat<extra></extra>")
     lams, values = zip(*step.curve, strict=True)
     figure.add_scatter(x=lams, y=values, mode="markers", marker={"color": ACCENT, "size": 8}, name="measured",

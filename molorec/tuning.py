@@ -71,17 +71,22 @@ class TuningStep:
     undecided: bool = False
 
     @property
+    def by(self) -> str:
+        """What was made small, in a word."""
+        return "contrast" if self.objective == "contrast" else "entropy"
+
+    @property
     def verdict(self) -> str:
         """The result in words; a minimum at an end is not called a mixture."""
-        by = "contrast" if self.objective == "contrast" else "entropy"
         if self.undecided:
             between = f"{self.lam_low:.2f} to {self.lam_high:.2f}"
             return f"these prompts do not tell: the best λ may be anywhere from {between}, so it stays ½"
         if self.lam > INSIDE[1]:
-            return f"{by} prefers the general adapter alone"
+            return f"{self.by} prefers the general adapter alone"
         if self.lam < INSIDE[0]:
-            return f"{by} prefers the specific adapter alone"
-        return "the model is least uncertain with a mixture of both" if by == "entropy" else "contrast prefers a mixture of both"
+            return f"{self.by} prefers the specific adapter alone"
+        return ("the model is least uncertain with a mixture of both" if self.by == "entropy" else
+                "contrast prefers a mixture of both")
 
 
 def nodes(count: int) -> np.ndarray:

@@ -87,7 +87,7 @@ def tuning(step: TuningStep) -> str:
     else:
         state, then = f"<b>Tuning</b> · λ = {step.lam:.2f}", ""
     return (f"<div role='status'><div class='ml-progress'><span style='width:{100 if step.settled else share:.0f}%'></span></div>"
-            f"<p class='ml-status'>{state} (95% of resamples {step.lam_low:.2f} to {step.lam_high:.2f}) · entropy "
+            f"<p class='ml-status'>{state} (95% of resamples {step.lam_low:.2f} to {step.lam_high:.2f}) · {step.by} "
             f"{step.entropy:.4f} nat, {step.entropy_start:.4f} at λ = ½ · {step.prompts} of {step.total} prompts · "
             f"{step.seconds:.1f} s</p>{then}</div>")
 

@@ -33,7 +33,7 @@ RECORD_NOTE = ("What you ranked and tuned from this browser, newest first. It is
 HEADERS = ["No.", "When (UTC)", "What", "Domain", "For whom", "λ", "Rule", "Outcome", "Entropy (nat)",
            "Seconds"]
 CSV_HEADER = ["number", "time", "kind", "domain", "scenario", "user", "lam", "rule", "entropy", "seconds", "adapters", "base",
-              "top", "lam_low", "lam_high", "prompts"]
+              "top", "lam_low", "lam_high", "prompts", "objective"]
 _WIDTHS = ["60px", "185px", "85px", "120px", "115px", "70px", "105px", "260px", "130px", "85px"]
 CSS = """
 .ml-share-record table { font-variant-numeric: tabular-nums; }
@@ -192,7 +192,7 @@ def record_rows(entries: Sequence[Entry]) -> tuple[list[str], list[list]]:
     return CSV_HEADER, [
         [entry.number, entry.time, entry.kind, entry.domain, entry.scenario, entry.user, entry.lam, entry.rule, entry.entropy,
          entry.seconds, entry.adapters, entry.base, "; ".join(f"{title} {probability:.4f}" for title, probability in entry.top),
-         entry.lam_low, entry.lam_high, entry.prompts] for entry in entries]
+         entry.lam_low, entry.lam_high, entry.prompts, entry.objective] for entry in entries]
 
 
 def adapter_zip(engine: Engine, view: View, lam: Lam | None = None) -> tuple[str, int]:
@@ -261,7 +261,8 @@ def _line(entry: Entry) -> list[str]:
     if entry.kind == RANKING:
         found = f"{entry.top[0][0]} ({entry.top[0][1]:.1%})" if entry.top else ""
     else:
-        found = f"λ {entry.lam_low:.2f} to {entry.lam_high:.2f}, {entry.prompts} prompts"
+        by = ", by contrast" if entry.objective == "contrast" else ""
+        found = f"λ {entry.lam_low:.2f} to {entry.lam_high:.2f}, {entry.prompts} prompts{by}"
     return [str(entry.number), _when(entry), entry.kind, owned.chosen_name(entry.domain), _whose(entry), f"{entry.lam:g}",
             entry.rule, found, f"{entry.entropy:.3f}", f"{entry.seconds:.2f}"]
 

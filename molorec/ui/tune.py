@@ -21,6 +21,7 @@ class Tuner:
 
     prompts: gr.Slider
     setting: gr.Radio
+    objective: gr.Radio
     start: gr.Button
     stop: gr.Button
     progress: gr.HTML
@@ -34,7 +35,11 @@ def panel() -> Tuner:
     found = {"prompts": gr.Slider(10, 100, PROMPTS, step=10, label="Prompts", buttons=[], elem_classes="ml-quiet",
                                   info="How many people's lists to look at: more take longer and leave less to chance"),
              "setting": gr.Radio([("What people chose", "warm"), ("New titles", "new-item")], value="warm", label="Prompts from",
-                                 info="New titles: lists of titles that no adapter was trained on", elem_classes="ml-quiet")}
+                                 info="New titles: lists of titles that no adapter was trained on", elem_classes="ml-quiet"),
+             "objective": gr.Radio([("How sure the model is", "candidates"),
+                                    ("How much surer than after a stranger's history", "contrast")], value="candidates",
+                                   label="Judge λ by", elem_classes="ml-quiet",
+                                   info="An adapter can be sure whoever asks; the second finds that out, in twice the time")}
     with gr.Row():
         found["start"] = gr.Button("Auto-tune", variant="primary", min_width=80)
         found["stop"] = gr.Button("Stop tuning", interactive=False, min_width=80)
@@ -53,14 +58,14 @@ def wire(engine: Engine, journal: Journal, tuner: Tuner, screen: Screen) -> None
         job.stop("")
         return "", gr.Plot(visible=False), gr.Button(visible=False)
 
-    def tune(job: Job, domain: str, rule: str, found: dict, prompts: int, setting: str, visitor: str):
+    def tune(job: Job, domain: str, rule: str, found: dict, prompts: int, setting: str, objective: str, visitor: str):
         """Yields (tuned λs, text, curve, λ twice, Keep button, Auto-tune button, Stop button) as prompts arrive."""
         run, stay = job.start(), (gr.skip(), gr.skip())
         yield (found, render.note("Measuring the first prompts …"), gr.Plot(visible=False), *stay, gr.Button(visible=False),
                *running())
         step = None
         try:
-            for step in tuning.tune(engine, domain, int(prompts), rule, setting):
+            for step in tuning.tune(engine, domain, int(prompts), rule, setting, objective=objective):
                 found = {**found, (domain, rule): step.lam}
                 if not job.wants(run):
                     stopped = render.stopped(job.why, step), gr.skip(), *stay, gr.Button(visible=True)
@@ -87,7 +92,8 @@ def wire(engine: Engine, journal: Journal, tuner: Tuner, screen: Screen) -> None
             gr.Warning(str(error))
 
     tuner.start.click(
-        tune, [job, screen.domain, screen.rule, screen.tuned, tuner.prompts, tuner.setting, screen.visitor],
+        tune, [job, screen.domain, screen.rule, screen.tuned, tuner.prompts, tuner.setting, tuner.objective,
+               screen.visitor],
         [screen.tuned, tuner.progress, tuner.curve, *screen.lam_twice, tuner.keep, tuner.start, tuner.stop],
         **LONG).then(**screen.rank)
     tuner.stop.click(stop, job, tuner.stop, queue=False)

@@ -20,7 +20,7 @@ def result(target=EVIL, probabilities=(0.75, 0.25)) -> Ranking:
 
 
 def step(**changes):
-    facts = {"lam": 0.4, "entropy": 1.0, "entropy_start": 1.1, "lam_low": 0.3, "lam_high": 0.5, "prompts": 5,
+    facts = {"lam": 0.4, "by": "entropy", "entropy": 1.0, "entropy_start": 1.1, "lam_low": 0.3, "lam_high": 0.5, "prompts": 5,
              "total": 20, "seconds": 1.0, "settled": False, "verdict": PAYLOAD}
     return SimpleNamespace(**{**facts, **changes})
 

@@ -20,7 +20,7 @@ def events(engine, tmp_path):
 def test_what_is_said_at_stop_is_what_keep_keeps(events, monkeypatch):
     job, said = Job(), []
     monkeypatch.setattr(gr, "Info", said.append)
-    run = events["tune"](job, "toybox", "sum", {}, 20, "warm", "visitor-1")
+    run = events["tune"](job, "toybox", "sum", {}, 20, "warm", "candidates", "visitor-1")
     next(run)
     job.stop("Stopped.")
     (found, text, *_, keep, _, _), = run
@@ -32,9 +32,16 @@ def test_what_is_said_at_stop_is_what_keep_keeps(events, monkeypatch):
 
 def test_a_run_that_the_screen_has_left_says_nothing_there(events):
     job = Job()
-    run = events["tune"](job, "toybox", "sum", {}, 20, "warm", "visitor-1")
+    run = events["tune"](job, "toybox", "sum", {}, 20, "warm", "candidates", "visitor-1")
     next(run)
     text, curve, keep = events["leave"](job)
     assert text == "" and not curve.visible and not keep.visible
     (_, *left, start, stop), = run
     assert left == [gr.skip()] * 5 and start.interactive and not stop.interactive
+
+
+def test_contrast_is_called_so_in_text_curve_and_record(events, tmp_path):
+    *_, (found, text, curve, *_) = events["tune"](Job(), "toybox", "sum", {}, 10, "warm", "contrast", "visitor-1")
+    assert "· contrast " in text and "entropy" not in text
+    assert "less stranger" in str(curve.value)
+    assert Journal(tmp_path / "journal.db").entries("visitor-1")[0].objective == "contrast"
