@@ -243,7 +243,7 @@ def _tuned(engine, arguments: argparse.Namespace) -> tuple[dict, list[str]]:
             shown = step.prompts
             print(f"{step.prompts:3} prompts  λ {step.lam:.3f} ({step.lam_low:.2f} to {step.lam_high:.2f})  entropy "
                   f"{step.entropy:.4f} nat  {step.seconds:.1f} s", flush=True)
-    return documents.tuned(arguments.domain, step, arguments.objective), [
+    return documents.tuned(arguments.domain, step), [
         f"λ = {step.lam:.3f}: {step.verdict}; {step.entropy:.4f} nat, against {step.entropy_start:.4f} at λ = ½"]
 
 

@@ -82,10 +82,10 @@ def ranking(result: Ranking) -> RankingDocument:
                     for r in result.items]}
 
 
-def tuned(domain: str, step: TuningStep, objective: str = "candidates") -> TuningDocument:
+def tuned(domain: str, step: TuningStep) -> TuningDocument:
     """A tuning of one λ, ended or not, as ``molorec tune --json`` prints it."""
     return {
-        "schema": SCHEMA, "domain": domain, "objective": objective, "granularity": "global", "lam": step.lam,
+        "schema": SCHEMA, "domain": domain, "objective": step.objective, "granularity": "global", "lam": step.lam,
         "entropy_start": step.entropy_start, "entropy_end": step.entropy, "curve": [list(point) for point in step.curve],
         "prompts": step.prompts, "seconds": step.seconds}
 

@@ -130,12 +130,10 @@ def minimise(entropies: Callable[[RankingExample, Sequence[float]], Sequence[flo
     level, calm, step = 0, 0, None
 
     def summary(known: Sequence[dict[float, float]]) -> TuningStep:
-        step = _summary(known, level, len(examples), forwards, time.perf_counter() - started, rng)
-        if objective != "contrast":
-            return step
-        doubt = step.lam_low < 0.5 < step.lam_high
-        stays = {"lam": 0.5, "entropy": step.entropy_start} if doubt else {}
-        return replace(step, objective=objective, undecided=doubt, **stays)
+        step = replace(_summary(known, level, len(examples), forwards, time.perf_counter() - started, rng), objective=objective)
+        if objective == "contrast" and step.lam_low < 0.5 < step.lam_high:
+            return replace(step, undecided=True, lam=0.5, entropy=step.entropy_start)
+        return step
 
     for first in range(0, len(examples), batch):
         measured.extend({} for _ in examples[first : first + batch])

@@ -357,13 +357,15 @@ def test_tune_gives_the_documented_shape(molorec, served):
 
 @pytest.mark.parametrize(("words", "granularity"), [
     (("--granularity", "layer"), "layer"), (("--granularity", "module", "--objective", "tokens", "--tokens", "2"), "module"),
-    (("--objective", "tokens"), "global")])
+    (("--objective", "tokens"), "global"), (("--objective", "contrast"), "global"),
+    (("--granularity", "layer", "--objective", "contrast"), "layer")])
 def test_a_tuned_lam_of_any_granularity_goes_into_a_file_and_is_used_from_it(molorec, served, tmp_path, words, granularity):
     answer = document(molorec("tune", "--domain", "toybox", "--prompts", "4", "--json", "--out", tmp_path / "lam.json", *words))
     assert set(answer) == {"schema", "domain", "objective", "granularity", "lam", "entropy_start", "entropy_end",
                            "curve", "prompts", "seconds"}
     assert json.loads((tmp_path / "lam.json").read_text()) == answer
-    assert answer["granularity"] == granularity and answer["objective"] == ("tokens" if "tokens" in words else "candidates")
+    objective = words[words.index("--objective") + 1] if "--objective" in words else "candidates"
+    assert (answer["granularity"], answer["objective"]) == (granularity, objective)
     used = ("--domain", "toybox", "--lam-file", tmp_path / "lam.json", "--json")
     ranked = document(molorec("rank", *used))
     assert ranked["lam"] == answer["lam"] and (granularity == "global") == isinstance(ranked["lam"], float)

@@ -201,12 +201,15 @@ def endpoints(engine: Engine) -> None:
             return documents.ranking(engine.rank(session.example_of(engine, view), view.lam, view.rule))
 
     def tune(domain: str, prompts: int = tuning.PROMPTS, rule: str = DEFAULT_RULE,
-             scenario: str = "warm") -> Iterator[TuningDocument]:
-        """Choose λ by entropy, without labels: an answer after every prompt, the last one is the result."""
+             scenario: str = "warm", objective: str = "candidates") -> Iterator[TuningDocument]:
+        """Choose λ by entropy, or with the objective "contrast" by how much lower it is than after a stranger's history, without
+        labels: an answer after every prompt, the last one is the result."""
         with _in_words():
             _check_domain(engine, domain)
             scenario = _one_of("scenario", scenario, [name for _, name in SCENARIOS if name != BUILT])
-            for step in tuning.tune(engine, domain, _count("prompts", prompts, 100), _text("rule", rule), scenario):
+            objective = _one_of("objective", objective, ["candidates", "contrast"])
+            for step in tuning.tune(engine, domain, _count("prompts", prompts, 100), _text("rule", rule), scenario,
+                                    objective=objective):
                 yield documents.tuned(domain, step)
 
     def sweep(domain: str, user: str = "", rule: str = DEFAULT_RULE, points: int = landscape.POINTS, scenario: str = "warm",

@@ -74,6 +74,9 @@ def test_answers_are_the_command_lines_documents(served, client, user, monkeypat
     assert client.predict(**asked, api_name="/explain") == printed("explain", "--user", user, "--lam", "0.3")
     tuned, expected = client.predict(domain="toybox", prompts=3, api_name="/tune"), printed("tune", "--prompts", "3")
     assert {**tuned, "seconds": 0} == {**expected, "seconds": 0}
+    contrast = client.predict(domain="toybox", prompts=3, objective="contrast", api_name="/tune")
+    expected = printed("tune", "--prompts", "3", "--objective", "contrast")
+    assert {**contrast, "seconds": 0} == {**expected, "seconds": 0}
 
 
 def test_a_tuning_is_streamed(client):
@@ -149,7 +152,7 @@ def test_the_shown_client_program_runs(served, user, capsys):
     ("/rank", {"scenario": "built", "history": ["i1"], "candidates": [2, 3]}, "give a text"),
     ("/rank", {"user": "u1", "candidates": ["i2"]}, "'built'"), ("/rank", {"user": "u" * 999}, "999 characters"),
     ("/tune", {"prompts": 0}, "from 1 to 100"), ("/tune", {"prompts": 1.5}, "whole number"),
-    ("/tune", {"rule": "mean"}, "mean"),
+    ("/tune", {"rule": "mean"}, "mean"), ("/tune", {"objective": "tokens"}, "candidates, contrast"),
     ("/sweep", {"user": "u1", "points": 10**9}, "from 1 to 201"), ("/sweep", {"user": "u1", "points": 1}, "too few"),
     ("/users", {"limit": -1}, "from 1 to 200"), ("/users", {"scenario": "built"}, "no scenario 'built'"),
     ("/search", {"text": 7}, "give a text"), ("/explain", {"user": "u1", "item_id": "i999"}, "not among the candidates"),
