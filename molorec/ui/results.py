@@ -41,6 +41,7 @@ WHAT = {
     "specific": "the adapter of this domain alone",
     "half": "both adapters, half and half",
     "mixed": "both adapters, at the λ that Auto-tune found",
+    "contrast": "both adapters, at the λ where one's own history makes the model surer than a stranger's",
     "chosen": "both adapters, at a λ that somebody gave",
     "grid": "both adapters, at the λ that is best on validation lists",
     "oracle": "both adapters, at the λ that is best for the other half of the people",
@@ -50,6 +51,10 @@ WHAT = {
     "FMLP-Rec": "no language model: filters over the titles as numbers",
     "UniSRec": "a small text encoder's vectors of the titles, and attention over them",
     "VQ-Rec": "the same vectors cut into codes, and attention over those",
+    "P5-style": "another adapter of the same language model, which writes titles as numbers",
+    "RecFormer-style": "another adapter, which makes vectors of titles and of histories",
+    "TALLRec-style": "another adapter, asked of each title: Yes or No?",
+    "Top-5-generated": "another adapter, which writes five titles of the list",
 }
 
 CSS = """
@@ -232,7 +237,10 @@ def _words(run: Run | None, reported: dict[str, float], metric: str) -> str:
         return ""
     said = [f"{name} says {meaning}. A blind guess would score {render.score(_chance(metric))} (the dotted line)."]
     if run:
-        said += [_against_popularity(system, metric) for system in run.systems if system.against_popularity]
+        if _is_blind(run.system("popularity")):
+            said.append("Popularity is no yardstick here: to it all candidates are alike, and ties count against it.")
+        else:
+            said += [_against_popularity(system, metric) for system in run.systems if system.against_popularity]
         said.append(_on_mixing(run))
         if run.moves is not None:
             said.append(f"For {run.moves:.0%} of people the first title is not the same at λ = 0, ½ and 1: λ changes what is "
@@ -241,6 +249,11 @@ def _words(run: Run | None, reported: dict[str, float], metric: str) -> str:
     known = [f"{system.name}: {WHAT[system.name]}" for system in run.systems if system.name in WHAT] if run else []
     what = f"<p class='ml-dim'>{'<br>'.join(map(escape, known))}</p>" if known else ""
     return f"<h4>What this says</h4><ul class='ml-said'>{lines}</ul>{what}"
+
+
+def _is_blind(popularity: System | None) -> bool:
+    """Whether it had not one truth among the first three, as where nobody chose any candidate before."""
+    return popularity is not None and popularity.scores["hr@3"].high == 0
 
 
 def _against_popularity(system: System, metric: str) -> str:
@@ -272,8 +285,9 @@ def _difference(interval: Interval) -> str:
 def _rows(run: Run | None, table: Table | None, domain: str, metric: str) -> list[list[str]]:
     """The table on screen; λ, people and intervals are empty where there are none."""
     rows = []
+    blind = run is not None and _is_blind(run.system("popularity"))
     for system in run.systems if run else ():
-        score, against = system.scores[metric], system.against_popularity.get(metric)
+        score, against = system.scores[metric], None if blind else system.against_popularity.get(metric)
         rows.append([HERE, system.name, lams.short(system.lam), f"{run.n:,}", render.score(score.mean),
                      f"{render.score(score.low)} to {render.score(score.high)}", _difference(against) if against else ""])
     for name, score in (table.of(domain, metric) if table else {}).items():

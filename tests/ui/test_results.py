@@ -77,6 +77,12 @@ def test_the_words_are_of_the_numbers(engine):
     assert "would score .100" in ask(engine, metric="hr@3")["words"]
 
 
+def test_to_be_above_a_popularity_that_knows_nothing_is_no_feat(engine):
+    shown = ask(engine, HERE, setting="new-item")
+    assert "Popularity is no yardstick here" in shown["words"] and "above popularity" not in shown["words"]
+    assert {row[6] for row in cells(shown)} == {""}
+
+
 def test_nothing_measured_says_what_to_run(engine):
     shown = ask(engine, HERE, "toybox")
     assert "run molorec evaluate --domain toybox --split quick on the machine" in said(shown) and "<code" in shown["about"]
