@@ -103,21 +103,15 @@ class Evaluation:
     @property
     def verdict(self) -> str:
         """Whether mixing helps, in words: only at a real mixture whose paired intervals are above both adapters alone."""
-        mixed = self.system("mixed")
-        if mixed is None:
-            if self.system(CHOSEN):
-                return "λ was given, so this says nothing about tuning"
-            alone = len(made_with([result.rows for result in self.systems]).get("adapters", ())) == 1
-            return "one adapter: there is nothing to mix" if alone else "mixed was not measured, so this says nothing about it"
-        if not is_mixture(mixed.lam):
-            end, other = ("general", "specific") if general(mixed.lam) > 0.5 else ("specific", "general")
-            better = other in mixed.against and mixed.against[other][2] < 0
-            return f"entropy prefers the {end} adapter alone" + (f", though the {other} one is surely better" if better else "")
-        if not {"general", "specific"} <= mixed.against.keys():
-            return "the adapters alone were not measured, so this does not say whether mixing helps"
-        if all(mixed.against[name][1] > 0 for name in ("general", "specific")):
-            return "mixing helps: it is above both adapters alone"
-        return "mixing is not shown to help: it is not surely above both adapters alone"
+        mixed, contrast = self.system("mixed"), self.system("contrast")
+        said = [_on_mixing(mixed, "entropy")] if mixed else []
+        said += [_on_mixing(contrast, "contrast")] if contrast else []
+        if said:
+            return "; ".join(said)
+        if self.system(CHOSEN):
+            return "λ was given, so this says nothing about tuning"
+        alone = len(made_with([result.rows for result in self.systems]).get("adapters", ())) == 1
+        return "one adapter: there is nothing to mix" if alone else "mixed was not measured, so this says nothing about it"
 
     @property
     def shortcomings(self) -> list[str]:
@@ -476,6 +470,19 @@ def is_mixture(lam: AnyLam | None) -> bool:
     (True, False, False)
     """
     return lam is not None and INSIDE[0] <= general(lam) <= INSIDE[1]
+
+
+def _on_mixing(tuned: SystemResult, by: str) -> str:
+    if not is_mixture(tuned.lam):
+        end, other = ("general", "specific") if general(tuned.lam) > 0.5 else ("specific", "general")
+        better = other in tuned.against and tuned.against[other][2] < 0
+        return f"{by} prefers the {end} adapter alone" + (f", though the {other} one is surely better" if better else "")
+    at = "at the λ of contrast, " if by == "contrast" else ""
+    if not {"general", "specific"} <= tuned.against.keys():
+        return at + "the adapters alone were not measured, so this does not say whether mixing helps"
+    if all(tuned.against[name][1] > 0 for name in ("general", "specific")):
+        return at + "mixing helps: it is above both adapters alone"
+    return at + "mixing is not shown to help: it is not surely above both adapters alone"
 
 
 def _best(gains: Sequence[float]) -> int:

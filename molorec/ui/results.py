@@ -268,9 +268,9 @@ def _against_popularity(system: System, metric: str) -> str:
 
 
 def _on_mixing(run: Run) -> str:
-    mixed = run.system("mixed")
+    tuned = [system for system in (run.system("mixed"), run.system("contrast")) if system]
     text = f"On mixing (by NDCG@1): {run.verdict}"
-    if mixed and not is_mixture(mixed.lam):
+    if tuned and not any(is_mixture(system.lam) for system in tuned):
         text += ", so with this pair mixing is not shown to help"
     return text + "."
 

@@ -128,6 +128,15 @@ def test_a_lam_that_was_given_beside_a_tuned_one_takes_nothing_from_it():
     assert table(kept).verdict == "entropy prefers the specific adapter alone"
 
 
+def test_what_contrast_finds_is_said_beside_what_entropy_does():
+    kept = [system_rows(name, lam=to_saved(lam), ranks=(rank,) * 3) for name, lam, rank in (
+        ("general", 1.0, 3), ("specific", 0.0, 2), ("mixed", 0.0, 2), ("contrast", 0.5, 1))]
+    assert table(kept).verdict == ("entropy prefers the specific adapter alone; at the λ of contrast, mixing helps: it is "
+                                   "above both adapters alone")
+    kept[3] = system_rows("contrast", lam=to_saved(0.0), ranks=(2, 2, 2))
+    assert table(kept[:2] + kept[3:]).verdict == "contrast prefers the specific adapter alone"
+
+
 def test_without_the_adapters_alone_nothing_is_said_of_mixing():
     found = table([system_rows("half", lam=to_saved(0.5)), system_rows("mixed", ranks=(1, 1, 1))])
     assert "adapters alone were not measured" in found.verdict
