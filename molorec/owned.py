@@ -15,6 +15,7 @@ from molorec.catalog.csv_source import Bounds
 from molorec.config import LIMITS
 from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, MolorecError
+from molorec.journal import Journal
 from molorec.mixture import adapters
 from molorec.training.background import Trainings
 
@@ -143,9 +144,14 @@ def train(engine: Engine, trainings: Trainings, visitor: object, domain: object)
     trainings.start(name, _adapters(engine) / name, lambda: engine.forget(name))
 
 
-def delete(engine: Engine, trainings: Trainings, visitor: object, domain: object) -> None:
-    """Remove one of the visitor's domains with its training and its adapter. Raises BadInput if it is not theirs."""
-    _remove(engine, trainings, one_of(engine.catalog, visitor, domain).name)
+def delete(engine: Engine, trainings: Trainings, journal: Journal, visitor: object, domain: object) -> None:
+    """Remove one of the visitor's domains with its training, its adapter and what the record holds of it.
+
+    Raises
+    ------
+    BadInput : it is not theirs. JournalError : the record cannot be used; all else is gone.
+    """
+    _remove(engine, trainings, journal, one_of(engine.catalog, visitor, domain).name)
 
 
 def share(engine: Engine, trainings: Trainings, visitor: object, domain: object) -> DomainInfo:
@@ -182,19 +188,19 @@ def share(engine: Engine, trainings: Trainings, visitor: object, domain: object)
     return shared
 
 
-def remove_old(engine: Engine, trainings: Trainings, now: float | None = None) -> list[str]:
-    """Remove private domains older than a day, but none whose adapter is being trained; their names."""
+def remove_old(engine: Engine, trainings: Trainings, journal: Journal, now: float | None = None) -> list[str]:
+    """Remove private domains older than a day as :func:`delete` does, but none whose adapter is being trained; their names."""
     now = time.time() if now is None else now
     removed = []
     for info in engine.catalog.owned_domains():
         state = trainings.state(info.name)
         if now - info.added > LIMITS.owned_seconds and not (state and state.is_running):
-            _remove(engine, trainings, info.name)
+            _remove(engine, trainings, journal, info.name)
             removed.append(info.name)
     return removed
 
 
-def _remove(engine: Engine, trainings: Trainings, name: str) -> None:
+def _remove(engine: Engine, trainings: Trainings, journal: Journal, name: str) -> None:
     trainings.forget(name)
     engine.catalog.remove_domain(name)
     engine.forget(name)
@@ -202,6 +208,7 @@ def _remove(engine: Engine, trainings: Trainings, name: str) -> None:
     for root in engine.adapter_folders:
         if root.is_relative_to(folder):  # never one that ships
             shutil.rmtree(root / name, ignore_errors=True)
+    journal.forget_domain(name)
 
 
 def _adapters(engine: Engine) -> Path:

@@ -122,7 +122,7 @@ def _tabs(engine: Engine, journal: Journal, screen: Screen) -> None:
         with gr.Tab("Results"):
             results.panel(engine, screen)
         with gr.Tab("Your own domain"):
-            own.panel(engine, screen)
+            own.panel(engine, screen, journal)
         with gr.Tab("How it works"):
             story.panel(engine, screen)
         with gr.Tab("Use it elsewhere") as tab:
