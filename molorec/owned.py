@@ -24,6 +24,7 @@ _SUFFIX_BYTES = 8
 _PRIVATE = re.compile(rf"-[0-9a-f]{{{2 * _SUFFIX_BYTES}}}$")
 _VISITOR = re.compile(r"[\w-]{6,128}", re.ASCII)
 _adding = threading.Lock()  # one import at a time: it bounds the memory, and makes the quota exact
+_sharing = threading.Lock()  # of two who save under one name, the second finds it taken
 
 
 def check_visitor(visitor: object) -> str:
@@ -167,20 +168,24 @@ def share(engine: Engine, trainings: Trainings, visitor: object, domain: object)
     if state and state.is_running:
         raise BadInput("its adapter is being trained; stop that first, or wait until it is done")
     name = chosen_name(info.name)
-    if any((folder / name).exists() for folder in engine.adapter_folders):
-        raise BadInput(f"there is an adapter called '{name}' already; bring the domain under another name")
-    private, public = _adapters(engine) / info.name, _adapters(engine) / name
-    try:
-        if private.is_dir():
-            shutil.copytree(private, public)  # a copy: on a full disk everything stays as it is
-            card = adapters.read_card(public)
-            adapters.update_card(public, domain=name, scores={**card.scores, "domain": name} if card and card.scores else {})
-        shared = engine.catalog.share_domain(info.name, name)
-    except BaseException as error:
-        shutil.rmtree(public, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise MolorecError(f"its adapter could not be copied ({error}); check that the disk has room") from error
-        raise
+    private, public, made = _adapters(engine) / info.name, _adapters(engine) / name, False
+    with _sharing:
+        if any((folder / name).exists() for folder in engine.adapter_folders):
+            raise BadInput(f"there is an adapter called '{name}' already; bring the domain under another name")
+        try:
+            if private.is_dir():
+                public.mkdir()  # another app may have been first
+                made = True
+                shutil.copytree(private, public, dirs_exist_ok=True)  # a copy: on a full disk everything stays as it is
+                card = adapters.read_card(public)
+                adapters.update_card(public, domain=name, scores={**card.scores, "domain": name} if card and card.scores else {})
+            shared = engine.catalog.share_domain(info.name, name)
+        except BaseException as error:
+            if made:
+                shutil.rmtree(public, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise MolorecError(f"its adapter could not be copied ({error}); check that the disk has room") from error
+            raise
     shutil.rmtree(private, ignore_errors=True)
     trainings.forget(info.name)
     engine.forget(info.name)

@@ -1,5 +1,7 @@
 """Domains that visitors bring: theirs alone, bounded, and gone without a trace."""
 
+import shutil
+import threading
 import time
 from contextlib import suppress
 
@@ -190,6 +192,37 @@ def test_a_taken_name_is_not_shared(engine, files, trainings, name):
     with pytest.raises(BadInput, match="another name"):
         owned.share(engine, trainings, VISITOR, brought)
     assert [info.name for info in owned.of(engine.catalog, VISITOR)] == [brought]
+
+
+def test_of_two_who_save_one_name_at_once_the_first_has_it_and_nobody_loses_an_adapter(engine, files, trainings, monkeypatch):
+    copying, go_on, copytree, refused = threading.Event(), threading.Event(), shutil.copytree, []
+    names = {visitor: bring(engine, files, visitor).name for visitor in (VISITOR, OTHER)}
+    folders = [give_adapter(engine, name) for name in names.values()]
+
+    def slow(*arguments, **named):
+        if not copying.is_set():
+            copying.set()
+            assert go_on.wait(30)
+        return copytree(*arguments, **named)
+
+    def save(visitor):
+        try:
+            owned.share(engine, trainings, visitor, names[visitor])
+        except MolorecError as error:
+            refused.append((visitor, str(error)))
+
+    monkeypatch.setattr(owned.shutil, "copytree", slow)
+    first, second = (threading.Thread(target=save, args=[visitor]) for visitor in (VISITOR, OTHER))
+    first.start()
+    assert copying.wait(30)
+    second.start()
+    second.join(0.5)
+    go_on.set()
+    first.join()
+    second.join()
+    (visitor, why), = refused
+    assert visitor == OTHER and "another name" in why
+    assert engine.mixture("my-films").is_pair and not folders[0].exists() and folders[1].is_dir()
 
 
 def test_what_is_being_trained_is_not_shared(engine, files, trainings, monkeypatch):
