@@ -290,10 +290,11 @@ def _view(engine: Engine, domain: object, user: object, lam: object, rule: objec
     scenario = _one_of("scenario", scenario, [name for _, name in SCENARIOS])
     lam, rule = session.valid_lam(lam), _text("rule", rule)
     if scenario == BUILT:
-        return View(domain, "", lam, rule, scenario, _ids("history", history), _ids("candidates", candidates))
+        return session.counted(engine, View(domain, "", lam, rule, scenario, _ids("history", history),
+                                            _ids("candidates", candidates)))
     if history or candidates:
         raise BadInput(f"the scenario '{scenario}' ranks a user's own list; give history and candidates with '{BUILT}'")
-    return View(domain, _text("user", user).strip(), lam, rule, scenario)
+    return session.counted(engine, View(domain, _text("user", user).strip(), lam, rule, scenario))
 
 
 def _check_domain(engine: Engine, domain: object) -> None:

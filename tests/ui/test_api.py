@@ -106,6 +106,13 @@ def test_the_order_of_a_list_is_checked_order_by_order(client, user):
     assert sum(steps[-1]["mean"]) == pytest.approx(1) and len(steps[-1]["candidates"]) == 30
 
 
+def test_with_one_adapter_lam_is_one_in_every_answer(served, client, user, adapter_folder):
+    (adapter_folder / "toybox").rename(adapter_folder / "elsewhere")
+    served[0].forget("toybox")
+    for name in ("/rank", "/explain", "/compare", "/order"):
+        assert client.predict(domain="toybox", user=user, lam=0.3, api_name=name)["lam"] == 1
+
+
 def test_results_are_what_is_kept_here_and_nobody_elses(served, client):
     engine, _ = served
     for domain in ("toybox", "secret"):
