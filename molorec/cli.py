@@ -273,7 +273,8 @@ def explain(arguments: argparse.Namespace) -> None:
 
     engine = _engine(arguments)
     example = _example(engine, arguments)
-    top = engine.rank(example, arguments.lam, arguments.rule).items[0].item
+    ranking = engine.rank(example, arguments.lam, arguments.rule)
+    top = ranking.items[0].item
     if arguments.item:
         top = next((c for c in example.candidates if c.item_id == arguments.item), None)
         if top is None:
@@ -284,7 +285,7 @@ def explain(arguments: argparse.Namespace) -> None:
         pass
     lines = [f"why {top.title}:", text.text if text.is_grounded else f"(the model's text is not shown: {text.problem})"]
     lines += [f"  {e.effect:+7.2%}  {e.item.title}" for e in sorted(evidence, key=lambda e: -e.effect)]
-    _emit(arguments, documents.explanation(arguments.domain, example.user, arguments.lam, top, text, evidence), lines)
+    _emit(arguments, documents.explanation(arguments.domain, example.user, ranking.lam, top, text, evidence), lines)
 
 
 def evaluate(arguments: argparse.Namespace) -> None:

@@ -74,6 +74,7 @@ class Mixture:
     Attributes
     ----------
     titles : the domain's titles, among which a candidate's tokens are decided; None where the list stands in the prompt.
+    added : when the domain came into the catalogue, in Unix seconds: one that was replaced has other titles.
     """
 
     domain: str
@@ -83,6 +84,7 @@ class Mixture:
     noun: str
     titles: TitleTrie | None = None
     problems: tuple[str, ...] = ()
+    added: float = 0.0
 
     @property
     def is_pair(self) -> bool:
@@ -123,6 +125,7 @@ class Engine:
         self.base, self.catalog = base, catalog
         self.adapter_folders, self.also = list(adapter_folders), tuple(also)
         self._mixtures: dict[str, Mixture] = {}
+        self._forgotten = 0
         self._cache: OrderedDict[tuple, tuple[float, ...]] = OrderedDict()
         self.backend = backend or Local(base.model)
         self._state = threading.Lock()
@@ -154,7 +157,8 @@ class Engine:
     # -- adapters ------------------------------------------------------------------------------------------------
 
     def mixture(self, domain: str) -> Mixture:
-        """The general adapter and the domain's own one, and those that are mixed in between; read and checked on first use.
+        """The general adapter and the domain's own one, and those that are mixed in between; read and checked on first use, and
+        again once the domain has been replaced, by whatever program.
 
         The general or the domain's own adapter is left out where it cannot be used, and named in ``problems``.
 
@@ -163,11 +167,11 @@ class Engine:
         BadInput : there is no such domain, or one of ``also`` is missing or cannot be used.
         MolorecError : there is no usable adapter at all.
         """
+        info = self.catalog.domain(domain)
         with self._state:
-            known = self._mixtures.get(domain)
-        if known:
+            known, forgotten = self._mixtures.get(domain), self._forgotten
+        if known and known.added == info.added:
             return known
-        noun = self.catalog.domain(domain).noun
         found, problems = [], []
         for name in ("general", *self.also, domain):
             try:
@@ -196,14 +200,19 @@ class Engine:
             stack = adapters.stack(found).to(self.base.device, self.base.dtype).eval()
         style = template(styles.pop())
         titles = None if style.listed else TitleTrie(self.base.prompter.titles(self.catalog.items(domain)))
-        mixture = Mixture(domain, tuple(found), stack, style, noun, titles, tuple(problems))
+        mixture = Mixture(domain, tuple(found), stack, style, info.noun, titles, tuple(problems), info.added)
         with self._state:
-            return self._mixtures.setdefault(domain, mixture)
+            if self._forgotten != forgotten:  # what was read may be what was to be forgotten
+                return mixture
+            if self._mixtures.get(domain) is known:  # the first of several that read it at once is everybody's
+                self._mixtures[domain] = mixture
+            return self._mixtures[domain]
 
     def forget(self, domain: str) -> None:
         """Read a domain's adapters and titles again at the next use (after training or deleting one)."""
         with self._state:
             self._mixtures.pop(domain, None)
+            self._forgotten += 1
 
     def _read(self, name: str) -> Adapter | None:
         for folder in self.adapter_folders:

@@ -122,6 +122,12 @@ class Journal:
         with self._changing() as db:
             return db.execute("delete from entries where visitor = ?", [visitor]).rowcount
 
+    def forget_domain(self, domain: str) -> None:
+        """Delete every visitor's entries of a domain, and the λ kept for it."""
+        with self._changing() as db:
+            for table in ("entries", "kept"):
+                db.execute(f"delete from {table} where domain = ?", [domain])
+
     # -- the λ kept for a domain ---------------------------------------------------------------------------------
 
     def keep_lam(self, domain: str, rule: str, adapters: str, lam: float) -> None:

@@ -15,6 +15,7 @@ from molorec.catalog.csv_source import Bounds
 from molorec.config import LIMITS
 from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, MolorecError
+from molorec.journal import Journal
 from molorec.mixture import adapters
 from molorec.training.background import Trainings
 
@@ -23,6 +24,7 @@ _SUFFIX_BYTES = 8
 _PRIVATE = re.compile(rf"-[0-9a-f]{{{2 * _SUFFIX_BYTES}}}$")
 _VISITOR = re.compile(r"[\w-]{6,128}", re.ASCII)
 _adding = threading.Lock()  # one import at a time: it bounds the memory, and makes the quota exact
+_sharing = threading.Lock()  # of two who save under one name, the second finds it taken
 
 
 def check_visitor(visitor: object) -> str:
@@ -143,9 +145,14 @@ def train(engine: Engine, trainings: Trainings, visitor: object, domain: object)
     trainings.start(name, _adapters(engine) / name, lambda: engine.forget(name))
 
 
-def delete(engine: Engine, trainings: Trainings, visitor: object, domain: object) -> None:
-    """Remove one of the visitor's domains with its training and its adapter. Raises BadInput if it is not theirs."""
-    _remove(engine, trainings, one_of(engine.catalog, visitor, domain).name)
+def delete(engine: Engine, trainings: Trainings, journal: Journal, visitor: object, domain: object) -> None:
+    """Remove one of the visitor's domains with its training, its adapter and what the record holds of it.
+
+    Raises
+    ------
+    BadInput : it is not theirs. JournalError : the record cannot be used; all else is gone.
+    """
+    _remove(engine, trainings, journal, one_of(engine.catalog, visitor, domain).name)
 
 
 def share(engine: Engine, trainings: Trainings, visitor: object, domain: object) -> DomainInfo:
@@ -161,20 +168,24 @@ def share(engine: Engine, trainings: Trainings, visitor: object, domain: object)
     if state and state.is_running:
         raise BadInput("its adapter is being trained; stop that first, or wait until it is done")
     name = chosen_name(info.name)
-    if any((folder / name).exists() for folder in engine.adapter_folders):
-        raise BadInput(f"there is an adapter called '{name}' already; bring the domain under another name")
-    private, public = _adapters(engine) / info.name, _adapters(engine) / name
-    try:
-        if private.is_dir():
-            shutil.copytree(private, public)  # a copy: on a full disk everything stays as it is
-            card = adapters.read_card(public)
-            adapters.update_card(public, domain=name, scores={**card.scores, "domain": name} if card and card.scores else {})
-        shared = engine.catalog.share_domain(info.name, name)
-    except BaseException as error:
-        shutil.rmtree(public, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise MolorecError(f"its adapter could not be copied ({error}); check that the disk has room") from error
-        raise
+    private, public, made = _adapters(engine) / info.name, _adapters(engine) / name, False
+    with _sharing:
+        if any((folder / name).exists() for folder in engine.adapter_folders):
+            raise BadInput(f"there is an adapter called '{name}' already; bring the domain under another name")
+        try:
+            if private.is_dir():
+                public.mkdir()  # another app may have been first
+                made = True
+                shutil.copytree(private, public, dirs_exist_ok=True)  # a copy: on a full disk everything stays as it is
+                card = adapters.read_card(public)
+                adapters.update_card(public, domain=name, scores={**card.scores, "domain": name} if card and card.scores else {})
+            shared = engine.catalog.share_domain(info.name, name)
+        except BaseException as error:
+            if made:
+                shutil.rmtree(public, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise MolorecError(f"its adapter could not be copied ({error}); check that the disk has room") from error
+            raise
     shutil.rmtree(private, ignore_errors=True)
     trainings.forget(info.name)
     engine.forget(info.name)
@@ -182,19 +193,19 @@ def share(engine: Engine, trainings: Trainings, visitor: object, domain: object)
     return shared
 
 
-def remove_old(engine: Engine, trainings: Trainings, now: float | None = None) -> list[str]:
-    """Remove private domains older than a day, but none whose adapter is being trained; their names."""
+def remove_old(engine: Engine, trainings: Trainings, journal: Journal, now: float | None = None) -> list[str]:
+    """Remove private domains older than a day as :func:`delete` does, but none whose adapter is being trained; their names."""
     now = time.time() if now is None else now
     removed = []
     for info in engine.catalog.owned_domains():
         state = trainings.state(info.name)
         if now - info.added > LIMITS.owned_seconds and not (state and state.is_running):
-            _remove(engine, trainings, info.name)
+            _remove(engine, trainings, journal, info.name)
             removed.append(info.name)
     return removed
 
 
-def _remove(engine: Engine, trainings: Trainings, name: str) -> None:
+def _remove(engine: Engine, trainings: Trainings, journal: Journal, name: str) -> None:
     trainings.forget(name)
     engine.catalog.remove_domain(name)
     engine.forget(name)
@@ -202,6 +213,7 @@ def _remove(engine: Engine, trainings: Trainings, name: str) -> None:
     for root in engine.adapter_folders:
         if root.is_relative_to(folder):  # never one that ships
             shutil.rmtree(root / name, ignore_errors=True)
+    journal.forget_domain(name)
 
 
 def _adapters(engine: Engine) -> Path:

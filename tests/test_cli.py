@@ -417,6 +417,12 @@ def test_explain_shows_a_text_only_where_it_is_grounded(molorec, served):
     assert [line["item_id"] for line in answer["evidence"]] == [item.item_id for item in history]
 
 
+def test_with_one_adapter_an_explanation_is_at_lam_one(molorec, served, adapter_folder):
+    (adapter_folder / "toybox").rename(adapter_folder / "elsewhere")
+    served.forget("toybox")
+    assert document(molorec("explain", "--domain", "toybox", "--lam", "0.3", "--json"))["lam"] == 1
+
+
 def test_explaining_what_is_no_candidate_is_bad_input(molorec, served):
     code, _, err = molorec("explain", "--domain", "toybox", "--item", "i999")
     assert code == 2 and "molorec rank" in err

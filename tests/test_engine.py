@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from molorec import backbone, config
 from molorec.backends import local
-from molorec.catalog import Item
+from molorec.catalog import Catalog, Item, prepare
 from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError
 from molorec.mixture import adapters, layer
 from molorec.mixture.lam import Lam
-from tests.conftest import card_for, pico_model, pico_tokenizer, random_adapter, toybox_adapters
+from tests.conftest import card_for, pico_model, pico_tokenizer, random_adapter, source_data, toybox_adapters
 
 
 @pytest.fixture
@@ -121,6 +121,31 @@ def test_adapters_of_a_base_from_a_folder_are_found_by_its_name(catalog, home, t
     made = Engine.start(base=str(tmp_path / "my-own"), catalog=catalog, precision="float32")
     assert made.mixture("toybox").is_pair
     assert made.mixture("toybox").adapters[0].folder == home / "adapters" / "my-own" / "general"
+
+
+def test_a_domain_that_another_program_replaced_is_ranked_with_its_new_titles(engine):
+    before = engine.mixture("toybox")
+    assert engine.mixture("toybox") is before
+    source = source_data()
+    source.titles = {item_id: f"New {title}" for item_id, title in source.titles.items()}
+    Catalog(engine.catalog.path).add_domain(prepare("toybox", source), noun="lamps", replace=True)
+    after = engine.mixture("toybox")
+    assert after.noun == "lamps" and after.titles.key != before.titles.key and engine.mixture("toybox") is after
+    assert all(ranked.item.title.startswith("New") for ranked in engine.rank(engine.catalog.examples("toybox", "quick")[0]).items)
+
+
+def test_what_was_read_before_it_was_to_be_forgotten_is_not_kept(engine, monkeypatch):
+    read = adapters.read
+
+    def meanwhile(*arguments):
+        found = read(*arguments)
+        engine.forget("toybox")  # as when a training ends
+        return found
+
+    monkeypatch.setattr(adapters, "read", meanwhile)
+    old = engine.mixture("toybox")
+    monkeypatch.undo()
+    assert engine.mixture("toybox") is not old
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"),

@@ -1,5 +1,7 @@
 """Domains that visitors bring: theirs alone, bounded, and gone without a trace."""
 
+import shutil
+import threading
 import time
 from contextlib import suppress
 
@@ -12,6 +14,7 @@ from molorec import config, gain, owned
 from molorec.catalog import Catalog
 from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, CatalogError, MolorecError
+from molorec.journal import Journal
 from molorec.mixture import adapters
 from molorec.training import background
 from molorec.training.background import State, Trainings
@@ -84,7 +87,7 @@ def test_a_visitor_holds_so_many_at_most(engine, files, trainings):
     with pytest.raises(BadInput, match="you hold 3 domains"):
         bring(engine, files)
     bring(engine, files, OTHER)
-    owned.delete(engine, trainings, VISITOR, held[0].name)
+    owned.delete(engine, trainings, Journal(), VISITOR, held[0].name)
     bring(engine, files)
 
 
@@ -130,34 +133,40 @@ def test_any_name_is_made_usable_or_refused(name):
     assert 0 < len(made) <= 40 and set(made) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
-def test_deleting_takes_adapter_and_checkpoint_along(engine, files, trainings):
-    name = bring(engine, files).name
+def test_deleting_takes_adapter_checkpoint_and_record_along(engine, files, trainings):
+    name, journal = bring(engine, files).name, Journal()
+    for domain in (name, "toybox"):
+        ranking = engine.rank(engine.catalog.examples(domain, "quick")[0])
+        journal.keep_ranking(VISITOR, ranking, "a", "base")
+        journal.keep_lam(domain, "sum", "a", 0.3)
     folder, checkpoint = give_adapter(engine, name), background.folder_of(name) / "checkpoint.safetensors"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_text("x")
     assert engine.mixture(name).is_pair
     for visitor in (OTHER, "", None):
         with pytest.raises(BadInput, match="none of your domains"):
-            owned.delete(engine, trainings, visitor, name)
-    owned.delete(engine, trainings, VISITOR, name)
+            owned.delete(engine, trainings, Journal(), visitor, name)
+    owned.delete(engine, trainings, Journal(), VISITOR, name)
     assert not folder.exists() and not checkpoint.parent.exists()
     assert owned.of(engine.catalog, VISITOR) == []
+    assert [entry.domain for entry in journal.entries(VISITOR)] == ["toybox"]
+    assert journal.kept_lam(name, "sum", "a") is None and journal.kept_lam("toybox", "sum", "a") == 0.3
     with pytest.raises(BadInput, match="no domain"):
         engine.mixture(name)
 
 
 @pytest.mark.parametrize("domain", ["toybox", "general", "../toybox", "", None, 5])
 def test_what_is_everyones_cannot_be_deleted_or_trained(engine, trainings, adapter_folder, domain):
-    for act in (owned.delete, owned.share, owned.train):
+    for act, more in ((owned.delete, [Journal()]), (owned.share, []), (owned.train, [])):
         with pytest.raises(BadInput, match="none of your domains"):
-            act(engine, trainings, VISITOR, domain)
+            act(engine, trainings, *more, VISITOR, domain)
     assert engine.catalog.domain("toybox") and (adapter_folder / "toybox").is_dir() and (adapter_folder / "general").is_dir()
 
 
 def test_a_removed_domain_leaves_shipped_adapters_alone(engine, files, trainings, adapter_folder):
     name = bring(engine, files).name
     (adapter_folder / name).mkdir()
-    owned.delete(engine, trainings, VISITOR, name)
+    owned.delete(engine, trainings, Journal(), VISITOR, name)
     assert (adapter_folder / name).is_dir()
 
 
@@ -185,6 +194,37 @@ def test_a_taken_name_is_not_shared(engine, files, trainings, name):
     assert [info.name for info in owned.of(engine.catalog, VISITOR)] == [brought]
 
 
+def test_of_two_who_save_one_name_at_once_the_first_has_it_and_nobody_loses_an_adapter(engine, files, trainings, monkeypatch):
+    copying, go_on, copytree, refused = threading.Event(), threading.Event(), shutil.copytree, []
+    names = {visitor: bring(engine, files, visitor).name for visitor in (VISITOR, OTHER)}
+    folders = [give_adapter(engine, name) for name in names.values()]
+
+    def slow(*arguments, **named):
+        if not copying.is_set():
+            copying.set()
+            assert go_on.wait(30)
+        return copytree(*arguments, **named)
+
+    def save(visitor):
+        try:
+            owned.share(engine, trainings, visitor, names[visitor])
+        except MolorecError as error:
+            refused.append((visitor, str(error)))
+
+    monkeypatch.setattr(owned.shutil, "copytree", slow)
+    first, second = (threading.Thread(target=save, args=[visitor]) for visitor in (VISITOR, OTHER))
+    first.start()
+    assert copying.wait(30)
+    second.start()
+    second.join(0.5)
+    go_on.set()
+    first.join()
+    second.join()
+    (visitor, why), = refused
+    assert visitor == OTHER and "another name" in why
+    assert engine.mixture("my-films").is_pair and not folders[0].exists() and folders[1].is_dir()
+
+
 def test_what_is_being_trained_is_not_shared(engine, files, trainings, monkeypatch):
     name = bring(engine, files).name
     monkeypatch.setattr(trainings, "state", lambda domain: State("training"))
@@ -196,10 +236,10 @@ def test_after_a_day_what_is_private_is_removed(engine, files, trainings, monkey
     name, trained = bring(engine, files).name, bring(engine, files).name
     owned.share(engine, trainings, VISITOR, bring(engine, files, name="kept").name)
     give_adapter(engine, name)
-    assert owned.remove_old(engine, trainings) == []
+    assert owned.remove_old(engine, trainings, Journal()) == []
     later = time.time() + config.LIMITS.owned_seconds + 60
     monkeypatch.setattr(trainings, "state", lambda domain: State("training") if domain == trained else None)
-    assert owned.remove_old(engine, trainings, later) == [name]
+    assert owned.remove_old(engine, trainings, Journal(), later) == [name]
     assert {info.name for info in engine.catalog.domains(VISITOR)} == {"toybox", "kept", trained}
     assert not (config.home() / "adapters" / "embedded" / name).exists()
 
@@ -258,7 +298,7 @@ def test_any_upload_is_brought_or_refused_in_words(engine, files, content, which
         assert str(files[which].parent) not in str(refused.value)
         files[which].write_bytes(kept + content)
         with suppress(BadInput):
-            owned.delete(engine, Trainings(lambda domain, out: []), VISITOR, bring(engine, files).name)
+            owned.delete(engine, Trainings(lambda domain, out: []), Journal(), VISITOR, bring(engine, files).name)
     finally:
         files[which].write_bytes(kept)
     assert owned.of(engine.catalog, VISITOR) == []

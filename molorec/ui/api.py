@@ -16,6 +16,7 @@ from molorec.errors import BadInput, MolorecError
 from molorec.evaluation import published, runs
 from molorec.evaluation.runs import Run
 from molorec.explaining import Evidence, Explanation
+from molorec.mixture.lam import to_json
 from molorec.mixture.rule import DEFAULT_RULE
 from molorec.position import PositionCheck
 from molorec.ui import compare as side_by_side
@@ -131,10 +132,10 @@ class PositionDocument(TypedDict):
 
 class MeasuredSystem(TypedDict):
     """``scores``: metric → mean over people and its 95% interval's ends; ``against_popularity``: the same of the paired
-    difference."""
+    difference; ``lam``: a number or a saved λ, None where no adapter takes part."""
 
     name: str
-    lam: float | None
+    lam: float | dict | None
     scores: dict[str, list[float]]
     against_popularity: dict[str, list[float]]
 
@@ -293,10 +294,11 @@ def _view(engine: Engine, domain: object, user: object, lam: object, rule: objec
     scenario = _one_of("scenario", scenario, [name for _, name in SCENARIOS])
     lam, rule = session.valid_lam(lam), _text("rule", rule)
     if scenario == BUILT:
-        return View(domain, "", lam, rule, scenario, _ids("history", history), _ids("candidates", candidates))
+        return session.counted(engine, View(domain, "", lam, rule, scenario, _ids("history", history),
+                                            _ids("candidates", candidates)))
     if history or candidates:
         raise BadInput(f"the scenario '{scenario}' ranks a user's own list; give history and candidates with '{BUILT}'")
-    return View(domain, _text("user", user).strip(), lam, rule, scenario)
+    return session.counted(engine, View(domain, _text("user", user).strip(), lam, rule, scenario))
 
 
 def _check_domain(engine: Engine, domain: object) -> None:
@@ -382,7 +384,7 @@ def _run(run: Run) -> MeasuredRun:
     def numbers(intervals: dict[str, runs.Interval]) -> dict[str, list[float]]:
         return {metric: [interval.mean, interval.low, interval.high] for metric, interval in intervals.items()}
 
-    systems: list[MeasuredSystem] = [{"name": system.name, "lam": system.lam, "scores": numbers(system.scores),
+    systems: list[MeasuredSystem] = [{"name": system.name, "lam": to_json(system.lam), "scores": numbers(system.scores),
                                       "against_popularity": numbers(system.against_popularity)} for system in run.systems]
     return {"date": run.date, "split": run.split, "people": run.n, "rule": run.rule, "base": run.base,
             "lists_sha256": run.lists_sha256, "verdict": run.verdict, "systems": systems}

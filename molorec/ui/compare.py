@@ -216,8 +216,10 @@ def _column(column: Column, name: str, now: Column | None) -> str:
     rows = []
     for ranked in column.ranking.items[:TITLES]:
         then = places[ranked.item] if places else ranked.rank
-        moved = " ml-moved" if then != ranked.rank else ""
-        rows.append(f"<li class='ml-place{moved}'><span class='ml-rank'>{ranked.rank}</span>{_movement(then, ranked.rank)}"
+        moved, mark = "", "<span></span>"
+        if then != ranked.rank:
+            moved, mark = " ml-moved", render.movement(then, ranked.rank, "than in the mixture")
+        rows.append(f"<li class='ml-place{moved}'><span class='ml-rank'>{ranked.rank}</span>{mark}"
                     f"<span class='ml-title'>{escape(ranked.item.title)}</span>"
                     f"<span class='ml-share'>{render.percent(ranked.probability)}</span></li>")
     head = f"<h4>{escape(name)}</h4><p class='ml-column-about'>{escape(column.about)}</p>"
@@ -232,12 +234,3 @@ def _common(column: Column, now: Column | None) -> str:
     if found is None:
         return "<br>another domain: no titles in common"
     return f"<br>{found[0]} of the first {found[1]} titles are the mixture's too ({found[0] / found[1]:.0%})"
-
-
-def _movement(then: int, here: int) -> str:
-    if then == here:
-        return "<span></span>"
-    up = here < then
-    words = f"{abs(then - here)} {'higher' if up else 'lower'} than in the mixture"
-    return (f"<span class='ml-move ml-{'up' if up else 'down'}' role='img' aria-label='{words}'>{'▲' if up else '▼'}"
-            f"{abs(then - here)}</span>")

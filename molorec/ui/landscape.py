@@ -12,7 +12,7 @@ from molorec.journal import Journal
 from molorec.landscape import Landscape
 from molorec.spreadsheet import csv_text
 from molorec.ui import render, session, shelf
-from molorec.ui.screen import LONG, QUICK, Screen, idle, running, stop
+from molorec.ui.screen import LONG, QUICK, Screen, idle, running, stop, warn
 from molorec.ui.session import BUILT, Job, View
 
 INTRO = (
@@ -112,7 +112,7 @@ def panel(engine: Engine, screen: Screen, journal: Journal) -> None:
         try:
             lam = session.valid_lam(getattr(event, "lam", None))
         except MolorecError as error:
-            gr.Warning(str(error))
+            warn(error)
             return gr.skip(), gr.skip()
         return lam, lam
 

@@ -13,7 +13,7 @@ from molorec.errors import BadInput, MolorecError
 from molorec.mixture import lam as lams
 from molorec.ui import compare, render, session, share, shelf
 from molorec.ui.compare import Column
-from molorec.ui.screen import LONG, QUICK, Screen, idle, running, stop
+from molorec.ui.screen import LONG, QUICK, Screen, idle, running, stop, warn
 from molorec.ui.session import Job, View
 
 INTRO = (
@@ -189,5 +189,5 @@ def _file(found: Found) -> gr.DownloadButton:
         return gr.DownloadButton(value=shelf.TABLES.put_text(f"lam-{found.domain}-{found.rule}-{found.granularity}.json", text),
                                  interactive=True)
     except MolorecError as error:
-        gr.Warning(str(error))
+        warn(error)
         return gr.DownloadButton(value=None, interactive=False)

@@ -9,7 +9,7 @@ from molorec.errors import MolorecError
 from molorec.journal import Journal
 from molorec.mixture.rule import DEFAULT_RULE, RULES
 from molorec.ui import render, session
-from molorec.ui.screen import QUICK, Screen
+from molorec.ui.screen import QUICK, Screen, tell
 
 PRESETS = (("Specific", 0.0), ("½", 0.5), ("General", 1.0))
 ALONE = "Mixing takes two adapters. This domain does not have both here, so there is nothing to mix and no λ to choose."
@@ -57,7 +57,7 @@ def wire(engine: Engine, journal: Journal, mixing: Mix, screen: Screen) -> None:
         try:
             lam = session.auto_lam(engine, journal, domain, rule, found)
         except MolorecError as error:
-            gr.Info(str(error))
+            tell(error)
         return lam, lam
 
     mixing.lam.input(None, mixing.lam, mixing.number, js="lam => lam")

@@ -18,6 +18,7 @@ from molorec.config import LIMITS
 from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, MolorecError
 from molorec.gain import Gain
+from molorec.journal import Journal
 from molorec.spreadsheet import cell
 from molorec.training.background import State, Trainings, command_for
 from molorec.ui import render, who
@@ -56,13 +57,13 @@ table.ml-known :is(th, td) { text-align: left; vertical-align: top; padding: .4e
 """
 
 
-def panel(engine: Engine, screen: Screen, trainings: Trainings | None = None) -> None:
+def panel(engine: Engine, screen: Screen, journal: Journal, trainings: Trainings | None = None) -> None:
     """Lay the panel out and wire it. Private domains that are too old are removed now and whenever a tab is closed."""
     trainings = trainings or Trainings(partial(command_for, engine))
 
     def remove_old() -> None:
         with suppress(MolorecError):  # the next one who looks finds them
-            owned.remove_old(engine, trainings)
+            owned.remove_old(engine, trainings, journal)
 
     remove_old()
     Context.root_block.unload(remove_old)
@@ -157,7 +158,7 @@ def panel(engine: Engine, screen: Screen, trainings: Trainings | None = None) ->
         """Returns (outcome, what is on screen, the managed)."""
         try:
             called = owned.label(owned.one_of(engine.catalog, visitor, domain))
-            owned.delete(engine, trainings, visitor, domain)
+            owned.delete(engine, trainings, journal, visitor, domain)
             told = f"<p class='ml-status' role='status'><b>{escape(called)}</b> is gone, with all that was made from it.</p>"
             left = [info.name for info in owned.visible(engine.catalog, visitor)]
             other = MOVIELENS if MOVIELENS in left else next(iter(left), None)

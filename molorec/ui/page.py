@@ -36,7 +36,7 @@ from molorec.ui import (
     who,
 )
 from molorec.ui.rate import RateLimit
-from molorec.ui.screen import QUICK, Screen
+from molorec.ui.screen import QUICK, Screen, warn
 from molorec.ui.session import BUILT, PLACE, Latest, Shown
 
 # Fixed, so that what a browser keeps still opens after a restart; nothing in it is a secret.
@@ -122,7 +122,7 @@ def _tabs(engine: Engine, journal: Journal, screen: Screen) -> None:
         with gr.Tab("Results"):
             results.panel(engine, screen)
         with gr.Tab("Your own domain"):
-            own.panel(engine, screen)
+            own.panel(engine, screen, journal)
         with gr.Tab("How it works"):
             story.panel(engine, screen)
         with gr.Tab("Use it elsewhere") as tab:
@@ -207,7 +207,7 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
         try:
             values[PLACE["lam"]] = values[PLACE["lam"]] if number is None else session.valid_lam(number)
         except MolorecError as error:
-            gr.Warning(str(error))
+            warn(error)
             return (gr.skip(),) * len(outputs)
         return show(*values)
 
@@ -232,7 +232,7 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
             return visitor, *[gr.skip()] * (len(opened) - 1)
         if known is given:
             for notice in notices:
-                gr.Warning(render.escape(notice))
+                warn(notice)
         return (visitor, gr.Dropdown(choices, value=view.domain), view.scenario, user, *lists, view.lam, view.lam,
                 gr.Dropdown(value=view.rule, info=mix.rule_note(view.rule)))
 

@@ -41,7 +41,7 @@ def ranking(result: Ranking, before: Mapping[str, int], truth: bool) -> str:
         mark = "<span class='ml-truth'>chosen next</span>" if is_truth else ""
         rows.append(
             f"<li class='ml-row{' ml-is-truth' if is_truth else ''}'><span class='ml-rank'>{ranked.rank}</span>"
-            f"{_movement(before.get(ranked.item.item_id), ranked.rank)}"
+            f"{movement(before.get(ranked.item.item_id), ranked.rank, 'than before')}"
             f"<span class='ml-title'>{escape(ranked.item.title)}{mark}</span>"
             "<span class='ml-track' aria-hidden='true'>"
             f"<span class='ml-fill' style='width:{100 * ranked.probability / top:.1f}%'>"
@@ -119,6 +119,14 @@ def code(text: str) -> str:
     return _code(escape(text))
 
 
+def movement(before: int | None, now: int, than: str) -> str:
+    """How many places higher or lower a title stands; ``than`` says than where, for those who hear it read."""
+    if before is None or before == now:
+        return "<span class='ml-move' role='img' aria-label='unchanged'>·</span>"
+    places, mark, way, word = abs(before - now), *(("▲", "up", "higher") if now < before else ("▼", "down", "lower"))
+    return f"<span class='ml-move ml-{way}' role='img' aria-label='{places} {word} {than}'>{mark}{places}</span>"
+
+
 def percent(probability: float) -> str:
     """A probability as HTML, with one decimal."""
     return "&lt;0.1%" if probability < 0.001 else f"{100 * probability:.1f}%"
@@ -154,11 +162,3 @@ def _measured(because: Sequence[Evidence]) -> str:
 
 def _code(escaped: str) -> str:
     return f"<code class='ml-code'>{' '.join(f'<span>{word}</span>' for word in escaped.split())}</code>"
-
-
-def _movement(before: int | None, now: int) -> str:
-    if before is None or before == now:
-        return "<span class='ml-move' aria-label='unchanged'>·</span>"
-    if now < before:
-        return f"<span class='ml-move ml-up' aria-label='up {before - now}'>▲{before - now}</span>"
-    return f"<span class='ml-move ml-down' aria-label='down {now - before}'>▼{now - before}</span>"

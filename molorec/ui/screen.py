@@ -1,6 +1,7 @@
 """The components that hold what a visitor asks for. Every panel reads them at its events: nothing is remembered twice."""
 
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -53,6 +54,16 @@ class Screen:
     def lam_twice(self) -> list[Component]:
         """The slider and the box: whoever sets λ sets both."""
         return [self.lam, self.number]
+
+
+def warn(text: object) -> None:
+    """Show a problem for some seconds. Gradio shows such a text as HTML, so it is escaped here."""
+    gr.Warning(escape(str(text)))
+
+
+def tell(text: object) -> None:
+    """Show news as :func:`warn` shows a problem."""
+    gr.Info(escape(str(text)))
 
 
 def stop(job: Job) -> gr.Button:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from molorec import explaining, owned
 from molorec.catalog import Item, RankingExample
@@ -118,6 +118,11 @@ def view_of(domain: str, scenario: str, user: str | None, history: object, candi
     if scenario != BUILT:
         return View(domain, (user or "").strip(), valid_lam(lam), rule, scenario)
     return View(domain, "", valid_lam(lam), rule, scenario, item_ids(history), item_ids(candidates))
+
+
+def counted(engine: Engine, view: View) -> View:
+    """The view at the λ that counts: with one adapter that is 1, wherever the slider was left."""
+    return view if engine.mixture(view.domain).is_pair else replace(view, lam=1.0)
 
 
 def item_ids(value: object) -> tuple[str, ...]:

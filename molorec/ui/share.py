@@ -108,7 +108,7 @@ def panel(engine: Engine, screen: Screen, journal: Journal, tab: gr.Tab) -> None
     def show_for(*values):
         *asked, page = values
         try:
-            view = session.view_of(*asked)
+            view = session.counted(engine, session.view_of(*asked))
             ranking = engine.rank(session.example_of(engine, view), view.lam, view.rule)
             name = _file_name(view)
             files = (shelf.TABLES.put_text(f"{name}.csv", csv_text(*ranking_rows(view, ranking))),
@@ -125,7 +125,7 @@ def panel(engine: Engine, screen: Screen, journal: Journal, tab: gr.Tab) -> None
         nothing = gr.DownloadButton(value=None, interactive=False)
         yield _note("Mixing …"), nothing
         try:
-            view = session.view_of(*asked)
+            view = session.counted(engine, session.view_of(*asked))
             file, rank = adapter_zip(engine, view)
             words = adapter_words(file, rank, view.domain, view.lam, view.rule)
             yield _note(words), gr.DownloadButton(value=file, interactive=True)
@@ -213,7 +213,7 @@ def adapter_zip(engine: Engine, view: View, lam: Lam | None = None) -> tuple[str
     mixture = engine.mixture(view.domain)
     name, rank = _file_name(view, whose=False) if lam is None else shelf.plain(
         f"molorec-{view.domain}-{view.rule}-lam-by-{lam.granularity}"), 0
-    lam = lam or as_weights(view.lam if mixture.is_pair else 1.0, len(mixture.adapters))
+    lam = lam or as_weights(view.lam, len(mixture.adapters))
 
     def write(path: Path) -> None:
         nonlocal rank

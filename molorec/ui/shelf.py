@@ -12,6 +12,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from molorec.errors import MolorecError
+from molorec.ui.screen import warn
 
 
 class Shelf:
@@ -86,5 +87,5 @@ def download(name: str, text: str) -> gr.DownloadButton:
     try:
         return gr.DownloadButton(value=TABLES.put_text(name, text), visible=True)
     except MolorecError as error:
-        gr.Warning(str(error))
+        warn(error)
         return gr.DownloadButton(visible=False)

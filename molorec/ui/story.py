@@ -50,7 +50,7 @@ def panel(engine: Engine, screen: Screen) -> None:
         try:
             view = session.view_of(*asked)
             example = session.example_of(engine, view)
-            engine.mixture(view.domain)
+            view = session.counted(engine, view)
         except MolorecError as error:
             yield render.note(str(error)), *idle(), *drawn
             return

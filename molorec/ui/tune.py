@@ -11,7 +11,7 @@ from molorec.errors import JournalError, MolorecError
 from molorec.journal import Journal
 from molorec.tuning import PROMPTS
 from molorec.ui import render
-from molorec.ui.screen import LONG, QUICK, Screen, idle, running, stop
+from molorec.ui.screen import LONG, QUICK, Screen, idle, running, stop, tell, warn
 from molorec.ui.session import Job
 
 
@@ -84,12 +84,12 @@ def wire(engine: Engine, journal: Journal, tuner: Tuner, screen: Screen) -> None
         try:
             lam = found[domain, rule]
             journal.keep_lam(domain, rule, engine.mixture(domain).key, lam)
-            gr.Info(f"“Auto” is λ = {lam:.2f} for {owned.chosen_name(domain)} under the rule '{rule}' from now on, for everyone "
+            tell(f"“Auto” is λ = {lam:.2f} for {owned.chosen_name(domain)} under the rule '{rule}' from now on, for everyone "
                     "on this machine.")
         except KeyError:
-            gr.Warning("tune first: there is no λ to keep for this domain and rule")
+            warn("tune first: there is no λ to keep for this domain and rule")
         except MolorecError as error:
-            gr.Warning(str(error))
+            warn(error)
 
     tuner.start.click(
         tune, [job, screen.domain, screen.rule, screen.tuned, tuner.prompts, tuner.setting, tuner.objective,

@@ -15,7 +15,7 @@ from molorec.errors import BadInput, MolorecError, NoData
 from molorec.prompts import HISTORY_TITLES
 from molorec.taste import Taste
 from molorec.ui import session
-from molorec.ui.screen import QUICK, Screen
+from molorec.ui.screen import QUICK, Screen, tell, warn
 from molorec.ui.session import BUILT
 from molorec.ui.titles import edited_list, search_results
 
@@ -108,7 +108,7 @@ def wire(engine: Engine, people: Who, screen: Screen) -> None:
         if scenario == BUILT and not history:
             history, candidates = _start_from(engine, domain, user, drawn.get("scenario", "warm"))
         elif scenario != BUILT and not user and _is_here(engine, domain):
-            gr.Warning(f"Nobody in {owned.chosen_name(domain)} has a list of new titles: too few of its titles are held out.")
+            warn(f"Nobody in {owned.chosen_name(domain)} has a list of new titles: too few of its titles are held out.")
         return user, history, candidates
 
     def change_history(domain: str, scenario: str, user: str):
@@ -119,7 +119,7 @@ def wire(engine: Engine, people: Who, screen: Screen) -> None:
         try:
             return engine.catalog.random_user(domain, scenario)
         except MolorecError as error:
-            gr.Warning(str(error))
+            warn(error)
             return user
 
     def search(domain: str, text: str):
@@ -127,7 +127,7 @@ def wire(engine: Engine, people: Who, screen: Screen) -> None:
         try:
             found = engine.catalog.search(domain, looked_for, limit=FOUND)
         except MolorecError as error:
-            gr.Warning(str(error))
+            warn(error)
             return {"text": "", "rows": []}
         return {"text": looked_for, "rows": session.as_value(found)}
 
@@ -137,11 +137,11 @@ def wire(engine: Engine, people: Who, screen: Screen) -> None:
         try:
             found, target = engine.catalog.item(domain, str((event.title or {}).get("id"))), lists[event.to]
             if found.item_id in session.item_ids(target):
-                gr.Info(f"“{found.title}” is there already.")
+                tell(f"“{found.title}” is there already.")
             else:
                 target += session.as_value([found])
         except (MolorecError, KeyError, AttributeError) as error:
-            gr.Warning(str(error))
+            warn(error)
         return lists["history"], lists["candidates"]
 
     def draw(count: float, domain: str, history: list, candidates: list):
@@ -149,7 +149,7 @@ def wire(engine: Engine, people: Who, screen: Screen) -> None:
             return session.as_value(
                 draw_candidates(engine.catalog, domain, int(count or 0), session.item_ids(history), random.Random()))
         except MolorecError as error:
-            gr.Warning(str(error))
+            warn(error)
             return candidates
 
     def shuffle(candidates: list | None):
@@ -159,10 +159,10 @@ def wire(engine: Engine, people: Who, screen: Screen) -> None:
         try:
             items, missing = resolve(engine.catalog, domain, text or "")
         except MolorecError as error:
-            gr.Warning(str(error))
+            warn(error)
             return before
         if missing:
-            gr.Warning(f"{len(missing)} of the lines name no title of {owned.chosen_name(domain)}: {', '.join(missing)[:200]}")
+            warn(f"{len(missing)} of the lines name no title of {owned.chosen_name(domain)}: {', '.join(missing)[:200]}")
         return session.as_value(items) if items else before
 
     domain, scenario, user, lists = people.domain, people.scenario, people.user, [people.history, people.candidates]

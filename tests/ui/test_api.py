@@ -12,6 +12,7 @@ from molorec import cli
 from molorec.catalog import prepare
 from molorec.errors import BadInput
 from molorec.evaluation import protocol, runs
+from molorec.mixture.lam import Lam, to_saved
 from molorec.ui import api, snippets
 from molorec.ui.session import View
 from tests.conftest import source_data
@@ -109,6 +110,13 @@ def test_the_order_of_a_list_is_checked_order_by_order(client, user):
     assert sum(steps[-1]["mean"]) == pytest.approx(1) and len(steps[-1]["candidates"]) == 30
 
 
+def test_with_one_adapter_lam_is_one_in_every_answer(served, client, user, adapter_folder):
+    (adapter_folder / "toybox").rename(adapter_folder / "elsewhere")
+    served[0].forget("toybox")
+    for name in ("/rank", "/explain", "/compare", "/order"):
+        assert client.predict(domain="toybox", user=user, lam=0.3, api_name=name)["lam"] == 1
+
+
 def test_results_are_what_is_kept_here_and_nobody_elses(served, client):
     engine, _ = served
     for domain in ("toybox", "secret"):
@@ -118,6 +126,13 @@ def test_results_are_what_is_kept_here_and_nobody_elses(served, client):
     assert [system["name"] for system in answer["measured"][0]["systems"]] == ["popularity", "general"]
     with pytest.raises(AppError, match="no domain 'secret'"):
         client.predict(domain="secret", api_name="/results")
+
+
+def test_results_at_a_lam_of_each_layer_are_answered(served, client):
+    lam = Lam("layer", {"0": [1, 0], "1": [0.5, 0.5]})
+    runs.save(runs.record(protocol.evaluate(served[0], "toybox", limit=3, systems=("mixed",), lam=lam)))
+    answer = client.predict(domain="toybox", api_name="/results")
+    assert {system["name"]: system["lam"] for system in answer["measured"][0]["systems"]}["chosen"] == to_saved(lam)
 
 
 def test_domains_users_and_titles_are_found(served, client, user):

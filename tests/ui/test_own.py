@@ -14,6 +14,7 @@ from molorec import config, owned
 from molorec.catalog import known, prepare
 from molorec.engine import Engine
 from molorec.gain import Gain
+from molorec.journal import Journal
 from molorec.training.background import State, Trainings
 from molorec.ui import own, style
 from molorec.ui import page as whole_page
@@ -122,7 +123,7 @@ def page(engine, trainings, visitor="visitor-1"):
         screen.refresh = {"fn": lambda domain, user: f"<p id='ranked'>{len(rank(engine, domain, user))} titles of {domain}</p>",
                           "inputs": [screen.domain, screen.user], "outputs": ranked}
         with gr.Tab("Your own domain"):
-            own.panel(engine, screen, trainings)
+            own.panel(engine, screen, Journal(), trainings)
     return built
 
 

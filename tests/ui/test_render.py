@@ -48,10 +48,18 @@ def test_a_title_never_becomes_markup(view):
 
 def test_the_ranking_shows_ranks_probabilities_and_movement():
     made = render.ranking(result(), {EVIL.item_id: 2, PLAIN.item_id: 1}, truth=False)
-    assert "up 1" in made and "down 1" in made
+    assert "1 higher than before" in made and "1 lower than before" in made
     assert "75.0%" in made and "25.0%" in made
     assert "chosen next" not in made
-    assert "unchanged" in render.ranking(result(), {}, truth=False)
+    assert "role='img' aria-label='unchanged'" in render.ranking(result(), {}, truth=False)
+
+
+@pytest.mark.parametrize(("before", "mark"), [
+    (5, "<span class='ml-move ml-up' role='img' aria-label='3 higher than before'>▲3</span>"),
+    (1, "<span class='ml-move ml-down' role='img' aria-label='1 lower than before'>▼1</span>"),
+    (2, "<span class='ml-move' role='img' aria-label='unchanged'>·</span>")])
+def test_a_movement_is_a_picture_with_a_name(before, mark):
+    assert render.movement(before, 2, "than before") == mark
 
 
 def test_the_truth_is_marked_only_when_it_is_asked_for():

@@ -21,7 +21,7 @@ from molorec.mixture import adapters
 from molorec.spreadsheet import csv_text
 from molorec.ui import link, share, shelf
 from molorec.ui.session import View
-from tests.ui.conftest import PAYLOAD
+from tests.ui.conftest import PAYLOAD, plain_screen
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +84,21 @@ def test_an_unknown_rule_makes_no_adapter(engine, view):
     with pytest.raises(BadInput, match="mean"):
         share.adapter_zip(engine, replace(view, rule="mean"))
     assert list(shelf.ADAPTERS.folder.iterdir()) == []
+
+
+def test_with_one_adapter_code_and_files_are_at_lam_one(engine, view, journal, adapter_folder):
+    (adapter_folder / "toybox").rename(adapter_folder / "elsewhere")
+    engine.forget("toybox")
+    with gr.Blocks() as built:
+        screen = plain_screen(engine)
+        with gr.Tab("Use it elsewhere") as tab:
+            share.panel(engine, screen, journal, tab)
+    does = {event.name: event.fn for event in built.fns.values()}
+    asked = ["toybox", "warm", view.user, [], [], 0.3, "sum"]
+    note, python, *_ = does["show_for"](*asked, "")
+    assert "λ = 1," in note.value and "lam=1" in python
+    *_, (note, download) = does["make_adapter"](*asked)
+    assert "at λ = 1" in note.value and "lam1" in str(download.value)
 
 
 def test_a_record_as_a_table_has_every_entry(journal):

@@ -96,6 +96,14 @@ def test_one_adapter_has_nothing_to_mix_and_the_rest_is_drawn(engine, view, adap
     assert "λ = 1.00" in drawn(engine, view, pictures.certainty)[0]
 
 
+def test_with_one_adapter_the_pictures_are_said_to_be_at_lam_one(engine, adapter_folder):
+    (adapter_folder / "toybox").rename(adapter_folder / "elsewhere")
+    engine.forget("toybox")
+    draw, asked = steps_of(engine)
+    *_, last = draw(story.Job(), *asked)
+    assert "at λ = 1.00" in last[0]
+
+
 def test_no_title_is_markup(hostile_engine):
     view = View("toybox", hostile_engine.catalog.users("toybox", "quick")[0])
     for picture in PICTURES:
