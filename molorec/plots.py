@@ -136,7 +136,7 @@ def results(measured: Sequence[tuple[str, float, float, float]], published: Sequ
     figure.set_subplots(rows=len(panels), cols=1, row_heights=lines, vertical_spacing=100 / height if len(panels) > 1 else 0,
                         subplot_titles=[f"<b>{title}</b>" for title, _ in panels])
     for row, (title, systems) in enumerate(panels, start=1):
-        names = [html.escape(system[0]) for system in systems]
+        names = [_escaped(system[0]) for system in systems]
         if title == "Measured here":
             _, means, lows, highs = zip(*systems, strict=True)
             figure.add_scatter(
@@ -152,7 +152,7 @@ def results(measured: Sequence[tuple[str, float, float, float]], published: Sequ
                                hovertemplate="%{y}: %{x:.4f} in the paper<extra></extra>")
         if chance is not None:
             figure.add_vline(x=chance, row=row, col=1, line={"color": MUTED, "dash": "dot", "width": 1.5})
-        figure.update_xaxes(row=row, col=1, title_text=html.escape(metric), rangemode="tozero", nticks=6)
+        figure.update_xaxes(row=row, col=1, title_text=_escaped(metric), rangemode="tozero", nticks=6)
         figure.update_yaxes(row=row, col=1, range=[len(systems) - 0.4, -0.6], ticksuffix=" ", categoryarray=names,
                             categoryorder="array")
     return _on_the_grid(figure, height)
@@ -163,7 +163,7 @@ def learned(found: Mapping[str, Sequence[Learned]]) -> go.Figure:
     figure = _figure("unlabelled prompts", "λ (0 specific, 1 general)")
     for i, (name, lams) in enumerate(found.items()):
         figure.add_scatter(
-            x=[one.prompts for one in lams], y=[one.lam for one in lams], mode="lines+markers", name=html.escape(name),
+            x=[one.prompts for one in lams], y=[one.lam for one in lams], mode="lines+markers", name=_escaped(name),
             line={"color": LINES[i % len(LINES)], "width": 2},
             marker={"color": LINES[i % len(LINES)], "size": 9, "symbol": _MARKERS[i % len(_MARKERS)]},
             error_y={"type": "data", "symmetric": False, "array": [one.high - one.lam for one in lams],
@@ -186,9 +186,9 @@ def weight_changes(maps: Sequence[tuple[str, np.ndarray]]) -> go.Figure:
     figure = _figure("", "")
     if not maps:
         return figure
-    figure.set_subplots(rows=1, cols=len(maps), horizontal_spacing=0.04, subplot_titles=[html.escape(name) for name, _ in maps])
+    figure.set_subplots(rows=1, cols=len(maps), horizontal_spacing=0.04, subplot_titles=[_escaped(name) for name, _ in maps])
     for column, (name, values) in enumerate(maps, start=1):
-        figure.add_heatmap(row=1, col=column, z=values, coloraxis="coloraxis", name=html.escape(name),
+        figure.add_heatmap(row=1, col=column, z=values, coloraxis="coloraxis", name=_escaped(name),
                            hovertemplate="%{z:.2e}<extra>%{fullData.name}</extra>")
     # from nearly transparent to the accent: on white and on near black alike, the stronger colour is the larger change
     colours = [[0, "rgba(20,184,166,0.06)"], [1, "rgb(20,184,166)"]]
@@ -224,7 +224,7 @@ def layer_weights(lam: Lam, paths: Sequence[str]) -> go.Figure:
     low, high = min(present), max(present)
     if high - low < 0.02:  # all the same: a scale of rounding errors would look like differences
         low, high = max(0.0, low - 0.01), min(1.0, high + 0.01)
-    names = [_PARTS.get(part, (html.escape(part) or "the whole layer", ""))[0] for part in parts]
+    names = [_PARTS.get(part, (_escaped(part) or "the whole layer", ""))[0] for part in parts]
     figure = _figure("", "layer, the first on top")
     figure.add_heatmap(
         z=values, x=names, y=list(range(1, len(layers) + 1)), customdata=hovers, zmin=low, zmax=high,
@@ -249,7 +249,7 @@ _PARTS = {
 
 
 def _part_in_words(part: str) -> str:
-    name, does = _PARTS.get(part, (html.escape(part), ""))
+    name, does = _PARTS.get(part, (_escaped(part), ""))
     return f", {name}" + (f"<br>({does})" if does else "") if part else ""
 
 
@@ -270,7 +270,7 @@ def mixing(titles: Sequence[str], probabilities: Mapping[float, Sequence[float]]
     for color, symbol, (lam, values) in marks:
         figure.add_scatter(
             x=[100 * value for value in values], y=places, mode="markers", name=f"λ = {lam:g}", cliponaxis=False,
-            marker={"color": color, "symbol": symbol, "size": 11}, customdata=[html.escape(title) for title in titles],
+            marker={"color": color, "symbol": symbol, "size": 11}, customdata=[_escaped(title) for title in titles],
             hovertemplate="%{customdata}: %{x:.1f}%<extra>%{fullData.name}</extra>")
     figure.update_layout(height=90 + 46 * max(2, len(titles)), showlegend=True, margin_t=34,
                          legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0})
@@ -293,10 +293,10 @@ def certainty(lists: Sequence[tuple[str, Sequence[float]]]) -> go.Figure:
     if not lists:
         return figure
     figure.set_subplots(rows=1, cols=len(lists), shared_yaxes=True, horizontal_spacing=0.06,
-                        subplot_titles=[html.escape(name) for name, _ in lists])
+                        subplot_titles=[_escaped(name) for name, _ in lists])
     for column, (name, values) in enumerate(lists, start=1):
         figure.add_bar(row=1, col=column, x=list(range(1, len(values) + 1)), y=[100 * p for p in sorted(values, reverse=True)],
-                       marker_color=ACCENT, name=html.escape(name),
+                       marker_color=ACCENT, name=_escaped(name),
                        hovertemplate="place %{x}: %{y:.1f}%<extra></extra>")
         figure.update_xaxes(row=1, col=column, title_text="place", nticks=4, showgrid=False)
     figure.update_yaxes(row=1, col=1, title_text="probability (%)", rangemode="tozero")
@@ -359,7 +359,7 @@ def _figure(x: str, y: str) -> go.Figure:
 
 
 def _label(title: str, i: int) -> str:
-    return f"{i}|{html.escape(title)}"  # a bar each, also for two items of one title
+    return f"{i}|{_escaped(title)}"  # a bar each, also for two items of one title
 
 
 def _short(title: str) -> str:

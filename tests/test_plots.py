@@ -204,10 +204,11 @@ def test_weight_changes_share_one_scale_and_certainty_one_axis():
 
 
 def test_the_figures_of_results_and_story_hold_no_markup_and_no_background():
-    figures = (plots.results([(PAYLOAD, 0.2, 0.1, 0.3)], [(PAYLOAD, 0.2)], PAYLOAD), plots.mixing([PAYLOAD], {0.5: [1.0]}),
-               plots.weight_changes([(PAYLOAD, np.ones((1, 1)))]), plots.certainty([(PAYLOAD, [1.0])]))
+    text = f"{PAYLOAD} The \"Burbs\", 'Til"
+    figures = (plots.results([(text, 0.2, 0.1, 0.3)], [(text, 0.2)], text), plots.mixing([text], {0.5: [1.0]}),
+               plots.weight_changes([(text, np.ones((1, 1)))]), plots.certainty([(text, [1.0])]))
     for figure in figures:
         document = figure.to_dict()
         document["layout"].pop("template", None)
-        assert not any("<img" in text for text in strings(document))
+        assert not any(wrong in text for text in strings(document) for wrong in ("<img", "&quot;", "&#x27;"))
         assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
