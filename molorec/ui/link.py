@@ -28,30 +28,18 @@ def fields_of(view: View) -> dict[str, str]:
     return fields
 
 
-def query_of(view: View, presenter: bool = False) -> str:
+def query_of(view: View) -> str:
     """The query of a link to a view, with its ``?``.
-
-    Parameters
-    ----------
-    presenter : the link opens in presenter mode, see :func:`is_presenter`.
 
     Raises
     ------
     BadInput : the lists of a built view are too long for a link.
     """
-    fields = fields_of(view)
-    if presenter:
-        fields["presenter"] = "1"
-    query = "?" + urlencode(fields, errors="replace")
+    query = "?" + urlencode(fields_of(view), errors="replace")
     if len(query) > LONGEST_URL - ADDRESS:
         raise BadInput(f"a link to this view would have {len(query):,} characters, and many programs cut links off at "
                        f"{LONGEST_URL:,}; take fewer titles, or use the code below")
     return query
-
-
-def is_presenter(params: Mapping[str, str]) -> bool:
-    """Whether a link asks for presenter mode."""
-    return params.get("presenter") == "1"
 
 
 def view_of_query(engine: Engine, params: Mapping[str, str], owner: str = "") -> tuple[View, list[str]]:

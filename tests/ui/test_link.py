@@ -43,7 +43,7 @@ def test_a_link_opens_the_view_it_was_made_of(hostile, data):
         view = View("hostile", "", lam, rule, "built", *lists)
     else:
         view = View("hostile", data.draw(st.sampled_from(hostile.catalog.users("hostile"))), lam, rule, "warm")
-    assert opened(hostile, link.query_of(view, presenter=data.draw(st.booleans()))) == (view, [])
+    assert opened(hostile, link.query_of(view)) == (view, [])
 
 
 @keep_fixtures
@@ -102,11 +102,6 @@ def test_a_catalogue_without_domains_opens_as_nothing(engine):
     engine.catalog.remove_domain("toybox")
     view, notices = link.view_of_query(engine, {"domain": "toybox", "user": "u1", "scenario": "built"})
     assert view.domain == "" and len(notices) == 1
-
-
-def test_presenter_mode_is_asked_for_by_the_link():
-    query = dict(parse_qsl(urlsplit(link.query_of(View("toybox"), presenter=True)).query))
-    assert link.is_presenter(query) and not link.is_presenter({})
 
 
 def test_a_link_to_a_known_domain_opens_it_though_its_data_is_not_here(engine):
