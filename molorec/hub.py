@@ -1,6 +1,5 @@
 """Adapters on the Hugging Face hub: pushed with their card, pulled into the folder where they come into use."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub.errors import HFValidationError, HTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 
-from molorec import config
+from molorec import config, whole_folder
 from molorec.config import Profile
 from molorec.errors import BadAdapter, BadInput, FetchError
 from molorec.mixture import adapters
@@ -78,7 +77,7 @@ def pull(repository: str, profile: Profile, name: str | None = None, replace: bo
     root = config.home() / "adapters" / profile.name
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".pull-", dir=root) as work:
-        new, old = Path(work) / "new", Path(work) / "old"
+        new = Path(work) / "new"
         with _hub_errors(repository, "check the name and the network"):
             huggingface_hub.snapshot_download(repository, revision=revision or None, allow_patterns=list(FILES), local_dir=new)
         shutil.rmtree(new / ".cache", ignore_errors=True)  # the hub's own notes
@@ -95,16 +94,9 @@ def pull(repository: str, profile: Profile, name: str | None = None, replace: bo
         folder = root / (name or ("general" if card.role == "general" else own))
         if folder.parent != root or folder.name.startswith("."):
             raise BadInput(f"'{name or card.domain}' is no name for an adapter; give --name")
-        if folder.exists():
-            if not replace:
-                raise BadInput(f"{folder} is there already; give another --name, or --replace")
-            os.replace(folder, old)
-        try:
-            os.replace(new, folder)
-        except OSError:
-            if old.exists():
-                os.replace(old, folder)
-            raise
+        if folder.exists() and not replace:
+            raise BadInput(f"{folder} is there already; give another --name, or --replace")
+        whole_folder.put(new, folder)
     return folder
 
 

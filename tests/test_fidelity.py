@@ -1,6 +1,8 @@
 """Every kind of export, read again, against the live mixture."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -93,6 +95,22 @@ def test_a_failed_export_leaves_what_was_there(engine, tmp_path, folder, monkeyp
     with pytest.raises(OSError, match="No space"):
         export.export_dense(engine.mixture("toybox").stack, 0.3, "sum", folder, target)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".dense")] == []
+    assert (target / "mine.txt").read_text() == "mine"
+
+
+def test_an_export_that_cannot_take_its_place_leaves_what_was_there(engine, tmp_path, folder, monkeypatch):
+    target, replace = tmp_path / "dense", os.replace
+    target.mkdir()
+    (target / "mine.txt").write_text("mine")
+
+    def fails_at_the_new_one(source, place):
+        if Path(place) == target and Path(source).name == "new":
+            raise OSError(28, "No space left")
+        replace(source, place)
+
+    monkeypatch.setattr(os, "replace", fails_at_the_new_one)
+    with pytest.raises(OSError, match="No space"):
+        export.export_dense(engine.mixture("toybox").stack, 0.3, "sum", folder, target)
     assert (target / "mine.txt").read_text() == "mine"
 
 

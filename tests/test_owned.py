@@ -1,5 +1,6 @@
 """Domains that visitors bring: theirs alone, bounded, and gone without a trace."""
 
+import os
 import shutil
 import threading
 import time
@@ -260,7 +261,7 @@ def test_a_full_disk_while_saving_for_everyone_changes_nothing(engine, files, tr
     folder = give_adapter(engine, name)
     whole = {file.name: file.read_bytes() for file in folder.iterdir()}
     if error:
-        fail_on(adapters.os, "replace", 1, error)  # while the card is written
+        fail_on(os, "replace", 1, error)  # while the card is written
     else:
         fail_on(engine.catalog, "share_domain", 1, CatalogError("database or disk is full"))
     with pytest.raises(MolorecError, match="No space left" if error else "disk is full"):

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from molorec import whole_file
+from molorec import whole_file, whole_folder
 from molorec.errors import BadAdapter, BadInput
 from molorec.hashing import file_sha256
 from molorec.mixture.lam import from_saved
@@ -190,15 +189,7 @@ def save(adapter: Adapter, folder: Path | str, base_name: str = "", dtype: torch
         if adapter.card:
             _write_json(partial / CARD, asdict(adapter.card))
             (partial / "README.md").write_text(card_text(adapter.card), encoding="utf-8")
-        old = work / "old"
-        if folder.exists():
-            os.replace(folder, old)  # out of the way in one step; it goes with the work folder
-        try:
-            os.replace(partial, folder)
-        except OSError:
-            if old.exists():
-                os.replace(old, folder)
-            raise
+        whole_folder.put(partial, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return folder

@@ -1,7 +1,6 @@
 """A mixture at one λ as one ordinary PEFT adapter, or as a whole model, for every other engine."""
 
 import math
-import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from transformers import AutoTokenizer
 
 from molorec import precision as precisions
+from molorec import whole_folder
 from molorec.errors import BadInput, MolorecError, memory_in_words
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
@@ -177,8 +177,5 @@ def export_dense(stack: AdapterStack, lam, rule: str, base: Path, folder: Path |
             model = precisions.load_model(dense, "nf4", torch.device("cuda" if torch.cuda.is_available() else "cpu"))
             model.save_pretrained(made)
             AutoTokenizer.from_pretrained(dense, local_files_only=True).save_pretrained(made)
-        old = Path(work) / "old"
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(made, folder)
+        whole_folder.put(made, folder)
     return folder

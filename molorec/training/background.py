@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from molorec import config
+from molorec import config, whole_folder
 from molorec.config import LIMITS
 from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError
@@ -323,8 +323,7 @@ def _copy(made: Path, target: Path) -> None:
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(made, partial)
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(partial, target)
+    whole_folder.put(partial, target)
 
 
 def _close(process: subprocess.Popen) -> None:

@@ -1,6 +1,7 @@
 """Adapter folders: what is saved comes back, and what cannot be used is refused before a model sees it."""
 
 import json
+import os
 import pickle
 from dataclasses import asdict
 
@@ -172,7 +173,7 @@ def test_a_failing_save_leaves_the_old_folder(base, folder, fail_on, where, erro
 
 def test_a_card_that_cannot_be_written_stays_as_it_was(base, folder, fail_on):
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
-    fail_on(adapters.os, "replace", 1, OSError("No space left on device"))
+    fail_on(os, "replace", 1, OSError("No space left on device"))
     with pytest.raises(OSError, match="No space"):
         adapters.update_card(folder, tuned_lam=to_saved(0.37))
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
@@ -194,14 +195,14 @@ def test_update_card_changes_card_and_readme_and_no_weight(base, folder):
 
 
 def test_an_adapter_that_cannot_be_replaced_is_kept(base, folder, monkeypatch):
-    before, replace = (folder / "adapter_model.safetensors").read_bytes(), adapters.os.replace
+    before, replace = (folder / "adapter_model.safetensors").read_bytes(), os.replace
 
     def fails_at_the_new_one(source, target):
         if source.name == "new":
             raise OSError("disk full")
         replace(source, target)
 
-    monkeypatch.setattr(adapters.os, "replace", fails_at_the_new_one)
+    monkeypatch.setattr(os, "replace", fails_at_the_new_one)
     with pytest.raises(OSError, match="disk full"):
         adapters.save(random_adapter(base.shapes), folder)
     assert (folder / "adapter_model.safetensors").read_bytes() == before

@@ -149,6 +149,18 @@ def test_a_training_that_another_program_ended_says_so(fake):
     assert (state.status, state.message) == ("failed", "The training failed: another program ended it (signal 15)")
 
 
+def test_an_adapter_that_cannot_be_put_in_use_leaves_the_one_before(fake, fail_on, tmp_path):
+    before = tmp_path / "adapters" / "toybox" / "adapter.txt"
+    before.parent.mkdir(parents=True)
+    before.write_text("before")
+    training = fake()
+    fail_on(os, "replace", 2, OSError("No space left on device"))
+    training.start()
+    state = training.wait(PATIENCE)
+    assert (state.status, state.step) == ("failed", 3) and "could not be written" in state.message
+    assert before.read_text() == "before"
+
+
 def test_a_folder_that_cannot_be_made_is_said_and_the_next_start_works(fake, fail_on):
     training = fake()
     fail_on(background.Path, "mkdir", 1, OSError("No space left on device"))

@@ -1,0 +1,25 @@
+"""Folders that are there whole or not at all, whatever interrupts whoever makes them."""
+
+import os
+import shutil
+from pathlib import Path
+
+
+def put(made: Path, folder: Path) -> None:
+    """Give a finished folder on the same disk the name ``folder``; one that has the name already goes.
+
+    Raises
+    ------
+    OSError : it cannot have it; what stood there before is still there.
+    """
+    old = made.with_name(f"{made.name}.old")
+    shutil.rmtree(old, ignore_errors=True)  # of somebody who was ended in the middle
+    if folder.exists():
+        os.replace(folder, old)
+    try:
+        os.replace(made, folder)
+    except BaseException:
+        if old.exists():
+            os.replace(old, folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
