@@ -6,7 +6,6 @@ from molorec.catalog import known
 from molorec.catalog.movielens import NAME as MOVIELENS
 
 PAPER = "arXiv:2502.08271"
-PAPER_URL = "https://arxiv.org/abs/2502.08271"
 # In the order of the tables' columns.
 DOMAINS = {name: known.DOMAINS[name].label for name in ("amazon14_beauty", "amazon14_toys", "amazon14_sports", MOVIELENS)}
 METRICS = ("ndcg@1", "ndcg@3")
