@@ -47,9 +47,9 @@ class TuningStep:
     prompts, total : prompts behind the curve, and how many there are.
     forwards : rankings made so far.
     settled : tuning has ended by itself; finer nodes or more prompts would not move λ.
-    objective : what was made small, see :class:`molorec.entropy.Meter`; where it is "contrast", ``entropy`` and the curve are
-        differences.
-    undecided : the resampled minima lie on both sides of ½, so λ stays there (for "contrast", whose prompts say little each).
+    objective : what was made small, see :class:`molorec.entropy.Meter`. Where it is "contrast", ``entropy`` and the curve are
+        differences, and ``lam`` is the mean of the resampled minima: each prompt says so little that the minimum of the mean
+        curve is a matter of chance, and where the prompts do not tell at all, the mean is near ½.
     """
 
     lam: float
@@ -68,7 +68,6 @@ class TuningStep:
     seconds: float
     settled: bool
     objective: str = "candidates"
-    undecided: bool = False
 
     @property
     def by(self) -> str:
@@ -78,9 +77,8 @@ class TuningStep:
     @property
     def verdict(self) -> str:
         """The result in words; a minimum at an end is not called a mixture."""
-        if self.undecided:
-            between = f"{self.lam_low:.2f} to {self.lam_high:.2f}"
-            return f"these prompts do not tell: the best λ may be anywhere from {between}, so it stays ½"
+        if self.lam_low < INSIDE[0] and self.lam_high > INSIDE[1]:
+            return "these prompts do not tell: the best λ may be anywhere, so this is the mean of what they say"
         if self.lam > INSIDE[1]:
             return f"{self.by} prefers the general adapter alone"
         if self.lam < INSIDE[0]:
@@ -130,10 +128,7 @@ def minimise(entropies: Callable[[RankingExample, Sequence[float]], Sequence[flo
     level, calm, step = 0, 0, None
 
     def summary(known: Sequence[dict[float, float]]) -> TuningStep:
-        step = replace(_summary(known, level, len(examples), forwards, time.perf_counter() - started, rng), objective=objective)
-        if objective == "contrast" and step.lam_low < 0.5 < step.lam_high:
-            return replace(step, undecided=True, lam=0.5, entropy=step.entropy_start)
-        return step
+        return _summary(known, level, len(examples), forwards, time.perf_counter() - started, rng, objective)
 
     for first in range(0, len(examples), batch):
         measured.extend({} for _ in examples[first : first + batch])
@@ -207,7 +202,8 @@ class Resampled:
 
     Attributes
     ----------
-    mean, low, high : at :data:`GRID`, (201,). lam : the minimum; from ``lam_low`` to ``lam_high`` lie the resampled ones.
+    mean, low, high : at :data:`GRID`, (201,). lam : the minimum; from ``lam_low`` to ``lam_high`` lie the resampled ones, and
+        ``lam_mean`` is their mean.
     """
 
     mean: np.ndarray
@@ -216,6 +212,7 @@ class Resampled:
     lam: float
     lam_low: float
     lam_high: float
+    lam_mean: float
 
 
 def resampled(values: np.ndarray, rng: np.random.Generator) -> Resampled:
@@ -225,17 +222,19 @@ def resampled(values: np.ndarray, rng: np.random.Generator) -> Resampled:
     draws = rng.integers(0, len(values), (RESAMPLES, len(values)))
     curves = values[draws].mean(axis=1) @ matrix.T
     low, high = np.quantile(curves, [0.025, 0.975], axis=0)
-    lam_low, lam_high = np.quantile(GRID[curves.argmin(axis=1)], [0.025, 0.975])
-    return Resampled(mean, low, high, float(GRID[mean.argmin()]), float(lam_low), float(lam_high))
+    minima = GRID[curves.argmin(axis=1)]
+    lam_low, lam_high = np.quantile(minima, [0.025, 0.975])
+    return Resampled(mean, low, high, float(GRID[mean.argmin()]), float(lam_low), float(lam_high), float(minima.mean()))
 
 
 def _summary(measured: Sequence[dict[float, float]], level: int, total: int, forwards: int, seconds: float,
-             rng: np.random.Generator) -> TuningStep:
+             rng: np.random.Generator, objective: str) -> TuningStep:
     values = _values(measured, level)
     found = resampled(values, rng)
+    lam = found.lam_mean if objective == "contrast" else found.lam
     at = nodes(LEVELS[level])
     return TuningStep(
-        lam=found.lam, entropy=float(found.mean.min()), entropy_start=float(np.interp(0.5, GRID, found.mean)),
+        lam=lam, entropy=float(np.interp(lam, GRID, found.mean)), entropy_start=float(np.interp(0.5, GRID, found.mean)),
         curve=tuple(zip(at.tolist(), values.mean(axis=0).tolist(), strict=True)), grid=GRID, mean=found.mean, low=found.low,
         high=found.high, lam_low=found.lam_low, lam_high=found.lam_high, prompts=len(values), total=total,
-        forwards=forwards, seconds=seconds, settled=False)
+        forwards=forwards, seconds=seconds, settled=False, objective=objective)

@@ -154,18 +154,18 @@ def test_the_result_is_the_same_every_time():
     assert (one.lam, one.lam_low, one.lam_high) == (other.lam, other.lam_low, other.lam_high)
 
 
-@pytest.mark.parametrize(("noise", "decided"), [(0.01, True), (3.0, False)])
-def test_by_contrast_lam_leaves_the_middle_only_where_the_prompts_agree(noise, decided):
+@pytest.mark.parametrize(("noise", "decided"), [(0.01, True), (30.0, False)])
+def test_by_contrast_lam_goes_to_an_end_only_where_the_prompts_agree(noise, decided):
     slopes = 0.3 + noise * np.random.default_rng(0).standard_normal(40)
 
     def entropies(example, lams):
         return [slopes[int(example.user)] * lam - 0.4 for lam in lams]
 
     step = last(minimise(entropies, prompts(40), objective="contrast"))
-    assert step.undecided != decided and step.lam == (0.0 if decided else 0.5)
+    assert step.lam == 0 if decided else 0.1 < step.lam < 0.9
     assert step.entropy == pytest.approx(np.interp(step.lam, step.grid, step.mean))
     assert ("contrast prefers the specific" if decided else "do not tell") in step.verdict
-    assert last(minimise(entropies, prompts(40))).lam == 0.0  # an entropy always decides
+    assert last(minimise(entropies, prompts(40))).lam in (0, 1)  # by entropy it is the mean curve's own minimum
 
 
 def test_contrast_is_tuned_by_the_same_search(engine):
