@@ -131,7 +131,7 @@ def _score(value: float) -> str:
 def _short_score(result: SystemResult | None) -> str:
     if result is None:
         return ""
-    tuned = f", λ {short(result.lam)}" if result.name == "mixed" else ""
+    tuned = f", λ {short(result.lam)}" if result.name in ("mixed", "contrast") else ""
     return f"{_score(result.ndcg(1))} [{_score(result.low)}, {_score(result.high)}]{tuned}"
 
 
