@@ -72,7 +72,7 @@ def test_the_words_are_of_the_numbers(engine):
     unsure = replace(SHIPPED.system("half"), against_popularity={metric: near for metric in runs.METRICS})
     runs.save(replace(SHIPPED, n=2_000, systems=(SHIPPED.systems[0], unsure)))
     assert "half, λ=0.50 is not shown to differ from popularity" in ask(engine)["words"]
-    assert "entropy prefers the specific adapter alone, so with this pair mixing is not shown to help" in words
+    assert "contrast prefers the specific adapter alone, so with this pair mixing is not shown to help" in words
     assert "blind guess would score .033" in words
     assert "would score .100" in ask(engine, metric="hr@3")["words"]
 
