@@ -285,7 +285,7 @@ def test_a_closed_tab_ends_a_run_with_the_forward_pass_under_way(browser, app, a
 
 def test_a_client_that_disconnects_ends_its_run(client, app, address, user, gate):
     before = inside()
-    join(client, "tune", ["toybox", 50, "sum", "warm"], "gone")
+    join(client, "tune", ["toybox", 50, "sum", "warm", "candidates"], "gone")
     with httpx.stream("GET", f"{address}gradio_api/queue/data", params={"session_hash": "gone"}, timeout=60) as answer:
         until(lambda: gate.begun == 1)
         lines = answer.iter_lines()
