@@ -168,10 +168,11 @@ def _notes(evaluation: Evaluation) -> list[str]:
         said.append(f"The first title differs between λ = 0, ½ and 1 for {evaluation.moves:.0%}.")
     said += [f"To {result.name} all candidates are alike, and ties count against the truth." for result in evaluation.systems
              if _knows_nothing(result)]
-    mixed = evaluation.system("mixed")
-    if mixed and "oracle" in mixed.against:
-        said.append(f"λ without labels against the oracle's, chosen on the truths of the other half of the people: "
-                    f"{_against(mixed, 'oracle')}.")
+    unlabelled = [result for result in map(evaluation.system, ("mixed", "contrast")) if result and "oracle" in result.against]
+    if unlabelled:
+        differences = ", ".join(f"{result.name} {_against(result, 'oracle')}" for result in unlabelled)
+        said.append("λ without labels against the oracle's, chosen on the truths of the other half of the people: "
+                    f"{differences}.")
     missed = [result.rows for result in evaluation.systems if _missed_its_figure(result.rows)]
     if missed:
         apart = [rows.system for rows in missed if rows.made_with.get("reproduced")]

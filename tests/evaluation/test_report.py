@@ -67,7 +67,7 @@ def test_a_tuned_lam_stands_beside_the_one_that_labels_would_have_chosen(kept):
     mixed = next(each for each in kept if each.system == "mixed")
     difference, n = rows.compare(mixed, oracle)
     said = report.markdown([*kept, oracle]).splitlines()[-1]
-    assert n == 3 and f"other half of the people: −{abs(difference.mean):.3f}".replace("0.", ".") in said
+    assert n == 3 and f"other half of the people: mixed −{abs(difference.mean):.3f}".replace("0.", ".") in said
 
 
 def test_a_baseline_on_our_backbone_is_never_marked_and_says_what_it_is(kept):
