@@ -77,7 +77,7 @@ class TuningStep:
     @property
     def verdict(self) -> str:
         """The result in words; a minimum at an end is not called a mixture."""
-        if self.lam_low < INSIDE[0] and self.lam_high > INSIDE[1]:
+        if self.by == "contrast" and self.lam_low < INSIDE[0] and self.lam_high > INSIDE[1]:
             return "these prompts do not tell: the best λ may be anywhere, so this is the mean of what they say"
         if self.lam > INSIDE[1]:
             return f"{self.by} prefers the general adapter alone"

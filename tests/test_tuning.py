@@ -165,7 +165,8 @@ def test_by_contrast_lam_goes_to_an_end_only_where_the_prompts_agree(noise, deci
     assert step.lam == 0 if decided else 0.1 < step.lam < 0.9
     assert step.entropy == pytest.approx(np.interp(step.lam, step.grid, step.mean))
     assert ("contrast prefers the specific" if decided else "do not tell") in step.verdict
-    assert last(minimise(entropies, prompts(40))).lam in (0, 1)  # by entropy it is the mean curve's own minimum
+    by_entropy = last(minimise(entropies, prompts(40)))
+    assert by_entropy.lam in (0, 1) and "adapter alone" in by_entropy.verdict  # the mean curve's own minimum, however unsure
 
 
 def test_contrast_is_tuned_by_the_same_search(engine):
