@@ -780,14 +780,13 @@ def _check_evaluation(arguments: argparse.Namespace) -> None:
 
 def _unlike(arguments: argparse.Namespace, plan) -> list[str]:
     """The options that were given, and not as for a stored plan."""
-    given = {"--split": arguments.split, "--setting": arguments.setting, "--rule": arguments.rule, "--limit": arguments.limit,
-             "--shuffles": arguments.shuffles, "--lam": arguments.lam}
-    planned = {"--split": plan.split, "--setting": plan.setting, "--rule": plan.rule, "--limit": plan.limit,
-               "--shuffles": plan.shuffles, "--lam": plan.lams.get("chosen")}
-    usual = {"--split": "quick", "--setting": "warm", "--rule": "sum", "--shuffles": 1}
-    found = [name for name, value in given.items() if value != usual.get(name) and value != planned[name]]
-    known = {*plan.systems, *(["mixed"] if "chosen" in plan.systems else [])}
-    return found + ["--systems"] * bool(set(arguments.systems or ()) - known)
+    usual = {"split": "quick", "setting": "warm", "rule": "sum", "limit": None, "shuffles": 1}
+    found = [f"--{name}" for name, value in usual.items() if getattr(arguments, name) not in (value, getattr(plan, name))]
+    if arguments.lam not in (None, plan.lams.get("chosen")):
+        found.append("--lam")
+    if not set(arguments.systems or ()) <= {*plan.systems, *(["mixed"] if "chosen" in plan.systems else [])}:
+        found.append("--systems")
+    return found
 
 
 def _check_replaceable(folder: Path, force: bool) -> None:

@@ -127,9 +127,9 @@ class Meter:
         """The entropy of one prompt at several λ, in nats; that of candidates comes from the engine's memory where it can."""
         if self.objective == "tokens":
             return self.each([(example, lam) for lam in lams])
-        own, *others = ([ranking.entropy for ranking in self.engine.rank_each(each, lams, self.rule)]
-                        for each in self._rankings(example))
-        return [mine - sum(theirs) for mine, *theirs in zip(own, *others, strict=True)]
+        found = [[ranking.entropy for ranking in self.engine.rank_each(each, lams, self.rule)]
+                 for each in self._rankings(example)]
+        return [own - sum(stranger) for own, *stranger in zip(*found, strict=True)]
 
     def mean(self, examples: Sequence[RankingExample], lam: AnyLam) -> float:
         """The mean entropy of several prompts at one λ, in nats."""
@@ -138,21 +138,18 @@ class Meter:
 
     def each(self, asked: Sequence[tuple[RankingExample, AnyLam]]) -> list[float]:
         """The entropy of each prompt at its λ, in nats, as many in a forward pass as the backend takes."""
-        if self.objective == "contrast":
-            plain = self._each([(each, lam) for example, lam in asked for each in self._rankings(example)])
-            return [mine - theirs for mine, theirs in zip(plain[::2], plain[1::2], strict=True)]
-        return self._each(asked)
-
-    def _each(self, asked: Sequence[tuple[RankingExample, AnyLam]]) -> list[float]:
+        rankings = [(each, lam) for example, lam in asked for each in self._rankings(example)]
         found: list[float] = []
-        for first in range(0, len(asked), self.engine.rows):
-            part = asked[first : first + self.engine.rows]
+        for first in range(0, len(rankings), self.engine.rows):
+            part = rankings[first : first + self.engine.rows]
             prompts, lams = [self.prepared(example) for example, _ in part], [lam for _, lam in part]
             if self.objective != "tokens":
                 logs = self.engine.log_probabilities(self.mixture, list(zip(prompts, lams, strict=True)), self.rule)
                 found += [float(-(of.exp() * of).sum()) for of in logs]
             else:
                 found += self._run(lambda model, prompts=prompts, lams=lams: self._without_gradient(model, prompts, lams))
+        if self.objective == "contrast":
+            return [own - stranger for own, stranger in zip(found[::2], found[1::2], strict=True)]
         return found
 
     def backward(self, examples: Sequence[RankingExample], free: Tensor, granularity: str) -> float:

@@ -85,7 +85,7 @@ def wire(engine: Engine, journal: Journal, tuner: Tuner, screen: Screen) -> None
             lam = found[domain, rule]
             journal.keep_lam(domain, rule, engine.mixture(domain).key, lam)
             tell(f"“Auto” is λ = {lam:.2f} for {owned.chosen_name(domain)} under the rule '{rule}' from now on, for everyone "
-                    "on this machine.")
+                 "on this machine.")
         except KeyError:
             warn("tune first: there is no λ to keep for this domain and rule")
         except MolorecError as error:
