@@ -16,7 +16,7 @@ from pathlib import Path
 
 from molorec import __version__, config
 from molorec.command_line import command_line
-from molorec.errors import BadFile, BadInput, MolorecError
+from molorec.errors import BadFile, BadInput, MolorecError, check_least
 
 SCHEMA = 1
 SWEEP = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -112,8 +112,7 @@ def domains_add(arguments: argparse.Namespace) -> None:
     from molorec import datasets
     from molorec.catalog import Catalog, csv_source, prepare
 
-    if arguments.core < 1:
-        raise BadInput(f"--core is {arguments.core}; give 1 or more")
+    check_least(1, core=arguments.core)
     files = arguments.items, arguments.interactions
     catalog = Catalog()
     if arguments.original:
@@ -760,10 +759,7 @@ def _mean(values) -> dict:
 
 def _check_evaluation(arguments: argparse.Namespace) -> None:
     """Refuse options that would be ignored, and cards that would say something else than what was measured."""
-    if arguments.limit is not None and arguments.limit < 1:
-        raise BadInput(f"--limit is {arguments.limit}; give 1 or more")
-    if arguments.at_once is not None and arguments.at_once < 1:
-        raise BadInput(f"--at-once is {arguments.at_once}; give 1 or more")
+    check_least(1, limit=arguments.limit, at_once=arguments.at_once)
     if arguments.parts and (arguments.sweep or arguments.update_cards):
         raise BadInput("--parts goes without --sweep and --update-cards")
     if arguments.part and arguments.rows:

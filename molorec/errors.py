@@ -63,6 +63,16 @@ def is_out_of_memory(error: BaseException) -> bool:
         isinstance(error, RuntimeError) and any(words in str(error) for words in ("out of memory", "allocate memory")))
 
 
+def check_least(least: int, **options: int | None) -> None:
+    """Raises BadInput, naming it as a command does, for the first option that is below ``least``; None was not given.
+
+    >>> check_least(1, rows=2, micro_rows=None)
+    """
+    for name, value in options.items():
+        if value is not None and value < least:
+            raise BadInput(f"--{name.replace('_', '-')} is {value}; give {least} or more")
+
+
 @contextmanager
 def memory_in_words(mend: str = "close other programs, or rank fewer candidates") -> Iterator[None]:
     """What Python and torch say about a full memory, as a MolorecError with what would mend it; every other error as it is."""

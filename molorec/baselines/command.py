@@ -22,7 +22,7 @@ from molorec.baselines.search import recipe_name, search
 from molorec.catalog import Catalog, RankingExample
 from molorec.catalog.lists import HARD
 from molorec.command_line import command_line
-from molorec.errors import BadInput
+from molorec.errors import BadInput, check_least
 from molorec.evaluation import rows
 from molorec.evaluation.metrics import METRICS, Interval
 from molorec.evaluation.rows import SPLITS, SystemRows
@@ -64,14 +64,10 @@ def train(arguments: argparse.Namespace) -> None:
     ------
     BadInput : an option is not usable, or the domain has no lists to choose epochs on.
     """
+    check_least(1, threads=arguments.threads, limit=arguments.limit, validation_lists=arguments.validation_lists,
+                halving=arguments.halving)
     if arguments.threads is not None:
-        if arguments.threads < 1:
-            raise BadInput(f"--threads is {arguments.threads}; give 1 or more")
         torch.set_num_threads(arguments.threads)
-    for option, value in (("--limit", arguments.limit), ("--validation-lists", arguments.validation_lists),
-                          ("--halving", arguments.halving)):
-        if value is not None and value < 1:
-            raise BadInput(f"{option} is {value}; give 1 or more")
     changes = {field.name: getattr(arguments, field.name) for field in fields(Recipe) if hasattr(arguments, field.name)}
     catalog, place = Catalog(), arguments.out or config.home() / "baselines" / arguments.model
     if arguments.reproduce:

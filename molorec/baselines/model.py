@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from molorec.baselines.data import Batch, Interactions, pad, windows
-from molorec.errors import BadInput
+from molorec.errors import BadInput, check_least
 
 LOSSES = ("bpr", "bce", "sampled", "softmax")
 
@@ -54,12 +54,9 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("dimension", "length", "blocks", "heads", "batch", "epochs", "patience"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"--{name} is {getattr(self, name)}; give 1 or more")
-        for name in ("negatives", "examples", "seed"):
-            if getattr(self, name) < 0:
-                raise BadInput(f"--{name} is {getattr(self, name)}; give 0 or more")
+        check_least(1, dimension=self.dimension, length=self.length, blocks=self.blocks, heads=self.heads, batch=self.batch,
+                    epochs=self.epochs, patience=self.patience)
+        check_least(0, negatives=self.negatives, examples=self.examples, seed=self.seed)
         if not (0 <= self.dropout < 1 and self.rate > 0 and self.l2 >= 0):  # written so that no number at all is refused too
             raise BadInput(f"--dropout is {self.dropout}, --rate {self.rate}, --l2 {self.l2}; dropout is from 0 to below 1, the "
                            "rate above 0, l2 from 0 on")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from molorec import backbone, config, precision, titles
 from molorec.catalog import Catalog, RankingExample
-from molorec.errors import BadInput, MolorecError
+from molorec.errors import BadInput, MolorecError, check_least
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Card
 from molorec.prompts import TEMPLATES, template
@@ -66,8 +66,7 @@ def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Seque
     stopped = _until_stdin_ends() if arguments.progress_json else threading.Event()
     if role == adapters.SECOND_ROUND and arguments.init_from is None:
         raise BadInput("--second-round trains a general adapter on; say which with --init-from")
-    if arguments.threads is not None and arguments.threads < 1:
-        raise BadInput(f"--threads is {arguments.threads}; give 1 or more")
+    check_least(1, threads=arguments.threads)
     if not all(math.isfinite(share) and share > 0 for share in shares):
         raise BadInput(f"--shares are {' '.join(map(str, shares))}; give numbers above 0")
     if arguments.threads:
@@ -168,8 +167,7 @@ def _until_stdin_ends() -> threading.Event:
 
 def _validation(catalog: Catalog, names: Sequence[str], n: int, forms: set[str]) -> list[RankingExample]:
     """``n`` validation lists, as many from each domain; none whose target is one of ``forms``."""
-    if n < 0:
-        raise BadInput(f"--validation-lists is {n}; give 0 or more")
+    check_least(0, validation_lists=n)
     found = []
     for name in names:
         examples = catalog.examples(name, "quick", "validation", limit=4 * n // len(names))

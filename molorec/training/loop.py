@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from molorec.backbone import Backbone
 from molorec.catalog import RankingExample
-from molorec.errors import BadInput, memory_in_words
+from molorec.errors import BadInput, check_least, memory_in_words
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter, Card
 from molorec.mixture.layer import AdapterStack
@@ -75,9 +75,8 @@ class Recipe:
     validate_every: int = 100
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 0), ("rows", 1), ("length", 1), ("validate_every", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise BadInput(f"--{name.replace('_', '-')} is {getattr(self, name)}; give {least} or more")
+        check_least(0, steps=self.steps, seed=self.seed)
+        check_least(1, rows=self.rows, length=self.length, validate_every=self.validate_every)
         if not self.learning_rate > 0:  # written so that no number at all is refused too
             raise BadInput(f"--learning-rate is {self.learning_rate}; give a number above 0")
 
