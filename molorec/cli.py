@@ -240,7 +240,7 @@ def _tuned(engine, arguments: argparse.Namespace) -> tuple[dict, list[str]]:
                             objective=arguments.objective, tokens=arguments.tokens):
         if not arguments.json and (step.settled or step.prompts > shown):
             shown = step.prompts
-            print(f"{step.prompts:3} prompts  λ {step.lam:.3f} ({step.lam_low:.2f} to {step.lam_high:.2f})  entropy "
+            print(f"{step.prompts:3} prompts  λ {step.lam:.3f} ({step.lam_low:.2f} to {step.lam_high:.2f})  {step.by} "
                   f"{step.entropy:.4f} nat  {step.seconds:.1f} s", flush=True)
     return documents.tuned(arguments.domain, step), [
         f"λ = {step.lam:.3f}: {step.verdict}; {step.entropy:.4f} nat, against {step.entropy_start:.4f} at λ = ½"]
@@ -257,9 +257,9 @@ def _descended(engine, arguments: argparse.Namespace) -> tuple[dict, list[str]]:
         if not arguments.json and not step.settled and (step.steps, step.looked) != shown:
             shown = step.steps, step.looked
             now = (f"{step.looked:3} prompts  best for all layers so far: {in_words(step.first)}" if step.held_out is None else
-                   f"step {step.steps} of at most {step.most}  {in_words(step.lam)}  held-out entropy {step.held_out:.4f} nat")
+                   f"step {step.steps} of at most {step.most}  {in_words(step.lam)}  held-out {step.by} {step.held_out:.4f} nat")
             print(f"{now}  {step.seconds:.1f} s", flush=True)
-    return documents.descended(arguments.domain, step, arguments.granularity, arguments.objective), [
+    return documents.tuned(arguments.domain, step, arguments.granularity), [
         f"{in_words(step.lam)}: {step.entropy:.4f} nat, against {step.entropy_first:.4f} at {in_words(step.first)} for all "
         f"layers and {step.entropy_start:.4f} where all adapters weigh the same",
         f"on the prompts held out: {step.held_out:.4f} nat, {step.held_out_first:.4f} at {in_words(step.first)} for all layers; "
@@ -644,8 +644,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluating.add_argument("--limit", type=int, help="at most so many users")
     evaluating.add_argument("--lam", type=float, help="measure this λ as `chosen`, in place of `mixed` (tuned without labels)")
     evaluating.add_argument("--systems", nargs="+", metavar="SYSTEM",
-                            help="what to measure: popularity, base, general, specific, half, mixed (default: these), grid (λ "
-                                 "best on validation lists), oracle (λ best on the other half of the users)")
+                            help="what to measure: popularity, base, general, specific, half, mixed (default: these), "
+                                 "contrast (λ tuned by that objective), grid (λ best on validation lists), oracle (λ best on the "
+                                 "other half of the users)")
     evaluating.add_argument("--lam-file", action="append", default=[], dest="lam_files", metavar="[NAME=]FILE",
                             help="also measure the λ in this file, as NAME, such as mixed-layer; without a name, as --lam does")
     evaluating.add_argument("--shuffles", type=int, default=1, metavar="K",

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from molorec.catalog import RankingExample
 from molorec.engine import Engine
-from molorec.entropy import Meter, middle
+from molorec.entropy import Meter, in_a_word, middle
 from molorec.errors import BadInput
 from molorec.mixture.lam import ALL, GRANULARITIES, AnyLam, Lam, simplest
 from molorec.mixture.rule import DEFAULT_RULE
@@ -74,6 +74,7 @@ class DescentStep:
         end.
     looked, prompts : prompts that have been looked at, and how many there are.
     settled : it has ended by itself.
+    objective : what was made small, see :class:`molorec.entropy.Meter`; of "contrast" all entropies here are differences.
     """
 
     lam: AnyLam
@@ -91,6 +92,12 @@ class DescentStep:
     entropy: float | None = None
     entropy_start: float | None = None
     settled: bool = False
+    objective: str = "candidates"
+
+    @property
+    def by(self) -> str:
+        """What was made small, in a word."""
+        return in_a_word(self.objective)
 
     @property
     def verdict(self) -> str:
@@ -99,12 +106,12 @@ class DescentStep:
         if max(weights) > INSIDE[1]:
             number = weights.index(max(weights))
             which = ("general", "specific")[number] if len(weights) == 2 else f"{number + 1}. of the"
-            return f"entropy prefers the {which} adapter{'s' if len(weights) > 2 else ''} alone, all but everywhere"
+            return f"{self.by} prefers the {which} adapter{'s' if len(weights) > 2 else ''} alone, all but everywhere"
         if self.held_out_first is None:
             return "not compared with one λ for all layers yet"
         if self.held_out >= self.held_out_first:
-            return "one λ for all layers makes the model at least as sure on lists that were kept aside"
-        return "on lists that were kept aside, the model is surer than at the one λ that is best for all layers"
+            return f"on lists that were kept aside, {self.by} is no lower than at the one λ that is best for all layers"
+        return f"on lists that were kept aside, {self.by} is lower than at the one λ that is best for all layers"
 
 
 def descend(engine: Engine, domain: str, granularity: str = "layer", prompts: int = PROMPTS, rule: str = DEFAULT_RULE,
@@ -178,7 +185,7 @@ def _descended(meter: Meter, granularity: str, examples: list[RankingExample], s
     step = None
     for weights, entropy, curve, looked in _searched(meter, examples):
         step = DescentStep(everywhere(weights), simplest(Lam("global", ((ALL, weights),))), entropy, curve, looked, len(examples),
-                           time.perf_counter() - started)
+                           time.perf_counter() - started, objective=meter.objective)
         yield step
     begin = inside(step.first.weights[0][1] if isinstance(step.first, Lam) else (step.first, 1 - step.first))
     held = max(1, round(settings.held_out * len(examples)))

@@ -82,18 +82,10 @@ def ranking(result: Ranking) -> RankingDocument:
                     for r in result.items]}
 
 
-def tuned(domain: str, step: TuningStep) -> TuningDocument:
-    """A tuning of one λ, ended or not, as ``molorec tune --json`` prints it."""
+def tuned(domain: str, step: TuningStep | DescentStep, granularity: str = "global") -> TuningDocument:
+    """A tuning as ``molorec tune --json`` prints it: of one λ, ended or not, or of one by layer or module that has ended."""
     return {
-        "schema": SCHEMA, "domain": domain, "objective": step.objective, "granularity": "global", "lam": step.lam,
-        "entropy_start": step.entropy_start, "entropy_end": step.entropy, "curve": [list(point) for point in step.curve],
-        "prompts": step.prompts, "seconds": step.seconds}
-
-
-def descended(domain: str, step: DescentStep, granularity: str, objective: str = "candidates") -> TuningDocument:
-    """A tuning by layer or module that has ended, as ``molorec tune --json`` prints it."""
-    return {
-        "schema": SCHEMA, "domain": domain, "objective": objective, "granularity": granularity, "lam": to_json(step.lam),
+        "schema": SCHEMA, "domain": domain, "objective": step.objective, "granularity": granularity, "lam": to_json(step.lam),
         "entropy_start": step.entropy_start, "entropy_end": step.entropy, "curve": [list(point) for point in step.curve],
         "prompts": step.prompts, "seconds": step.seconds}
 

@@ -15,7 +15,7 @@ from numpy.polynomial.chebyshev import Chebyshev, chebpts2
 
 from molorec.catalog import RankingExample
 from molorec.engine import Engine
-from molorec.entropy import Meter
+from molorec.entropy import Meter, in_a_word
 from molorec.errors import BadInput
 from molorec.mixture.rule import DEFAULT_RULE
 
@@ -72,7 +72,7 @@ class TuningStep:
     @property
     def by(self) -> str:
         """What was made small, in a word."""
-        return "contrast" if self.objective == "contrast" else "entropy"
+        return in_a_word(self.objective)
 
     @property
     def verdict(self) -> str:

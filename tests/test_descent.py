@@ -40,7 +40,7 @@ def test_the_entropy_falls_below_where_the_descent_began(engine, granularity, ob
 
 
 @pytest.mark.parametrize(("general", "held_out", "held_out_first", "words"), [
-    (0.5, 1.0, 1.2, "surer than at the one λ"), (0.5, 1.2, 1.0, "one λ for all layers makes the model at least as sure"),
+    (0.5, 1.0, 1.2, "entropy is lower than at the one λ"), (0.5, 1.2, 1.0, "entropy is no lower than at the one λ"),
     (0.01, 1.0, 1.2, "specific adapter alone"), (0.97, 1.0, 1.2, "general adapter alone"), (0.5, 1.0, None, "not compared")])
 def test_only_lists_kept_aside_say_that_something_was_gained(general, held_out, held_out_first, words):
     """All prompts together are no evidence: most of them were fitted to."""
@@ -50,10 +50,16 @@ def test_only_lists_kept_aside_say_that_something_was_gained(general, held_out, 
 
 
 @pytest.mark.parametrize(("weights", "words"), [
-    ((0.01, 0.02, 0.97), "prefers the 3. of the adapters alone"), ((0.01, 0.69, 0.3), "at least as sure")])
+    ((0.01, 0.02, 0.97), "prefers the 3. of the adapters alone"), ((0.01, 0.69, 0.3), "no lower")])
 def test_of_three_adapters_the_one_that_has_all_the_weight_is_named(weights, words):
     step = DescentStep(Lam("global", {"all": weights}), 0.0, 2.0, (), 8, 8, 1.0, held_out=1.0, held_out_first=1.0, entropy=0.5)
     assert words in step.verdict
+
+
+def test_what_contrast_found_is_not_called_entropy(engine):
+    for step in descend(engine, "toybox", prompts=6, objective="contrast", settings=Settings(rounds=1)):
+        assert step.objective == step.by == "contrast"
+    assert "contrast" in step.verdict and "entropy" not in step.verdict
 
 
 def test_it_begins_at_the_best_lam_for_all_moved_off_the_end(engine):

@@ -184,7 +184,7 @@ def _file(found: Found) -> gr.DownloadButton:
     step = found.step
     if step.entropy is None:  # stopped: what is known is of the lists kept aside
         step = replace(step, entropy=step.held_out, entropy_start=None)
-    text = json.dumps(documents.descended(found.domain, step, found.granularity), ensure_ascii=False, indent=1) + "\n"
+    text = json.dumps(documents.tuned(found.domain, step, found.granularity), ensure_ascii=False, indent=1) + "\n"
     try:
         return gr.DownloadButton(value=shelf.TABLES.put_text(f"lam-{found.domain}-{found.rule}-{found.granularity}.json", text),
                                  interactive=True)
