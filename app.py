@@ -2,14 +2,13 @@
 
 import argparse
 import os
-import socket
 import sys
 
 if os.environ.get("SPACES_ZERO_GPU"):
     import spaces  # noqa: F401 - a Space on ZeroGPU has it, and wants it before torch
 
 import molorec  # noqa: F401 - its thread settings have to be in place before torch loads
-from molorec import config
+from molorec import config, port
 from molorec.catalog import Catalog
 from molorec.datasets import ensure_movielens
 from molorec.engine import Engine
@@ -25,11 +24,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--base", help="folder or hub id of another base model")
     parser.add_argument("--precision", help="of its weights: nf4, bfloat16 or float32")
     parser.add_argument("--backend", help="what computes: local, vllm, or the address of a server")
-    parser.add_argument("--port", type=_port, default=7860, help="from 1 to 65535 (default: %(default)s)")
+    parser.add_argument("--port", type=port.of, default=7860, help="from 1 to 65535 (default: %(default)s)")
     parser.add_argument("--host", help="address to listen on (default: this machine only)")
     arguments = parser.parse_args(argv)
     try:
-        _check_free(arguments.port)
+        port.check_free(arguments.port)
         catalog = Catalog()
         ensure_movielens(catalog)
         engine = Engine.start(config.profile(arguments.profile), arguments.base, catalog, precision=arguments.precision,
@@ -42,22 +41,6 @@ def main(argv: list[str] | None = None) -> None:
     except OSError as error:  # the disk is full, the cache folder cannot be written
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"'{text}' is no port; give a whole number from 1 to 65535")
-    return int(text)
-
-
-def _check_free(port: int) -> None:
-    """Before the model is loaded, which takes a while. Raises MolorecError if nobody can listen on the port."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that an app has just left is free
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise MolorecError(f"port {port} is taken, or not for us ({error.strerror}); give another --port") from error
 
 
 if __name__ == "__main__":

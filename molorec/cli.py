@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from molorec import __version__, config
+from molorec import __version__, config, port
 from molorec.command_line import command_line
 from molorec.errors import BadFile, BadInput, MolorecError, check_least
 
@@ -477,6 +477,8 @@ def serve(arguments: argparse.Namespace) -> None:
     from molorec.engine import Engine
     from molorec.mixture import export
 
+    if not arguments.only_print:
+        port.check_free(arguments.port)
     profile = config.profile(arguments.profile)
     base = backbone.outline(arguments.base, profile, arguments.precision)
     folders = [arguments.adapters] if arguments.adapters else config.adapter_folders(profile, arguments.base)
@@ -617,7 +619,7 @@ def _parser() -> argparse.ArgumentParser:
 
     serving = add(commands, "serve", serve, [common, model])
     serving.add_argument("--points", type=int, default=21, help="equally spaced λ to serve (default: %(default)s)")
-    serving.add_argument("--port", type=int, default=8000, help="on this machine alone (default: %(default)s)")
+    serving.add_argument("--port", type=port.of, default=8000, help="on this machine alone (default: %(default)s)")
     serving.add_argument("--out", type=Path, required=True, help="folder for the exported mixtures")
     serving.add_argument("--print", action="store_true", dest="only_print", help="write the mixtures and print the command only")
     serving.add_argument("more", nargs="*", metavar="-- OPTIONS", help="of vLLM itself, such as -- --data-parallel-size 8")

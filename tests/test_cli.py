@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -553,6 +554,14 @@ def test_a_third_adapter_is_mixed_in_by_name(molorec, stored, pico_folder, tmp_p
     assert code == 2 and "3 adapters need 3 weights" in err
     code, _, err = molorec(*words, "--also", "lamps")
     assert code == 2 and "no adapter 'lamps'" in err
+
+
+def test_serving_on_a_port_that_is_none_or_taken_is_refused_before_mixtures_are_made(molorec, tmp_path):
+    assert molorec("serve", "--port", "99999", "--out", tmp_path / "mixtures")[0] == 2
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        code, _, said = molorec("serve", "--port", taken, "--out", tmp_path / "mixtures")
+    assert code == 1 and f"port {taken} is taken" in said and not (tmp_path / "mixtures").exists()
 
 
 def test_serve_writes_the_mixtures_and_names_the_command(molorec, stored, pico_folder, tmp_path, monkeypatch):

@@ -99,4 +99,4 @@ def wire(engine: Engine, journal: Journal, tuner: Tuner, screen: Screen) -> None
     tuner.stop.click(stop, job, tuner.stop, queue=False)
     tuner.keep.click(keep, [screen.domain, screen.rule, screen.tuned], None, **QUICK)
     for left in (screen.domain, screen.rule):
-        left.input(leave, job, [tuner.progress, tuner.curve, tuner.keep], **QUICK)
+        left.change(leave, job, [tuner.progress, tuner.curve, tuner.keep], **QUICK)
