@@ -23,7 +23,7 @@ def test_a_missing_one_says_what_to_run_and_that_can_be_run(catalog, name):
     with pytest.raises(NoData, match=known.DOMAINS[name].label) as caught:
         catalog.domain(name)
     program, *words = shlex.split(str(caught.value).split("`")[1])
-    arguments = cli._parser().parse_args(words)
+    arguments = cli.parser().parse_args(words)
     assert program == "molorec" and getattr(arguments, "name", name) == name and callable(arguments.run)
 
 

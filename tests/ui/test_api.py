@@ -64,7 +64,7 @@ def test_six_at_once_get_each_their_own_lam(served, client, user):
 
 
 def test_answers_are_the_command_lines_documents(served, client, user, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_engine", lambda arguments: served[0])
+    monkeypatch.setattr(cli.common, "engine", lambda arguments: served[0])
 
     def printed(*words):
         cli.main([*words, "--domain", "toybox", "--json"])

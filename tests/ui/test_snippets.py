@@ -27,7 +27,7 @@ def hostile(engine, adapter_folder, monkeypatch):
     engine.catalog.add_domain(prepare("hostile", source))
     shutil.copytree(adapter_folder / "toybox", adapter_folder / "hostile")
     monkeypatch.setattr(Engine, "start", classmethod(lambda cls, *_, **__: engine))
-    monkeypatch.setattr(cli, "_engine", lambda arguments: engine)
+    monkeypatch.setattr(cli.common, "engine", lambda arguments: engine)
     return engine
 
 

@@ -1,0 +1,89 @@
+"""``molorec evaluate``."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from molorec.evaluation import rows, runs
+from molorec.mixture.lam import from_saved, to_saved
+from tests.cli.conftest import document
+
+
+def test_evaluate_gives_the_documented_shape(molorec, served, tmp_path):
+    answer = document(molorec("evaluate", "--domain", "toybox", "--limit", "3", "--lam", "0.4", "--rows",
+                              tmp_path / "rows", "--json"))
+    assert {"schema", "domain", "split", "lists_sha256", "systems"} <= set(answer)
+    assert [s["name"] for s in answer["systems"]] == ["popularity", "base", "general", "specific", "half", "chosen"]
+    assert all({"name", "n", "ndcg@1", "ndcg@3", "lo", "hi", "lam"} <= set(s) for s in answer["systems"])
+    assert {s["n"] for s in answer["systems"]} == {3}
+    assert answer["lists_sha256"] == served.catalog.lists_sha256("toybox", "warm", "quick")
+    assert all("hr@10" in s for s in answer["systems"])
+    for system in answer["systems"]:
+        assert sum(part["n"] for part in system["by_position"]) == 3 and len(system["by_position"]) == 5
+        missed = sum(rank > 1 for rank in rows.read(Path(answer["rows"]) / f"{system['name']}.json").ranks)
+        assert system["second_or_third"]["n"] == missed
+    assert Path(answer["rows"]) == tmp_path / "rows" / "toybox" / "warm-quick-first-3"
+    kept = rows.read(Path(answer["rows"]) / "chosen.json")
+    assert kept.n == 3 and from_saved(kept.lam) == 0.4
+    assert kept.made_with["command"] == "molorec evaluate --domain toybox --limit 3 --lam 0.4"
+
+
+def test_people_without_a_hard_list_are_counted(molorec, served):
+    words = ("evaluate", "--domain", "toybox", "--setting", "warm-popular", "--systems", "popularity")
+    answer = document(molorec(*words, "--json"))
+    n, warm = (len(served.catalog.users("toybox", "quick", setting)) for setting in ("warm-popular", "warm"))
+    assert answer["systems"][0]["n"] == n and answer["left_out"] == warm - n > 0
+    assert f"{warm - n} of {warm} people left out" in molorec(*words)[1]
+
+
+def test_systems_are_chosen_by_name_and_a_lam_comes_from_a_file(molorec, served, tmp_path):
+    (tmp_path / "lam.json").write_text(json.dumps(to_saved(0.2)))
+    words = ("evaluate", "--domain", "toybox", "--limit", "3", "--systems", "half", "oracle", "--json")
+    answer = document(molorec(*words, "--lam-file", f"mixed-layer={tmp_path / 'lam.json'}"))
+    assert [(s["name"], s["lam"]) for s in answer["systems"]] == [("half", 0.5), ("oracle", None), ("mixed-layer", 0.2)]
+    alone = document(molorec("evaluate", "--domain", "toybox", "--limit", "2", "--lam-file", tmp_path / "lam.json", "--json"))
+    assert (alone["systems"][-1]["name"], alone["systems"][-1]["lam"]) == ("chosen", 0.2)
+    for text, said in (("=x", "not understood"), ("x=none.json", "none.json"), (f"half={tmp_path / 'lam.json'}", "half"),
+                       (f"x={Path(__file__)}", "cannot be read")):
+        code, _, err = molorec(*words, "--lam-file", text)
+        assert code == 2 and said in err
+
+
+def test_what_was_evaluated_is_kept(molorec, served):
+    answer = document(molorec("evaluate", "--domain", "toybox", "--limit", "3", "--lam", "0.4", "--json"))
+    kept = runs.read(Path(answer["kept"]))
+    assert (kept.n, kept.limit, kept.lists_sha256) == (3, 3, answer["lists_sha256"])
+    assert [system.scores["ndcg@1"].mean for system in kept.systems] == [s["ndcg@1"] for s in answer["systems"]]
+
+
+def test_results_that_cannot_be_kept_are_printed_all_the_same(molorec, served, home):
+    (home / "evaluations").write_text("in the way")
+    code, out, err = molorec("evaluate", "--domain", "toybox", "--limit", "2", "--lam", "0.4", "--json")
+    assert code == 0 and json.loads(out)["kept"] is None and "could not be kept" in err
+
+
+def test_the_sweep_has_five_points(molorec, served):
+    answer = document(molorec("evaluate", "--domain", "toybox", "--sweep", "--limit", "2", "--json"))
+    assert answer["n"] == 2 and [point["lam"] for point in answer["sweep"]] == [0, 0.25, 0.5, 0.75, 1]
+
+
+def test_those_who_tune_are_not_evaluated(molorec, served):
+    code, _, err = molorec("evaluate", "--domain", "toybox", "--split", "tune")
+    assert code == 2 and "not evaluated" in err
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--sweep", "--lam", "0.5"], "--sweep"), (["--sweep", "--rows", "rows"], "--sweep"),
+    (["--sweep", "--systems", "grid"], "--sweep"),
+    (["--sweep", "--update-cards"], "--sweep"), (["--update-cards", "--lam", "0.5"], "whole splits"),
+    (["--update-cards", "--limit", "5"], "whole splits"), (["--update-cards", "--rule", "product"], "whole splits"),
+    (["--update-cards", "--systems", "half"], "whole splits"), (["--shuffles", "2"], "no list in its prompt"),
+    (["--systems", "median"], "grid"),
+    (["--limit", "0"], "--limit"), (["--at-once", "0"], "--at-once"), (["--part", "1/2"], "--parts FOLDER"),
+    (["--part", "half", "--parts", "x"], "not understood"), (["--parts", "x", "--sweep"], "--parts"),
+    (["--part", "1/2", "--parts", "x", "--rows", "rows"], "--rows"),
+])
+def test_options_that_do_not_go_together_are_refused(molorec, served, words, said):
+    code, out, err = molorec("evaluate", "--domain", "toybox", *words)
+    assert code == 2 and out == "" and said in err

@@ -1,0 +1,50 @@
+"""The command line as a whole."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from molorec import cli
+from molorec.cli import common
+
+README = Path(cli.__file__).parents[2] / "README.md"
+COMMANDS = ["doctor", "domains list", "domains fetch", "domains add", "domains remove", "domains lists", "domains overlap",
+            "rank", "tune", "explain", "evaluate", "export", "adapters list", "adapters push", "adapters pull", "serve"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(molorec, command):
+    code, out, _ = molorec(*command.split(), "--help")
+    assert code == 0 and "usage: molorec " + command in out
+
+
+def test_every_command_line_of_the_readme_is_understood():
+    lines = [line.split("#")[0].split("|")[0]
+             for line in re.findall(r"^molorec (.+)$", README.read_text("utf-8"), re.M)]
+    assert len(lines) > 6
+    for line in lines:
+        assert callable(cli.parser().parse_args(shlex.split(line)).run)
+
+
+def test_adapters_are_looked_for_in_a_folder_that_is_there(molorec, stored, tmp_path):
+    code, _, err = molorec("rank", "--domain", "toybox", "--adapters", tmp_path / "none")
+    assert code == 2 and "there is no such folder" in err
+
+
+@pytest.mark.parametrize(("backend", "code", "said"), [
+    ("tpu", 2, "choose local, vllm"), ("http://127.0.0.1:9", 1, "does not answer"),
+    ("http://127.0.0.1:80000", 2, "a port from 1 to 65535")])
+def test_a_backend_that_is_not_there_is_said(molorec, stored, pico_folder, tmp_path, backend, code, said):
+    found, _, err = molorec("rank", "--domain", "toybox", "--base", pico_folder, "--adapters", tmp_path / "adapters",
+                            "--backend", backend)
+    assert found == code and said in err
+
+
+def test_ctrl_c_is_one_word_and_exit_code_one(molorec, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(common, "engine", interrupted)
+    assert molorec("rank") == (1, "", "stopped\n")
