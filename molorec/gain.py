@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError
-from molorec.evaluation import protocol
-from molorec.evaluation.protocol import Evaluation
+from molorec.evaluation import protocol, table
+from molorec.evaluation.table import Evaluation
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
 
@@ -55,7 +55,7 @@ def measure(engine: Engine, domain: str, people: int = PEOPLE) -> Iterator[tuple
     for answer in protocol.measure(engine, plan, users):
         answers.append(answer)
         if len(answers) == len(users):
-            _keep(own, protocol.table(protocol.rows_of(plan, answers, protocol.facts(engine, plan))))
+            _keep(own, table.of(protocol.rows_of(plan, answers, protocol.facts(engine, plan))))
             engine.forget(domain)
         yield len(answers), len(users)
 

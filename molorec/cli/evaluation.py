@@ -49,7 +49,7 @@ def add_parsers(commands, options: Options) -> None:
 def evaluate(arguments: argparse.Namespace) -> None:
     """Every system on the same lists."""
     from molorec.catalog.lists import HARD
-    from molorec.evaluation import metrics, parts, protocol, runs
+    from molorec.evaluation import metrics, parts, protocol, runs, table
     from molorec.evaluation import rows as stored
     from molorec.mixture.lam import short, to_json
 
@@ -90,11 +90,11 @@ def evaluate(arguments: argparse.Namespace) -> None:
         if other:
             raise BadInput(f"the parts in {arguments.parts} were measured with another {', '.join(other)}; leave out what is "
                            "kept with them, or give it as for them")
-        result = protocol.table(protocol.rows_of(planned, answers, protocol.facts(engine, planned)))
+        result = table.of(protocol.rows_of(planned, answers, protocol.facts(engine, planned)))
     else:
         result = protocol.evaluate(*asked, on_user=report, at_once=arguments.at_once)
     if arguments.update_cards:
-        protocol.write_scores(result, engine.mixture(arguments.domain).adapters)
+        table.write_scores(result, engine.mixture(arguments.domain).adapters)
     try:
         rows = str([stored.save(system.rows, arguments.rows).parent for system in result.systems][0])
         kept = str(runs.save(runs.record(result)))

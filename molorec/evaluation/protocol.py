@@ -4,137 +4,29 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from molorec.catalog import RankingExample
-from molorec.catalog.lists import NEGATIVES, SEED
+from molorec.catalog.lists import SEED
 from molorec.catalog.splits import digest
 from molorec.engine import Engine
-from molorec.errors import BadAdapter, BadInput
+from molorec.errors import BadInput
 from molorec.evaluation import rows as stored
-from molorec.evaluation.metrics import bootstrap_interval, by_position, hit_rate, ndcg, rank_of
+from molorec.evaluation import table
+from molorec.evaluation.metrics import ndcg, rank_of
 from molorec.evaluation.rows import SystemRows
+from molorec.evaluation.table import CHOSEN, OF_MIXTURE, OF_MODEL, OPTIONAL, SYSTEMS, Evaluation
 from molorec.mixture import adapters
-from molorec.mixture.adapters import Adapter
-from molorec.mixture.lam import AnyLam, from_saved, general, to_saved
+from molorec.mixture.lam import AnyLam, to_saved
 from molorec.mixture.rule import DEFAULT_RULE
-from molorec.tuning import INSIDE, PROMPTS, tune
+from molorec.tuning import PROMPTS, tune
 
-SYSTEMS = ("popularity", "base", "general", "specific", "half", "mixed")
-# asked for by name, since each costs many forwards: the λ of tuning by contrast, the one that is best on validation lists, and
-# the one that is best on the other half of the very people who are tested (for reference: nobody could know it)
-OPTIONAL = ("contrast", "grid", "oracle")
-CHOSEN = "chosen"  # what stands in place of "mixed" where λ was given: "mixed" always means tuned
 POINTS = tuple(i / 10 for i in range(11))  # the λ that "grid" and "oracle" choose from
-MOVES_AT_LEAST = 0.25
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy")
-_OWN = (*SYSTEMS, *OPTIONAL, CHOSEN)
-_OF_MODEL = ("base", "base_revision", "base_sha256", "precision", "backend", "template", "shuffles")
-_OF_MIXTURE = ("adapters", "rule")
 _FIXED_LAM = {"base": None, "general": 1.0, "specific": 0.0, "half": 0.5, adapters.SECOND_ROUND: 1.0}
-
-
-@dataclass
-class SystemResult:
-    """One system over all users.
-
-    Attributes
-    ----------
-    low, high : 95% bootstrap interval of NDCG@1.
-    against : other system → (mean difference of NDCG@1, low, high), paired by user.
-    """
-
-    rows: SystemRows
-    low: float = 0.0
-    high: float = 0.0
-    against: dict[str, tuple[float, float, float]] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return self.rows.system
-
-    @property
-    def lam(self) -> AnyLam | None:
-        """None where nothing is mixed, or not at one λ."""
-        return None if self.rows.lam is None else from_saved(self.rows.lam)
-
-    @property
-    def ranks(self) -> tuple[int, ...]:
-        return self.rows.ranks
-
-    def ndcg(self, k: int) -> float:
-        """Mean NDCG@k."""
-        return float(ndcg(self.ranks, k).mean())
-
-    def hit_rate(self, k: int) -> float:
-        """Mean HR@k."""
-        return float(hit_rate(self.ranks, k).mean())
-
-    def by_position(self) -> list[np.ndarray]:
-        """NDCG@1 of the users whose true title stood in the first fifth of their list, in the second, and so on."""
-        return by_position(ndcg(self.ranks, 1), self.rows.positions, NEGATIVES + 1)
-
-
-@dataclass
-class Evaluation:
-    """A table of systems on one split of one domain, all on the same users.
-
-    Attributes
-    ----------
-    limit : the most users that were asked for; None for a whole split.
-    moves : share of users whose first title differs between λ = 0, ½ and 1 (None with one adapter).
-    """
-
-    domain: str
-    split: str
-    setting: str
-    lists_sha256: str
-    limit: int | None
-    systems: list[SystemResult]
-    moves: float | None
-
-    def system(self, name: str) -> SystemResult | None:
-        """The result called ``name``, if it was run."""
-        return next((result for result in self.systems if result.name == name), None)
-
-    @property
-    def verdict(self) -> str:
-        """Whether mixing helps, in words: only at a real mixture whose paired intervals are above both adapters alone."""
-        mixed, contrast = self.system("mixed"), self.system("contrast")
-        said = [_on_mixing(mixed, "entropy")] if mixed else []
-        said += [_on_mixing(contrast, "contrast")] if contrast else []
-        if said:
-            return "; ".join(said)
-        if self.system(CHOSEN):
-            return "λ was given, so this says nothing about tuning"
-        alone = len(made_with([result.rows for result in self.systems]).get("adapters", ())) == 1
-        return "one adapter: there is nothing to mix" if alone else "mixed was not measured, so this says nothing about it"
-
-    @property
-    def shortcomings(self) -> list[str]:
-        """In words, what a pair of adapters falls short of before it can be called good; empty if of nothing."""
-        found = []
-        for name in ("specific", "mixed"):
-            result = self.system(name)
-            if result is None:
-                found.append(f"{name} was not measured")
-            elif "popularity" not in result.against:
-                found.append(f"{name} was not compared with popularity")
-            elif result.against["popularity"][1] <= 0:
-                found.append(f"{name} is not surely above popularity")
-        general = self.system("general")
-        if general is None:
-            found.append("general was not measured")
-        elif "base" not in general.against:
-            found.append("the general adapter was not compared with the bare base model")
-        elif general.against["base"][0] <= 0:
-            found.append("the general adapter is not above the bare base model")
-        if self.moves is None or self.moves < MOVES_AT_LEAST:
-            found.append("λ hardly changes the first title")
-        return found
 
 
 def tuned_lam(engine: Engine, domain: str, rule: str = DEFAULT_RULE, setting: str = "warm",
@@ -319,7 +211,7 @@ def rows_of(plan: Plan, answers: Sequence[Answer], made_with: dict) -> list[Syst
     of users."""
     made = []
     for name in plan.systems:
-        without = {"popularity": (*_OF_MODEL, *_OF_MIXTURE), "base": _OF_MIXTURE}.get(name, ())
+        without = {"popularity": (*OF_MODEL, *OF_MIXTURE), "base": OF_MIXTURE}.get(name, ())
         own = {fact: value for fact, value in made_with.items() if fact not in without}
         lam = None if name == adapters.SECOND_ROUND else plan.lams.get(name)
         placed = [answer.systems.get(name) for answer in answers]
@@ -333,52 +225,6 @@ def rows_of(plan: Plan, answers: Sequence[Answer], made_with: dict) -> list[Syst
             tuple(each.probability for each in placed), tuple(answer.position for answer in answers),
             tuple(each.first for each in placed)))
     return made
-
-
-def table(systems: Sequence[SystemRows]) -> Evaluation:
-    """Systems side by side, on the users that all of them have; whoever measured them, here or elsewhere.
-
-    Raises
-    ------
-    BadInput : there are none, they are of different test sets, one stands there twice, they have no user in common, or those
-        of MoLoRec's own systems were made with different models, adapters, rules or backends.
-    """
-    if not systems:
-        raise BadInput("there are no rows to make a table of; run `molorec evaluate`")
-    names = [rows.system for rows in systems]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise BadInput(f"there are two sets of rows of '{twice}'; give one of them")
-    for rows in systems[1:]:
-        stored.check_comparable(systems[0], rows)
-    made_with(systems)
-    users = set(systems[0].users).intersection(*(rows.users for rows in systems))
-    if not users:
-        raise BadInput(f"{', '.join(names)} have no user in common; measure them for the same users")
-    systems = [rows.of(users) for rows in systems]
-    results = [SystemResult(rows) for rows in systems]
-    _compare(results)
-    limits = [rows.limit for rows in systems if rows.limit is not None]
-    first = systems[0]
-    return Evaluation(first.domain, first.split, first.setting, first.lists_sha256, min(limits, default=None), results,
-                      _moves(systems))
-
-
-def made_with(systems: Sequence[SystemRows]) -> dict:
-    """What MoLoRec's own systems among these were made with: the model, the adapters, the rule; other systems may be of
-    anything. Raises BadInput if they differ in it: such rows never stand in one table."""
-    own = [rows for rows in systems if rows.system in _OWN or rows.system.startswith("mixed-")]
-    second = [rows for rows in systems if rows.system == adapters.SECOND_ROUND]  # of the same model, and an adapter of its own
-    mixing = [rows for rows in own if "adapters" in rows.made_with] or second
-    found: dict = {}
-    for facts_of, those in ((_OF_MODEL, own + second), (_OF_MIXTURE, mixing)):
-        for fact in facts_of:
-            of = {rows.system: rows.made_with[fact] for rows in those if fact in rows.made_with}
-            for name, value in of.items():
-                if found.setdefault(fact, value) != value:
-                    raise BadInput(f"'{name}' was not made with what '{next(iter(of))}' was: {fact} is {value} and "
-                                   f"{found[fact]}; measure all of them in one evaluation")
-    return found
 
 
 def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "warm", limit: int | None = None,
@@ -409,7 +255,7 @@ def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "
     for answer in measure(engine, planned, engine.catalog.users(domain, split, setting, limit), at_once):
         answers.append(answer)
         on_user(len(answers), planned.n)
-    return table(rows_of(planned, answers, facts(engine, planned)))
+    return table.of(rows_of(planned, answers, facts(engine, planned)))
 
 
 def sweep(engine: Engine, examples: Sequence[RankingExample], lams: Sequence[float], rule: str = DEFAULT_RULE,
@@ -437,52 +283,6 @@ def grid_lam(engine: Engine, domain: str, rule: str = DEFAULT_RULE) -> float:
     if not examples:
         raise BadInput(f"domain '{domain}' has no validation lists, so there is nothing to choose the λ of 'grid' on")
     return POINTS[_best([gain for _, _, gain in sweep(engine, examples, POINTS, rule)])]
-
-
-def write_scores(evaluation: Evaluation, used: Sequence[Adapter]) -> None:
-    """Keep an evaluation on the cards of the adapters that took part; a weak pair is marked so, for the screen.
-
-    Raises
-    ------
-    BadAdapter : an adapter has no card.
-    """
-    popularity = evaluation.system("popularity")
-    without = next((adapter for adapter in used if adapter.card is None or adapter.folder is None), None)
-    if without:
-        raise BadAdapter(f"adapter '{without.name}' has no card to write scores to")
-    for adapter in used:
-        own = evaluation.system(adapter.card.role)
-        if own is None:
-            raise BadAdapter(f"adapter '{adapter.name}' ({adapter.card.role}) took no part in this evaluation")
-        scores = {"domain": evaluation.domain, "split": evaluation.split, "setting": evaluation.setting, "n": own.rows.n,
-                  "ndcg@1": round(own.ndcg(1), 4), "ndcg@3": round(own.ndcg(3), 4),
-                  "popularity ndcg@1": round(popularity.ndcg(1), 4), "lists_sha256": evaluation.lists_sha256,
-                  "weak": evaluation.shortcomings}
-        mixed = evaluation.system("mixed")
-        changes = {"tuned_lam": to_saved(mixed.lam)} if mixed and adapter.card.role == "specific" else {}
-        adapters.update_card(adapter.folder, scores=scores, **changes)
-
-
-def is_mixture(lam: AnyLam | None) -> bool:
-    """Whether λ, on average over the layers, is far enough from both ends to be called a mixture.
-
-    >>> is_mixture(0.5), is_mixture(0.99), is_mixture(None)
-    (True, False, False)
-    """
-    return lam is not None and INSIDE[0] <= general(lam) <= INSIDE[1]
-
-
-def _on_mixing(tuned: SystemResult, by: str) -> str:
-    if not is_mixture(tuned.lam):
-        end, other = ("general", "specific") if general(tuned.lam) > 0.5 else ("specific", "general")
-        better = other in tuned.against and tuned.against[other][2] < 0
-        return f"{by} prefers the {end} adapter alone" + (f", though the {other} one is surely better" if better else "")
-    at = "at the λ of contrast, " if by == "contrast" else ""
-    if not {"general", "specific"} <= tuned.against.keys():
-        return at + "the adapters alone were not measured, so this does not say whether mixing helps"
-    if all(tuned.against[name][1] > 0 for name in ("general", "specific")):
-        return at + "mixing helps: it is above both adapters alone"
-    return at + "mixing is not shown to help: it is not surely above both adapters alone"
 
 
 def _best(gains: Sequence[float]) -> int:
@@ -524,26 +324,9 @@ def _placed(scores: Sequence[float], target: int) -> Placed:
     return Placed(rank_of(scores, target), scores[target], scores.index(max(scores)))
 
 
-def _moves(systems: Sequence[SystemRows]) -> float | None:
-    firsts = [rows.firsts for rows in systems if rows.system in ("general", "specific", "half")]
-    if len(firsts) < 3 or not all(firsts):
-        return None
-    return float(np.mean([len(set(places)) > 1 for places in zip(*firsts, strict=True)]))
-
-
 def _popularity_scores(popularity: dict[str, int], example: RankingExample) -> list[float]:
     counts = [popularity[item.item_id] for item in example.candidates]
     total = sum(counts)
     return [count / total if total else 1 / len(counts) for count in counts]
 
 
-def _compare(results: list[SystemResult]) -> None:
-    """Fill in the intervals; the same resampled users for every pair."""
-    gains = {result.name: ndcg(result.ranks, 1) for result in results}
-    for place, result in enumerate(results):
-        result.low, result.high = bootstrap_interval(gains[result.name])
-        for other in results[:place]:
-            difference = gains[result.name] - gains[other.name]
-            mean, (low, high) = float(difference.mean()), bootstrap_interval(difference)
-            result.against[other.name] = mean, low, high
-            other.against[result.name] = -mean, -high, -low

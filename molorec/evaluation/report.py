@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 
 from molorec.catalog.lists import NEGATIVES
 from molorec.errors import BadInput
-from molorec.evaluation import protocol
+from molorec.evaluation import table
 from molorec.evaluation.entropies import Entropies
 from molorec.evaluation.metrics import second_or_third
-from molorec.evaluation.protocol import Evaluation, SystemResult
 from molorec.evaluation.rows import SystemRows
+from molorec.evaluation.table import Evaluation, SystemResult
 from molorec.mixture.lam import short
 
 # in a table, from what knows nothing to what knows most
@@ -41,8 +41,8 @@ def tests(found: Sequence[SystemRows]) -> dict[str, list[SystemRows]]:
 
 
 def markdown(systems: Sequence[SystemRows]) -> str:
-    """A test set's table, and below it what it was made with. Raises BadInput as :func:`protocol.table`."""
-    evaluation = protocol.table(systems)
+    """A test set's table, and below it what it was made with. Raises BadInput as :func:`table.of`."""
+    evaluation = table.of(systems)
     references = [name for name in REFERENCES if evaluation.system(name) and not _knows_nothing(evaluation.system(name))]
     lines = ["| system | λ | NDCG@1 | 95% interval | NDCG@3 | " + "".join(f"minus {name} | " for name in references)
              + "missed, but 2nd or 3rd |", "|---" * (6 + len(references)) + "|"]
@@ -58,7 +58,7 @@ def markdown(systems: Sequence[SystemRows]) -> str:
 
 def overview(tables: Sequence[Sequence[SystemRows]]) -> str:
     """Several test sets in one table, a line each: NDCG@1 of every system that one of them has, with its 95% interval."""
-    evaluations = [protocol.table(systems) for systems in tables]
+    evaluations = [table.of(systems) for systems in tables]
     names = sorted({result.name for evaluation in evaluations for result in evaluation.systems}, key=_place)
     missed = {rows.system for systems in tables for rows in systems if _missed_its_figure(rows)}
     heads = ["test set", "people", *(name + (f" {NOT_REPRODUCED}" if name in missed else "") for name in names)]
@@ -72,7 +72,7 @@ def overview(tables: Sequence[Sequence[SystemRows]]) -> str:
 
 def csv_rows(systems: Sequence[SystemRows]) -> list[list[object]]:
     """The same as lines under :data:`CSV_HEAD`."""
-    evaluation = protocol.table(systems)
+    evaluation = table.of(systems)
     made = []
     for result in evaluation.systems:
         missed = second_or_third(result.ranks)
@@ -156,7 +156,7 @@ def _missed_its_figure(rows: SystemRows) -> bool:
 
 def _notes(evaluation: Evaluation) -> list[str]:
     first = evaluation.systems[0].rows
-    made_with = protocol.made_with([result.rows for result in evaluation.systems])
+    made_with = table.made_with([result.rows for result in evaluation.systems])
     adapters = ", ".join(f"{name} {sha256[:12]}" for name, sha256 in made_with.get("adapters", {}).items())
     some = "" if evaluation.limit is None else f" (the first {evaluation.limit:,} of the split)"
     said = [f"{first.n:,} people{some}, lists {evaluation.lists_sha256[:12]}; a guess scores {_score(1 / (NEGATIVES + 1))}."]

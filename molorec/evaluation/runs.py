@@ -9,10 +9,10 @@ from pathlib import Path
 
 from molorec import config, whole_file
 from molorec.errors import BadFile, BadInput, MolorecError
-from molorec.evaluation import protocol
+from molorec.evaluation import table
 from molorec.evaluation.metrics import METRICS, Interval
-from molorec.evaluation.protocol import Evaluation
 from molorec.evaluation.rows import SystemRows, readable
+from molorec.evaluation.table import Evaluation
 from molorec.mixture.lam import AnyLam, from_json, to_json
 
 SCHEMA = 1
@@ -84,9 +84,9 @@ def from_rows(systems: Sequence[SystemRows]) -> Run:
 
     Raises
     ------
-    BadInput : they make no table together (:func:`protocol.table`).
+    BadInput : they make no table together (:func:`table.of`).
     """
-    return record(protocol.table(systems))
+    return record(table.of(systems))
 
 
 def record(evaluation: Evaluation) -> Run:
@@ -100,7 +100,7 @@ def record(evaluation: Evaluation) -> Run:
         against = {metric: Interval.of(own[metric] - reference[metric]) for metric in METRICS} if reference else {}
         systems.append(System(result.name, result.lam, {metric: Interval.of(own[metric]) for metric in METRICS},
                               {} if result.name == REFERENCE else against))
-    made_with = protocol.made_with([result.rows for result in results])
+    made_with = table.made_with([result.rows for result in results])
     return Run(
         domain=evaluation.domain, split=evaluation.split, setting=evaluation.setting, n=results[0].rows.n,
         limit=evaluation.limit, lists_sha256=evaluation.lists_sha256, base=made_with.get("base", NONE),

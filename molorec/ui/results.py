@@ -12,9 +12,9 @@ from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError, NoData
 from molorec.evaluation import entropies, metrics, published, rows, runs
 from molorec.evaluation.metrics import Interval
-from molorec.evaluation.protocol import is_mixture
 from molorec.evaluation.published import Table
 from molorec.evaluation.runs import Run, System
+from molorec.evaluation.table import is_mixture
 from molorec.mixture import lam as lams
 from molorec.mixture.rule import DEFAULT_RULE
 from molorec.spreadsheet import csv_text, json_text

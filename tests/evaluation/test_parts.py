@@ -11,7 +11,7 @@ import pytest
 from molorec import backbone, config
 from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, MolorecError
-from molorec.evaluation import parts, protocol, rows, runs
+from molorec.evaluation import parts, protocol, rows, runs, table
 from molorec.mixture.lam import Lam
 from tests.conftest import pico_model, pico_tokenizer, toybox_adapters, toybox_catalog
 
@@ -34,7 +34,7 @@ def measured(engine):
 
 
 def tabled(engine, planned, answers):
-    return protocol.table(protocol.rows_of(planned, answers, FACTS))
+    return table.of(protocol.rows_of(planned, answers, FACTS))
 
 
 def measure(engine, plan, folder, part, count, **named):
