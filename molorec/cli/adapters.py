@@ -58,7 +58,7 @@ def here(arguments: argparse.Namespace) -> None:
     emit(arguments, {"schema": SCHEMA, "adapters": [
         {"name": entry.folder.name, "folder": str(entry.folder), "used": used[entry.folder.name] == entry.folder,
          "problem": entry.problem, "card": asdict(entry.card) if entry.card else None} for entry in found]},
-          lines or ["no adapters yet: see training_scripts/"])
+         lines or ["no adapters yet: see training_scripts/"])
 
 
 def push(arguments: argparse.Namespace) -> None:
@@ -96,7 +96,7 @@ def serve(arguments: argparse.Namespace) -> None:
     command, environment = server.command(base, made, export.rank_of(mixture.stack, arguments.rule), arguments.port,
                                           arguments.more)
     emit(arguments, {"schema": SCHEMA, "command": command, "mixtures": list(made)},
-          [f"{len(made)} mixtures are in {arguments.out}", shlex.join(command)])
+         [f"{len(made)} mixtures are in {arguments.out}", shlex.join(command)])
     if not arguments.only_print:
         if importlib.util.find_spec("vllm") is None:
             raise MolorecError(f"vLLM is not here; {INSTALL}")
@@ -136,8 +136,8 @@ def export(arguments: argparse.Namespace) -> None:
     if error is not None:
         lines.insert(1, f"of the mixture's change to the weights, rank {arguments.rank} leaves out {error:.1%} (Frobenius norm)")
     emit(arguments, {"schema": SCHEMA, "domain": arguments.domain, "lam": to_json(arguments.lam), "rule": arguments.rule,
-                      "folder": str(folder), "rank": arguments.rank, "truncation_error": error, "dense": arguments.dense,
-                      "difference": found.difference, "same_first": found.same_first, "lists": found.lists}, lines)
+                     "folder": str(folder), "rank": arguments.rank, "truncation_error": error, "dense": arguments.dense,
+                     "difference": found.difference, "same_first": found.same_first, "lists": found.lists}, lines)
 
 
 def _base_folder(engine) -> Path:

@@ -70,7 +70,7 @@ def fetch(arguments: argparse.Namespace) -> None:
 
     info = ensure(Catalog(), arguments.name, quiet=arguments.json)
     emit(arguments, {"schema": SCHEMA, "domain": vars(info)}, [f"{info.name}: {info.users:,} users, {info.items:,} {info.noun}",
-                                                                *info.notes])
+                                                               *info.notes])
 
 
 def add(arguments: argparse.Namespace) -> None:
@@ -161,8 +161,8 @@ def lists(arguments: argparse.Namespace) -> None:
             print(line)
         return
     emit(arguments, {"schema": SCHEMA, "domain": arguments.name, "setting": arguments.setting, "split": arguments.split,
-                      "lists_sha256": catalog.lists_sha256(arguments.name, arguments.setting, arguments.split),
-                      "lists": [json.loads(line) for line in lines]}, [])
+                     "lists_sha256": catalog.lists_sha256(arguments.name, arguments.setting, arguments.split),
+                     "lists": [json.loads(line) for line in lines]}, [])
 
 
 def _columns(file: Path, wanted: Sequence[str], option: str, text: str) -> dict[str, str]:

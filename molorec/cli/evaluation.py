@@ -68,17 +68,18 @@ def evaluate(arguments: argparse.Namespace) -> None:
             raise BadInput(f"domain '{arguments.domain}' has no validation lists")
         points = protocol.sweep(engine, examples, SWEEP, arguments.rule, report)
         emit(arguments, {"schema": SCHEMA, "domain": arguments.domain, "split": "validation", "n": len(examples),
-                          "lists_sha256": engine.catalog.lists_sha256(arguments.domain, "validation", "quick"),
-                          "sweep": [{"lam": lam, "entropy": h, "ndcg@1": n} for lam, h, n in points]},
-              [f"λ {lam:.2f}  entropy {h:.3f}  NDCG@1 {n:.3f}  ({len(examples)} validation lists)" for lam, h, n in points])
+                         "lists_sha256": engine.catalog.lists_sha256(arguments.domain, "validation", "quick"),
+                         "sweep": [{"lam": lam, "entropy": h, "ndcg@1": n} for lam, h, n in points]},
+             [f"λ {lam:.2f}  entropy {h:.3f}  NDCG@1 {n:.3f}  ({len(examples)} validation lists)" for lam, h, n in points])
         return
     asked = (engine, arguments.domain, arguments.split, arguments.setting, arguments.limit,
              arguments.systems or protocol.SYSTEMS, arguments.rule, lams.pop("", arguments.lam), lams, arguments.shuffles,
              arguments.command_line)
     if part:
-        path = parts.measure_part(engine, protocol.plan(*asked), *part, arguments.parts, report, arguments.at_once)
+        tuned = parts.tuned(engine, arguments.parts, arguments.domain, arguments.setting, arguments.rule)
+        path = parts.measure_part(engine, protocol.plan(*asked, tuned), *part, arguments.parts, report, arguments.at_once)
         emit(arguments, {"schema": SCHEMA, "part": str(path)}, [f"measured: {path}; all parts together: molorec evaluate "
-                                                                 f"--parts {arguments.parts}"])
+                                                                f"--parts {arguments.parts}"])
         return
     if arguments.parts:
         planned, answers = parts.together(arguments.parts)
@@ -147,9 +148,9 @@ def entropies(arguments: argparse.Namespace) -> None:
                              arguments.command_line, report)
     path = measured.save(found, arguments.rows)
     emit(arguments, {"schema": SCHEMA, "domain": found.domain, "setting": found.setting, "kept": str(path),
-                      "learned": [vars(one) for one in found.by_count()]},
-          [*(f"{one.prompts:3} prompts: λ {one.lam:.3f} ({one.low:.2f} to {one.high:.2f})" for one in found.by_count()),
-           f"kept: {path}"])
+                     "learned": [vars(one) for one in found.by_count()]},
+         [*(f"{one.prompts:3} prompts: λ {one.lam:.3f} ({one.low:.2f} to {one.high:.2f})" for one in found.by_count()),
+          f"kept: {path}"])
 
 
 def report(arguments: argparse.Namespace) -> None:
@@ -184,7 +185,7 @@ def report(arguments: argparse.Namespace) -> None:
         file.write_text(reports.fill(quoting, reports.quotes(found, learned)), "utf-8")
     names = {name: [each.system for each in systems] for name, systems in tests.items()}
     emit(arguments, {"schema": SCHEMA, "tests": names,
-                      "out": str(arguments.out)}, [text, "", f"written into {arguments.out}: report.md, report.csv, JSON"])
+                     "out": str(arguments.out)}, [text, "", f"written into {arguments.out}: report.md, report.csv, JSON"])
 
 
 def _check_evaluation(arguments: argparse.Namespace) -> None:

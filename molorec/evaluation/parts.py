@@ -14,8 +14,10 @@ from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, MolorecError
 from molorec.evaluation.protocol import Answer, Placed, Plan, measure
 from molorec.mixture import lam
+from molorec.mixture.lam import AnyLam
 
 SCHEMA = 2
+_PARTS = "part-*-of-*.jsonl"
 
 
 def measure_part(engine: Engine, plan: Plan, part: int, parts: int, folder: Path,
@@ -59,6 +61,17 @@ def measure_part(engine: Engine, plan: Plan, part: int, parts: int, folder: Path
     return path
 
 
+def tuned(engine: Engine, folder: Path, domain: str, setting: str, rule: str) -> dict[str, AnyLam]:
+    """System → λ, as tuning found it for a part that is in the folder: all parts must be of one λ, and tuning takes minutes.
+    Empty where there is none, or none of this base, these adapters, setting and rule."""
+    for path in sorted(folder.glob(_PARTS)):
+        plan, _ = read(path)
+        if (plan.base, plan.adapters, plan.domain, plan.setting, plan.rule) == (
+                engine.base.sha256, engine.mixture(domain).key, domain, setting, rule):
+            return {name: plan.lams[name] for name in ("mixed", "contrast", "grid") if name in plan.lams}
+    return {}
+
+
 def together(folder: Path) -> tuple[Plan, list[Answer]]:
     """All parts of a folder: their plan, and the answers in the order of users.
 
@@ -67,7 +80,7 @@ def together(folder: Path) -> tuple[Plan, list[Answer]]:
     BadInput : there are none, they are of different plans, or users are missing.
     BadFile : a file is no part, or two parts answer differently for one user.
     """
-    paths = sorted(folder.glob("part-*-of-*.jsonl"))
+    paths = sorted(folder.glob(_PARTS))
     if not paths:
         raise BadInput(f"{folder} holds no parts; measure them with --part 1/2 and so on")
     plan, answers = None, {}

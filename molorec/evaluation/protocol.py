@@ -102,15 +102,20 @@ class Answer:
 
 def plan(engine: Engine, domain: str, split: str = "quick", setting: str = "warm", limit: int | None = None,
          systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: AnyLam | None = None,
-         lams: Mapping[str, AnyLam] | None = None, shuffles: int = 1, command: str = "molorec evaluate") -> Plan:
+         lams: Mapping[str, AnyLam] | None = None, shuffles: int = 1, command: str = "molorec evaluate",
+         tuned: Mapping[str, AnyLam] | None = None) -> Plan:
     """What :func:`evaluate` with these arguments measures; λ is tuned here, unless one is given.
+
+    Parameters
+    ----------
+    tuned : λ of `mixed`, `contrast` and `grid` that were found before, by what would find them here (:func:`parts.tuned`).
 
     Raises
     ------
     BadInput : the split is ``tune`` (its users are never evaluated), a system is unknown, there are no lists, a λ is given
         for a system that has one, or lists are to be shuffled that no prompt holds.
     """
-    lams = dict(lams or {})
+    lams, tuned = dict(lams or {}), tuned or {}
     if split not in ("quick", "full"):
         raise BadInput(f"split '{split}' is not evaluated; choose quick or full (tune is for choosing λ)")
     known = (*SYSTEMS, *OPTIONAL, *lams)
@@ -146,11 +151,11 @@ def plan(engine: Engine, domain: str, split: str = "quick", setting: str = "warm
         names[names.index("mixed")] = CHOSEN
         at[CHOSEN] = lam
     elif "mixed" in names:
-        at["mixed"] = tuned_lam(engine, domain, rule, setting)
+        at["mixed"] = tuned["mixed"] if "mixed" in tuned else tuned_lam(engine, domain, rule, setting)
     if "contrast" in names and "contrast" not in lams:
-        at["contrast"] = tuned_lam(engine, domain, rule, setting, "contrast")
+        at["contrast"] = tuned["contrast"] if "contrast" in tuned else tuned_lam(engine, domain, rule, setting, "contrast")
     if "grid" in names and "grid" not in lams:
-        at["grid"] = grid_lam(engine, domain, rule)
+        at["grid"] = tuned["grid"] if "grid" in tuned else grid_lam(engine, domain, rule)
     at |= {name: lams[name] for name in names if name in lams}
     return Plan(domain, split, setting, n, limit, rule, tuple(names), at, shuffles,
                 engine.catalog.lists_sha256(domain, setting, split), engine.base.sha256, engine.base.precision,

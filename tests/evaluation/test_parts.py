@@ -69,6 +69,23 @@ def test_a_lam_of_each_layer_is_evaluated_in_parts_too(engine, tmp_path):
     assert kept.system("chosen").lam == lam and kept.system("half").lam == 0.5
 
 
+def test_lam_is_tuned_once_for_all_parts(engine, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(protocol, "tuned_lam", lambda *_: asked.append(1) or len(asked) / 4)
+
+    def planned(**changes):
+        given = {"setting": "warm", "rule": "sum", **changes}
+        known = parts.tuned(engine, tmp_path, "toybox", **given)
+        return protocol.plan(engine, "toybox", limit=LIMIT, systems=["mixed", "contrast"], tuned=known, **given)
+
+    first = planned()
+    assert len(asked) == 2
+    parts.measure_part(engine, first, 1, 2, tmp_path)
+    parts.measure_part(engine, planned(), 2, 2, tmp_path)
+    assert len(asked) == 2 and tabled(engine, *parts.together(tmp_path)).system("contrast").lam == first.lams["contrast"]
+    assert planned(rule="product").lams != first.lams and len(asked) == 4  # what was tuned for another rule is of no use
+
+
 def test_many_at_once_are_the_same_in_the_same_order(engine, plan):
     users = engine.catalog.users("toybox", "quick", limit=LIMIT)
     alone = list(protocol.measure(engine, plan, users))
