@@ -19,7 +19,7 @@ from molorec.ui.results import BOTH, HERE, THERE
 from tests.conftest import source_data
 from tests.ui.conftest import PAYLOAD, plain_screen
 
-SHIPPED = runs.read(runs.SHIPPED / "movielens-1m-warm-quick.json")
+SHIPPED = runs.read(runs.SHIPPED / "movielens-1m-warm-full.json")
 ML = "movielens-1m"
 
 
@@ -49,11 +49,11 @@ def test_the_shipped_run_and_the_paper_stand_in_separate_panels(engine):
     assert len(cells(shown)) == len(SHIPPED.systems) + 13
     specific = SHIPPED.system("specific").scores["ndcg@1"]
     row = next(row for row in cells(shown) if row[1] == "specific")
-    assert row[:5] == ["Measured here", "specific", "0.00", "962", render.score(specific.mean)]
+    assert row[:5] == ["Measured here", "specific", "0.00", f"{SHIPPED.n:,}", render.score(specific.mean)]
     assert row[5] == f"{render.score(specific.low)} to {render.score(specific.high)}" and row[6].startswith("+.")
     assert cells(shown)[-1][:5] == ["Paper, Table 1", "MoLoRec", "", "", ".5783"]
-    assert "cannot be set beside" in shown["about"] and "7f99d75e6e6a" in shown["about"]
-    assert [value for _, value in shown["run"].choices] == ["25 Nov 2026, quick, 962 people"]
+    assert "cannot be set beside" in shown["about"] and SHIPPED.lists_sha256[:12] in shown["about"]
+    assert [value for _, value in shown["run"].choices] == ["25 Nov 2026, full, 4,705 people", "25 Nov 2026, quick, 962 people"]
 
 
 @pytest.mark.parametrize(("source", "rows"), [(HERE, len(SHIPPED.systems)), (THERE, 13)])
@@ -70,7 +70,7 @@ def test_the_words_are_of_the_numbers(engine):
     assert "general, λ=1.00 is surely below popularity" in words
     near = Interval(0.01, -0.02, 0.04)
     unsure = replace(SHIPPED.system("half"), against_popularity={metric: near for metric in runs.METRICS})
-    runs.save(replace(SHIPPED, n=2_000, systems=(SHIPPED.systems[0], unsure)))
+    runs.save(replace(SHIPPED, n=9_000, systems=(SHIPPED.systems[0], unsure)))
     assert "half, λ=0.50 is not shown to differ from popularity" in ask(engine)["words"]
     assert "contrast prefers the specific adapter alone, so with this pair mixing is not shown to help" in words
     assert "blind guess would score .033" in words
@@ -105,8 +105,8 @@ def test_the_run_of_most_people_comes_first_and_another_can_be_chosen(engine):
     few = replace(SHIPPED, n=5, limit=5, rule="product", date="2027-01-01T00:00:00+00:00")
     runs.save(few)
     shown = ask(engine)
-    assert shown["run"].value.endswith("962 people")
-    other = "01 Jan 2027, quick, 5 people, rule product"
+    assert shown["run"].value.endswith("4,705 people")
+    other = "01 Jan 2027, full, 5 people, rule product"
     assert other in [value for _, value in shown["run"].choices]
     assert cells(ask(engine, chosen=other))[0][3] == "5"
     assert "Only the first 5 people" in ask(engine, chosen=other)["about"]
@@ -144,7 +144,7 @@ def test_another_visitors_domain_is_not_shown(engine):
 def test_the_csv_has_full_numbers_and_no_formula(engine):
     first = SHIPPED.system("base")
     systems = (replace(first, name="@SUM(1)"), SHIPPED.system("general"))
-    runs.save(replace(SHIPPED, base="=cmd|' /C calc'!A0", n=2_000, systems=systems))
+    runs.save(replace(SHIPPED, base="=cmd|' /C calc'!A0", n=9_000, systems=systems))
     shown = ask(engine, HERE)
     rows = downloaded(shown)
     assert shelf.TABLES.folder in Path(shown["download"].value["path"]).parents  # where the oldest make room
