@@ -48,90 +48,30 @@ def add_parsers(commands, options: Options) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Every system on the same lists."""
-    from molorec.catalog.lists import HARD
-    from molorec.evaluation import metrics, parts, protocol, runs, table
-    from molorec.evaluation import rows as stored
-    from molorec.mixture.lam import short, to_json
+    from molorec.evaluation import parts, protocol, table
 
     _check_evaluation(arguments)
     part = _part(arguments)
     lams = _lams(arguments)
     engine = common.engine(arguments)
-
-    def report(done: int, total: int) -> None:
-        if not arguments.json and (done == total or done % 50 == 0):
-            print(f"{done}/{total} users", file=sys.stderr, flush=True)
-
     if arguments.sweep:
-        examples = engine.catalog.examples(arguments.domain, "quick", "validation", arguments.limit or 500)
-        if not examples:
-            raise BadInput(f"domain '{arguments.domain}' has no validation lists")
-        points = protocol.sweep(engine, examples, SWEEP, arguments.rule, report)
-        emit(arguments, {"schema": SCHEMA, "domain": arguments.domain, "split": "validation", "n": len(examples),
-                         "lists_sha256": engine.catalog.lists_sha256(arguments.domain, "validation", "quick"),
-                         "sweep": [{"lam": lam, "entropy": h, "ndcg@1": n} for lam, h, n in points]},
-             [f"λ {lam:.2f}  entropy {h:.3f}  NDCG@1 {n:.3f}  ({len(examples)} validation lists)" for lam, h, n in points])
+        _sweep(engine, arguments)
         return
     asked = (engine, arguments.domain, arguments.split, arguments.setting, arguments.limit,
              arguments.systems or protocol.SYSTEMS, arguments.rule, lams.pop("", arguments.lam), lams, arguments.shuffles,
              arguments.command_line)
+    told = _progress(arguments, "users", 50)
     if part:
         tuned = parts.tuned(engine, arguments.parts, arguments.domain, arguments.setting, arguments.rule)
-        path = parts.measure_part(engine, protocol.plan(*asked, tuned), *part, arguments.parts, report, arguments.at_once)
+        path = parts.measure_part(engine, protocol.plan(*asked, tuned), *part, arguments.parts, told, arguments.at_once)
         emit(arguments, {"schema": SCHEMA, "part": str(path)}, [f"measured: {path}; all parts together: molorec evaluate "
                                                                 f"--parts {arguments.parts}"])
         return
-    if arguments.parts:
-        planned, answers = parts.together(arguments.parts)
-        used = engine.base.sha256, arguments.domain, engine.mixture(arguments.domain).key
-        if (planned.base, planned.domain, planned.adapters) != used:
-            raise BadInput(f"the parts in {arguments.parts} are of domain '{planned.domain}', base {planned.base[:12]} and "
-                           f"adapters {planned.adapters}; give --domain, --base and --adapters as for them")
-        other = _unlike(arguments, planned)
-        if other:
-            raise BadInput(f"the parts in {arguments.parts} were measured with another {', '.join(other)}; leave out what is "
-                           "kept with them, or give it as for them")
-        result = table.of(protocol.rows_of(planned, answers, protocol.facts(engine, planned)))
-    else:
-        result = protocol.evaluate(*asked, on_user=report, at_once=arguments.at_once)
+    result = (_together(engine, arguments) if arguments.parts else
+              protocol.evaluate(*asked, on_user=told, at_once=arguments.at_once))
     if arguments.update_cards:
         table.write_scores(result, engine.mixture(arguments.domain).adapters)
-    try:
-        rows = str([stored.save(system.rows, arguments.rows).parent for system in result.systems][0])
-        kept = str(runs.save(runs.record(result)))
-    except MolorecError as error:  # what was measured is worth printing all the same
-        rows = kept = None
-        print(f"note: {error}", file=sys.stderr)
-    document = {
-        "schema": SCHEMA, "domain": result.domain, "split": result.split, "setting": result.setting,
-        "lists_sha256": result.lists_sha256, "moves": result.moves, "weak": result.shortcomings, "verdict": result.verdict,
-        "kept": kept, "rows": rows,
-        "systems": [{"name": s.name, "n": s.rows.n, "ndcg@1": s.ndcg(1), "ndcg@3": s.ndcg(3), "ndcg@5": s.ndcg(5),
-                     "ndcg@10": s.ndcg(10), "hr@3": s.hit_rate(3), "hr@10": s.hit_rate(10), "lo": s.low, "hi": s.high,
-                     "lam": to_json(s.lam), "against": {name: list(values) for name, values in s.against.items()},
-                     "second_or_third": _mean(metrics.second_or_third(s.ranks)),
-                     "by_position": [_mean(values) for values in s.by_position()]}
-                    for s in result.systems]}
-    here, warm = (len(engine.catalog.users(result.domain, result.split, setting)) for setting in (result.setting, "warm"))
-    left_out = warm - here if result.setting in HARD else 0
-    document["left_out"] = left_out
-    lines = [f"{result.domain}, {result.split}, {result.setting}, lists {result.lists_sha256[:12]}"
-             + (f"; {left_out} of {warm} people left out, for whose true title there are too few like it" if left_out else ""),
-             f"{'system':12}{'λ':>6}{'n':>7}{'NDCG@1':>9}{'95% interval':>16}{'NDCG@3':>9}{'2nd-3rd':>9}"
-             f"{'  minus popularity':>28}"]
-    for s in result.systems:
-        gain = s.against.get("popularity")
-        against = f"{gain[0]:+.3f} [{gain[1]:+.3f}, {gain[2]:+.3f}]" if gain else ""
-        second_or_third = metrics.second_or_third(s.ranks)
-        missed = f"{second_or_third.mean():.1%}" if len(second_or_third) else ""
-        lines.append(f"{s.name:12}{short(s.lam):>6}{s.rows.n:>7}{s.ndcg(1):>9.3f}{f'{s.low:.3f} to {s.high:.3f}':>16}"
-                     f"{s.ndcg(3):>9.3f}{missed:>9}{against:>28}")
-    lines += ["2nd-3rd: of the users whose title is not first, how many have it second or third; by chance 6.9%", result.verdict]
-    if result.moves is not None:
-        lines.append(f"the first title differs between λ = 0, ½ and 1 for {result.moves:.0%} of users")
-    if kept:
-        lines += [f"kept for the tab Results: {kept}", f"kept user by user: {rows}"]
-    emit(arguments, document, lines)
+    _emit_table(engine, arguments, result, *_keep(arguments, result))
 
 
 def entropies(arguments: argparse.Namespace) -> None:
@@ -139,13 +79,8 @@ def entropies(arguments: argparse.Namespace) -> None:
     from molorec.evaluation import entropies as measured
 
     engine = common.engine(arguments)
-
-    def report(done: int, total: int) -> None:
-        if not arguments.json and (done == total or done % 10 == 0):
-            print(f"{done}/{total} prompts", file=sys.stderr, flush=True)
-
     found = measured.measure(engine, arguments.domain, arguments.setting, arguments.prompts, arguments.rule,
-                             arguments.command_line, report)
+                             arguments.command_line, _progress(arguments, "prompts", 10))
     path = measured.save(found, arguments.rows)
     emit(arguments, {"schema": SCHEMA, "domain": found.domain, "setting": found.setting, "kept": str(path),
                      "learned": [vars(one) for one in found.by_count()]},
@@ -186,6 +121,93 @@ def report(arguments: argparse.Namespace) -> None:
     names = {name: [each.system for each in systems] for name, systems in tests.items()}
     emit(arguments, {"schema": SCHEMA, "tests": names,
                      "out": str(arguments.out)}, [text, "", f"written into {arguments.out}: report.md, report.csv, JSON"])
+
+
+def _progress(arguments: argparse.Namespace, what: str, every: int):
+    """Says on stderr how many are done, so that it can be told from the table."""
+    def told(done: int, total: int) -> None:
+        if not arguments.json and (done == total or done % every == 0):
+            print(f"{done}/{total} {what}", file=sys.stderr, flush=True)
+
+    return told
+
+
+def _sweep(engine, arguments: argparse.Namespace) -> None:
+    from molorec.evaluation import protocol
+
+    examples = engine.catalog.examples(arguments.domain, "quick", "validation", arguments.limit or 500)
+    if not examples:
+        raise BadInput(f"domain '{arguments.domain}' has no validation lists")
+    points = protocol.sweep(engine, examples, SWEEP, arguments.rule, _progress(arguments, "users", 50))
+    emit(arguments, {"schema": SCHEMA, "domain": arguments.domain, "split": "validation", "n": len(examples),
+                     "lists_sha256": engine.catalog.lists_sha256(arguments.domain, "validation", "quick"),
+                     "sweep": [{"lam": lam, "entropy": h, "ndcg@1": n} for lam, h, n in points]},
+         [f"λ {lam:.2f}  entropy {h:.3f}  NDCG@1 {n:.3f}  ({len(examples)} validation lists)" for lam, h, n in points])
+
+
+def _together(engine, arguments: argparse.Namespace):
+    """The table of all parts in the folder --parts."""
+    from molorec.evaluation import parts, protocol, table
+
+    planned, answers = parts.together(arguments.parts)
+    used = engine.base.sha256, arguments.domain, engine.mixture(arguments.domain).key
+    if (planned.base, planned.domain, planned.adapters) != used:
+        raise BadInput(f"the parts in {arguments.parts} are of domain '{planned.domain}', base {planned.base[:12]} and "
+                       f"adapters {planned.adapters}; give --domain, --base and --adapters as for them")
+    other = _unlike(arguments, planned)
+    if other:
+        raise BadInput(f"the parts in {arguments.parts} were measured with another {', '.join(other)}; leave out what is "
+                       "kept with them, or give it as for them")
+    return table.of(protocol.rows_of(planned, answers, protocol.facts(engine, planned)))
+
+
+def _keep(arguments: argparse.Namespace, result) -> tuple[str | None, str | None]:
+    """Where the run and its rows are kept; what was measured is worth printing even where they cannot be."""
+    from molorec.evaluation import rows, runs
+
+    try:
+        folder = str([rows.save(system.rows, arguments.rows).parent for system in result.systems][0])
+        return str(runs.save(runs.record(result))), folder
+    except MolorecError as error:
+        print(f"note: {error}", file=sys.stderr)
+        return None, None
+
+
+def _emit_table(engine, arguments: argparse.Namespace, result, kept: str | None, rows: str | None) -> None:
+    from molorec.catalog.lists import HARD
+    from molorec.evaluation import metrics
+    from molorec.mixture.lam import short, to_json
+
+    here, warm = (len(engine.catalog.users(result.domain, result.split, setting)) for setting in (result.setting, "warm"))
+    left_out = warm - here if result.setting in HARD else 0
+    document = {
+        "schema": SCHEMA, "domain": result.domain, "split": result.split, "setting": result.setting,
+        "lists_sha256": result.lists_sha256, "moves": result.moves, "weak": result.shortcomings, "verdict": result.verdict,
+        "kept": kept, "rows": rows,
+        "systems": [{"name": s.name, "n": s.rows.n, "ndcg@1": s.ndcg(1), "ndcg@3": s.ndcg(3), "ndcg@5": s.ndcg(5),
+                     "ndcg@10": s.ndcg(10), "hr@3": s.hit_rate(3), "hr@10": s.hit_rate(10), "lo": s.low, "hi": s.high,
+                     "lam": to_json(s.lam), "against": {name: list(values) for name, values in s.against.items()},
+                     "second_or_third": _mean(metrics.second_or_third(s.ranks)),
+                     "by_position": [_mean(values) for values in s.by_position()]}
+                    for s in result.systems],
+        "left_out": left_out}
+    lines = [f"{result.domain}, {result.split}, {result.setting}, lists {result.lists_sha256[:12]}"
+             + (f"; {left_out} of {warm} people left out, for whose true title there are too few like it" if left_out else ""),
+             f"{'system':12}{'λ':>6}{'n':>7}{'NDCG@1':>9}{'95% interval':>16}{'NDCG@3':>9}{'2nd-3rd':>9}"
+             f"{'  minus popularity':>28}"]
+    for s in result.systems:
+        gain = s.against.get("popularity")
+        against = f"{gain[0]:+.3f} [{gain[1]:+.3f}, {gain[2]:+.3f}]" if gain else ""
+        second_or_third = metrics.second_or_third(s.ranks)
+        missed = f"{second_or_third.mean():.1%}" if len(second_or_third) else ""
+        lines.append(f"{s.name:12}{short(s.lam):>6}{s.rows.n:>7}{s.ndcg(1):>9.3f}{f'{s.low:.3f} to {s.high:.3f}':>16}"
+                     f"{s.ndcg(3):>9.3f}{missed:>9}{against:>28}")
+    lines += ["2nd-3rd: of the users whose title is not first, how many have it second or third; by chance 6.9%", result.verdict]
+    if result.moves is not None:
+        lines.append(f"the first title differs between λ = 0, ½ and 1 for {result.moves:.0%} of users")
+    if kept:
+        lines += [f"kept for the tab Results: {kept}", f"kept user by user: {rows}"]
+    emit(arguments, document, lines)
 
 
 def _check_evaluation(arguments: argparse.Namespace) -> None:
