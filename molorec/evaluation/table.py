@@ -216,6 +216,9 @@ def _on_mixing(tuned: SystemResult, by: str) -> str:
         return at + "the adapters alone were not measured, so this does not say whether mixing helps"
     if all(tuned.against[name][1] > 0 for name in ("general", "specific")):
         return at + "mixing helps: it is above both adapters alone"
+    better = [name for name in ("general", "specific") if tuned.against[name][2] < 0]
+    if better:
+        return at + f"mixing does not help: the {better[0]} adapter alone is surely better"
     return at + "mixing is not shown to help: it is not surely above both adapters alone"
 
 

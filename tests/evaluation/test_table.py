@@ -77,6 +77,15 @@ def test_mixing_helps_only_inside_and_above_both_adapters(lam, above_general, ab
     assert words in Evaluation("toybox", "quick", "warm", "", None, [mixed], None).verdict
 
 
+@pytest.mark.parametrize("above", [(-0.01, -0.02, -0.002), (-0.01, -0.02, 0.0)])
+def test_a_mixture_below_an_adapter_alone_is_called_so(above):
+    against = {"general": (0.03, 0.01, 0.05), "specific": above}
+    mixed = SystemResult(system_rows(lam=to_saved(0.3)), against=against)
+    said = Evaluation("toybox", "quick", "warm", "", None, [mixed], None).verdict
+    assert said == ("mixing does not help: the specific adapter alone is surely better" if above[2] < 0 else
+                    "mixing is not shown to help: it is not surely above both adapters alone")
+
+
 @pytest.mark.parametrize(("lam", "above", "words"), [
     (1.0, (-0.1, -0.2, -0.01), "the general adapter alone, though the specific one is surely better"),
     (0.0, (-0.1, -0.2, -0.01), "the specific adapter alone, though the general one is surely better"),
