@@ -205,10 +205,12 @@ def measure(engine: Engine, plan: Plan, users: Sequence[str], at_once: int | Non
 def facts(engine: Engine, plan: Plan) -> dict:
     """What a plan's rows were made with."""
     mixture = engine.mixture(plan.domain)
+    share = min((adapter.card.share for adapter in mixture.adapters if adapter.card), default=1.0)
+    few = {"share": share} if share < 1 else {}
     return stored.facts(
         plan.command, PACKAGES, base=engine.base.name, base_revision=engine.base.revision, base_sha256=plan.base,
         precision=plan.precision, adapters={adapter.name: adapter.sha256 for adapter in mixture.adapters},
-        template=mixture.template.name, rule=plan.rule, seed=SEED, shuffles=plan.shuffles, backend=plan.backend)
+        template=mixture.template.name, rule=plan.rule, seed=SEED, shuffles=plan.shuffles, backend=plan.backend, **few)
 
 
 def rows_of(plan: Plan, answers: Sequence[Answer], made_with: dict) -> list[SystemRows]:

@@ -33,10 +33,9 @@ _QUOTE = re.compile(r"(<!-- table (?P<key>[^>]*?) -->\n).*?(<!-- end of table --
 def tests(found: Sequence[SystemRows]) -> dict[str, list[SystemRows]]:
     """Rows by test set, called as the folder in which they are kept ("movielens-1m warm-quick"), systems in order."""
     groups: dict[str, list[SystemRows]] = {}
-    for rows in sorted(found, key=lambda rows: (rows.domain, rows.split, rows.setting != "warm", rows.setting, rows.limit or 0,
-                                                _place(rows.system))):
-        some = "" if rows.limit is None else f"-first-{rows.limit}"
-        groups.setdefault(f"{rows.domain} {rows.setting}-{rows.split}{some}", []).append(rows)
+    for rows in sorted(found, key=lambda rows: (rows.domain, -rows.share, rows.split, rows.setting != "warm", rows.setting,
+                                                rows.limit or 0, _place(rows.system))):
+        groups.setdefault(f"{rows.domain} {rows.test}", []).append(rows)
     return groups
 
 
@@ -162,6 +161,8 @@ def _notes(evaluation: Evaluation) -> list[str]:
     said = [f"{first.n:,} people{some}, lists {evaluation.lists_sha256[:12]}; a guess scores {_score(1 / (NEGATIVES + 1))}."]
     if adapters:
         said.append(f"{made_with['base']}, {made_with['precision']}, adapters {adapters}, rule {made_with['rule']}.")
+    if first.share < 1:
+        said.append(f"Few-shot: the domain's own adapter has learned from {first.share:.0%} of its people.")
     verdict = evaluation.verdict
     said.append(verdict[0].upper() + verdict[1:] + ".")
     if evaluation.moves is not None:

@@ -48,7 +48,7 @@ class SystemRows:
     lam : a saved λ (``{"granularity": …, "weights": {group: [general, specific]}}``); None where nothing is mixed, or not
         at one λ.
     made_with : what made the rows, for whoever makes them again; see :func:`facts`. "command" and "date" (ISO 8601 with a
-        time zone) are always there.
+        time zone) are always there; "share" where it is below 1.
     users : places in the domain's order of users, ascending.
     ranks : of the true item, from 1; ties count against it.
     probabilities : of the true item among the candidates; for a baseline, the softmax of its scores over the list.
@@ -79,6 +79,18 @@ class SystemRows:
             values = getattr(self, name)
             object.__setattr__(self, name, tuple(values.tolist() if isinstance(values, np.ndarray) else values))
         _check(self)
+
+    @property
+    def share(self) -> float:
+        """Which share of its domain's people the adapter of the test has learned from; below 1 it is a few-shot test."""
+        return self.made_with.get("share", 1.0)
+
+    @property
+    def test(self) -> str:
+        """What the test set is called: "warm-quick", or of the first 500 people, few-shot, "warm-quick-few-10-first-500"."""
+        few = "" if self.share == 1 else f"-few-{100 * self.share:g}"
+        some = "" if self.limit is None else f"-first-{self.limit}"  # must not cost the rows of all
+        return f"{self.setting}-{self.split}{few}{some}"
 
     @property
     def n(self) -> int:
@@ -217,9 +229,7 @@ def compare(one: SystemRows, other: SystemRows, metric: str = "ndcg@1") -> tuple
 
 
 def _path(rows: SystemRows, to: Path) -> Path:
-    # a quick look at the first few users must not cost the rows of all
-    some = "" if rows.limit is None else f"-first-{rows.limit}"
-    return to / rows.domain / f"{rows.setting}-{rows.split}{some}" / f"{rows.system}.json"
+    return to / rows.domain / rows.test / f"{rows.system}.json"
 
 
 def _compact(value: object) -> str:
@@ -268,6 +278,9 @@ def _check_facts(made_with: object) -> None:
         raise ValueError("made_with does not say by which command and at what date")
     if datetime.fromisoformat(made_with["date"]).tzinfo is None:
         raise ValueError(f"date {made_with['date']} has no time zone")
+    share = made_with.get("share", 1.0)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+        raise ValueError(f"share is {share!r}, no number above 0 and up to 1")
     if len(_compact(made_with)) > _MOST_FACTS:
         raise ValueError(f"made_with has more than {_MOST_FACTS:,} characters")
 

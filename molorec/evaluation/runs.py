@@ -52,6 +52,7 @@ class Run:
     date : when it ended, ISO 8601 with a time zone.
     moves : share of users whose first title differs between λ = 0, ½ and 1; None with one adapter.
     verdict : whether mixing helps, in words; of NDCG@1.
+    share : which share of the domain's people its adapter has learned from.
     """
 
     domain: str
@@ -68,6 +69,7 @@ class Run:
     moves: float | None
     verdict: str
     systems: tuple[System, ...]
+    share: float = 1.0
 
     def system(self, name: str) -> System | None:
         """The system called ``name``, if it was measured."""
@@ -106,7 +108,7 @@ def record(evaluation: Evaluation) -> Run:
         limit=evaluation.limit, lists_sha256=evaluation.lists_sha256, base=made_with.get("base", NONE),
         base_sha256=made_with.get("base_sha256", NONE), adapters=made_with.get("adapters", {}), rule=made_with.get("rule", NONE),
         date=max((result.rows.made_with["date"] for result in results), key=datetime.fromisoformat), moves=evaluation.moves,
-        verdict=evaluation.verdict, systems=tuple(systems))
+        verdict=evaluation.verdict, systems=tuple(systems), share=results[0].rows.share)
 
 
 def save(run: Run, to: Path | None = None) -> Path:
@@ -189,7 +191,8 @@ def _run(content: dict) -> Run:
         raise ValueError(f"systems are {names}")
     return Run(**texts, n=_count(content["n"], "n"),
                limit=None if content["limit"] is None else _count(content["limit"], "limit"), adapters=adapters,
-               moves=None if content["moves"] is None else _number(content["moves"], 0), systems=systems)
+               moves=None if content["moves"] is None else _number(content["moves"], 0), systems=systems,
+               share=_number(content.get("share", 1.0), 0))
 
 
 def _system(entry: dict) -> System:

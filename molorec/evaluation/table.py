@@ -133,7 +133,8 @@ def of(systems: Sequence[SystemRows]) -> Evaluation:
     Raises
     ------
     BadInput : there are none, they are of different test sets, one stands there twice, they have no user in common, or those
-        of MoLoRec's own systems were made with different models, adapters, rules or backends.
+        of MoLoRec's own systems were made with different models, adapters, rules or backends, or from different shares of the
+        domain's people.
     """
     if not systems:
         raise BadInput("there are no rows to make a table of; run `molorec evaluate`")
@@ -143,6 +144,9 @@ def of(systems: Sequence[SystemRows]) -> Evaluation:
         raise BadInput(f"there are two sets of rows of '{twice}'; give one of them")
     for rows in systems[1:]:
         stored.check_comparable(systems[0], rows)
+        if rows.share != systems[0].share:
+            raise BadInput(f"'{systems[0].system}' and '{rows.system}' stand in different tables: the domain's adapter learned "
+                           f"from {systems[0].share:.0%} of its people, and from {rows.share:.0%}")
     made_with(systems)
     users = set(systems[0].users).intersection(*(rows.users for rows in systems))
     if not users:

@@ -40,7 +40,12 @@ _PLAIN = {"use_rslora": False, "use_dora": False, "bias": "none", "fan_in_fan_ou
 
 @dataclass
 class Card:
-    """What is known about an adapter, kept beside its weights as ``molorec.json``."""
+    """What is known about an adapter, kept beside its weights as ``molorec.json``.
+
+    Attributes
+    ----------
+    share : of the domains' training people, in (0, 1]; below 1 the adapter is one of the few-shot setting.
+    """
 
     role: str
     domain: str
@@ -59,6 +64,7 @@ class Card:
     scores: dict = field(default_factory=dict)
     tuned_lam: dict | None = None  # see lam.to_saved
     data_terms: str = ""
+    share: float = 1.0
     schema: int = SCHEMA
 
 
@@ -270,6 +276,8 @@ def read_card(folder: Path) -> Card | None:
         value = getattr(card, each.name)
         if not isinstance(value, each.type) and not (each.type in (float, float | None) and isinstance(value, int)):
             raise BadAdapter(f"adapter '{folder.name}': its card has {each.name} = {value!r}")
+    if not 0 < card.share <= 1:
+        raise BadAdapter(f"adapter '{folder.name}': its card has share = {card.share}, no number above 0 and up to 1")
     if card.tuned_lam is not None:
         try:
             from_saved(card.tuned_lam)

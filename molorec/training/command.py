@@ -112,7 +112,7 @@ def _training(arguments: argparse.Namespace, workers: Workers, role: str, domain
         + (f", {recipe.calibration:g} of each label from the base model less its mean, tempered" if recipe.calibration else "")
         + (", free text kept" if recipe.replay else "")
         + (f", labels smoothed {smoothing:g} by transition counts" if smoothing else ""),
-        data=facts, data_terms="; ".join(sorted({info.terms for info in infos if info.terms})))
+        data=facts, data_terms="; ".join(sorted({info.terms for info in infos if info.terms})), share=share)
     name = domain + (f"-share-{share:g}" if share < 1 else "") + (f"-{role}" if role == adapters.SECOND_ROUND else "")
     folder = arguments.out or config.home() / "training" / base.name.rpartition("/")[2] / name
     start = None

@@ -39,6 +39,7 @@ WHAT = {
     "base": "the language model as it was, without an adapter",
     "general": "the general adapter alone",
     "specific": "the adapter of this domain alone",
+    "second-round": "the general adapter, trained on in this domain: one adapter in place of a mixture",
     "half": "both adapters, half and half",
     "mixed": "both adapters, at the λ that Auto-tune found",
     "contrast": "both adapters, at the λ where one's own history makes the model surer than a stranger's",
@@ -121,8 +122,8 @@ def _shown(engine: Engine, visitor, source: str, domain: str | None, setting: st
     if domain not in [value for _, value in domains]:
         domain = kept[0].domain if kept else domains[0][1]
     fitting = _labelled([run for run in kept if run.domain == domain and run.setting == setting])
-    if chosen not in fitting:  # the one with most people, and of those the latest
-        chosen = max(fitting, key=lambda label: fitting[label].n, default=None)
+    if chosen not in fitting:  # the one of the shipped way to train with most people, and of those the latest
+        chosen = max(fitting, key=lambda label: (fitting[label].share, fitting[label].n), default=None)
     run = fitting.get(chosen) if source != THERE else None
     table = published.TABLES.get(setting) if source != HERE else None
     reported = table.of(domain, metric) if table else {}
@@ -177,7 +178,8 @@ def _labelled(fitting: Sequence[Run]) -> dict[str, Run]:
     for run in fitting:
         lam = next((f", {lams.in_words(system.lam)}" for system in run.systems if system.name == "chosen"), "")
         rule = "" if run.rule == DEFAULT_RULE else f", rule {run.rule}"
-        label = f"{_day(run)}, {run.split}, {run.n:,} people{rule}{lam}"
+        few = "" if run.share == 1 else f", few-shot {run.share:.0%}"
+        label = f"{_day(run)}, {run.split}, {run.n:,} people{few}{rule}{lam}"
         while label in found:
             label += " (earlier)"
         found[label] = run
@@ -204,8 +206,10 @@ def _provenance(run: Run) -> str:
     adapters = ", ".join(f"{name} {sha256[:12]}" for name, sha256 in run.adapters.items())
     line = (f"Measured here on {_day(run)}: {run.domain}, split {run.split}, setting {run.setting}, {run.n:,} people, lists "
             f"{run.lists_sha256[:12]}. Model {run.base}, adapters {adapters}, mixing rule {run.rule}.")
-    few = "" if run.limit is None else render.note(f"Only the first {run.n:,} people of the split were asked.")
-    return f"<p class='ml-dim'>{escape(line)}</p>{few}"
+    some = "" if run.limit is None else render.note(f"Only the first {run.n:,} people of the split were asked.")
+    few = "" if run.share == 1 else render.note(
+        f"Few-shot: the domain's own adapter has learned from {run.share:.0%} of its people.")
+    return f"<p class='ml-dim'>{escape(line)}</p>{some}{few}"
 
 
 def _how_to_measure(engine: Engine, domain: str, setting: str) -> str:

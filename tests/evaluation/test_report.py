@@ -31,6 +31,14 @@ def test_systems_stand_in_one_order_and_test_sets_apart(kept):
     assert [each.system for each in next(iter(found.values()))] == ["popularity", "SASRec", "general", "specific", "mixed"]
 
 
+def test_a_few_shot_table_stands_apart_and_says_of_how_many(kept):
+    few = [system_rows(each.system, lam=each.lam, made_with={**each.made_with, "share": 0.1}) for each in kept]
+    found = report.tests([*few, *kept])
+    assert list(found) == ["toybox warm-quick", "toybox warm-quick-few-10"]
+    texts = [report.markdown(each) for each in found.values()]
+    assert "has learned from 10% of its people" in texts[1] and "Few-shot" not in texts[0]
+
+
 def test_a_table_says_score_interval_difference_and_what_it_is_of(kept):
     text = report.markdown(next(iter(report.tests(kept).values())))
     lines = text.splitlines()

@@ -43,6 +43,12 @@ def test_the_latest_rows_of_a_system_stand_and_those_of_a_few_users_stand_beside
     assert [(each.limit, each.ranks) for each in found] == [(None, (3, 3, 3)), (3, (1, 30, 2))] and problems == []
 
 
+def test_rows_of_a_few_shot_adapter_stand_apart(tmp_path):
+    few = system_rows(limit=3, made_with={**system_rows().made_with, "share": 0.1})
+    assert rows.save(few, tmp_path).parent.name == few.test == "warm-quick-few-10-first-3"
+    assert rows.load(tmp_path)[0][0].share == 0.1 and system_rows().share == 1
+
+
 def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     path = rows.save(system_rows(), tmp_path)
     before = path.read_bytes()
@@ -64,6 +70,8 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     {"probabilities": (0.5, float("nan"), 0.1)}, {"probabilities": (1.1, 0, 0)}, {"probabilities": ("1", 0, 0)},
     {"positions": (30, 0, 0)}, {"positions": (-1, 0, 0)}, {"firsts": (1,)}, {"made_with": {}}, {"made_with": None},
     {"made_with": {"command": "x", "date": "2026-01-01"}}, {"made_with": {"command": "x", "date": "today"}},
+    {"made_with": {"command": "x", "date": "2026-01-01T00:00:00+00:00", "share": 0}},
+    {"made_with": {"command": "x", "date": "2026-01-01T00:00:00+00:00", "share": "10%"}},
     {"lam": 0.5}, {"lam": {}}, {"lam": {"granularity": "user", "weights": {"all": [1.0]}}},
     {"lam": {"granularity": "global", "weights": {"all": [0.5, 0.6]}}},
     {"lam": {"granularity": "layer", "weights": {"0": [-0.5, 1.5]}}}, {"lam": {"granularity": "layer", "weights": {"0": "x"}}},

@@ -55,6 +55,13 @@ def test_a_run_holds_what_the_evaluation_measured(engine, evaluation, run):
     assert run.system("popularity").against_popularity == {} and run.system("mixed").lam == 0.3
 
 
+def test_a_run_of_a_few_shot_adapter_says_so(engine, monkeypatch):
+    engine.mixture("toybox").adapters[1].card.share = 0.1
+    monkeypatch.setattr(protocol, "tuned_lam", lambda *_: 0.3)
+    run = runs.record(evaluate(engine, "toybox", limit=USERS))
+    assert run.share == 0.1 and runs.read(runs.save(run)) == run
+
+
 def test_rows_that_were_kept_give_the_run_again(evaluation, run, tmp_path):
     for result in evaluation.systems:
         rows.save(result.rows, tmp_path)

@@ -141,6 +141,7 @@ def test_baselines_stand_beside_ours_on_the_users_that_all_have(evaluation):
     ({"users": (110, 111, 112)}, "no user in common"), ({"made_with": stored.facts("x", base_sha256="1")}, "base_sha256 is 1"),
     ({"made_with": stored.facts("x", base_sha256="0", adapters={"general": "1"})}, "adapters"),
     ({"made_with": stored.facts("x", base_sha256="0", backend="VLLM")}, "backend"),
+    ({"made_with": stored.facts("x", base_sha256="0", share=0.1)}, "from 100% of its people, and from 10%"),
 ])
 def test_what_does_not_go_together_makes_no_table(changes, words):
     facts = stored.facts("x", base_sha256="0", adapters={"general": "0"}, backend="Local")

@@ -105,6 +105,8 @@ REFUSED = {
     "bad role": (change_json(CARD, role="boss"), "boss"),
     "hash is a number": (change_json(CARD, base_sha256=5), "base_sha256 = 5"),
     "scores are a list": (change_json(CARD, scores=[1]), "scores"),
+    "share is none": (change_json(CARD, share=0.0), "share"),
+    "share is more than all": (change_json(CARD, share=1.5), "share"),
     "tuned_lam is text": (change_json(CARD, tuned_lam="half"), "tuned_lam"),
     "tuned_lam is empty": (change_json(CARD, tuned_lam={}), "tuned_lam"),
     "tuned_lam has no weights": (change_json(CARD, tuned_lam={"granularity": "global", "weights": {"all": None}}), "tuned_lam"),

@@ -43,7 +43,7 @@ def test_a_card_says_the_share_and_the_second_round(base, catalog, tmp_path, mon
     sha256 = adapters.read(tmp_path / "general", base.shapes).sha256
     assert made.card.data["second round"] == f"on top of adapter 'general', {sha256[:12]}"
     assert made.card.data["toybox"].startswith("26 users") and made.card.data["toybox"].endswith(", 20% of the users")
-    assert made.folder.name == "toybox-share-0.2-second-round"
+    assert made.folder.name == "toybox-share-0.2-second-round" and made.card.share == 0.2
 
 
 @pytest.mark.parametrize(("error", "code"), [(BadInput("no such domain"), 2), (OSError("disk full"), 1),

@@ -112,6 +112,14 @@ def test_the_run_of_most_people_comes_first_and_another_can_be_chosen(engine):
     assert "Only the first 5 people" in ask(engine, chosen=other)["about"]
 
 
+def test_a_few_shot_run_is_called_so_and_comes_last(engine):
+    runs.save(replace(SHIPPED, n=9_000, share=0.1, date="2027-01-01T00:00:00+00:00"))
+    few = "01 Jan 2027, full, 9,000 people, few-shot 10%"
+    shown = ask(engine)
+    assert shown["run"].value.endswith("4,705 people") and few in [value for _, value in shown["run"].choices]
+    assert "has learned from 10% of its people" in ask(engine, chosen=few)["about"]
+
+
 def test_a_damaged_file_is_named_and_the_rest_is_shown(engine):
     runs.folder().mkdir(parents=True)
     (runs.folder() / f"{PAYLOAD[:4]}.json").write_text("{")
