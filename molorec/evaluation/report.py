@@ -55,17 +55,19 @@ def markdown(systems: Sequence[SystemRows]) -> str:
     return "\n".join([*lines, "", *_notes(evaluation)])
 
 
-def overview(tables: Sequence[Sequence[SystemRows]]) -> str:
-    """Several test sets in one table, a line each: NDCG@1 of every system that one of them has, with its 95% interval."""
+def overview(tables: Sequence[Sequence[SystemRows]], names: Sequence[str] = ()) -> str:
+    """Several test sets in one table, a line each: NDCG@1 of the systems named, or of all that one of them has, with its 95%
+    interval."""
     evaluations = [table.of(systems) for systems in tables]
-    names = sorted({result.name for evaluation in evaluations for result in evaluation.systems}, key=_place)
+    names = names or sorted({result.name for evaluation in evaluations for result in evaluation.systems}, key=_place)
     missed = {rows.system for systems in tables for rows in systems if _missed_its_figure(rows)}
     heads = ["test set", "people", *(name + (f" {NOT_REPRODUCED}" if name in missed else "") for name in names)]
     lines = [heads, ["---"] * len(heads)]
     for evaluation in evaluations:
         first = evaluation.systems[0].rows
         cells = [_short_score(evaluation.system(name)) for name in names]
-        lines.append([f"{evaluation.domain} {evaluation.setting}", f"{first.n:,}", *cells])
+        few = "" if first.share == 1 else f", few-shot {first.share:.0%}"
+        lines.append([f"{evaluation.domain} {evaluation.setting}{few}", f"{first.n:,}", *cells])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -98,7 +100,8 @@ def fill(text: str, quoted: Callable[[str], str]) -> str:
 
 
 def quotes(systems: Sequence[SystemRows], entropies: Sequence[Entropies]) -> Callable[[str], str]:
-    """What a text may quote: "movielens-1m warm-quick" and the like, "overview of … and …" of several, and "learned λ"."""
+    """What a text may quote: "movielens-1m warm-quick" and the like, "overview of … and …" of several or "overview of … and …:
+    general, half" of these systems alone, and "learned λ"."""
     by_test = tests(systems)
 
     def rows_of(key: str) -> list[SystemRows]:
@@ -110,7 +113,8 @@ def quotes(systems: Sequence[SystemRows], entropies: Sequence[Entropies]) -> Cal
         if key == "learned λ" and entropies:
             return learned(entropies)
         if key.startswith(_OVERVIEW):
-            return overview([rows_of(each) for each in key.removeprefix(_OVERVIEW).split(" and ")])
+            tests_of, _, names = key.removeprefix(_OVERVIEW).partition(": ")
+            return overview([rows_of(each) for each in tests_of.split(" and ")], names.split(", ") if names else ())
         return markdown(rows_of(key))
 
     return quoted

@@ -168,7 +168,8 @@ def _domains(engine: Engine, kept: Sequence[Run], visitor: str) -> list[tuple[st
     """(label, domain): those with results, those of the catalogue, and those that only the paper has."""
     here = {info.name: owned.label(info) for info in engine.catalog.domains(visitor or "")}
     ours = dict.fromkeys([*(run.domain for run in kept), *here])
-    called = {name: title for name, title in published.DOMAINS.items() if name not in here} | here
+    # with the id, by which whoever has its data would look for it
+    called = {name: f"{title} ({name})" for name, title in published.DOMAINS.items()} | here
     return [(called.get(name, name), name) for name in ours] + [
         (f"{title} (paper only)", name) for name, title in published.DOMAINS.items() if name not in ours]
 

@@ -113,6 +113,8 @@ def test_an_overview_has_a_line_for_each_test_set(kept):
     assert lines[0] == "| test set | people | popularity | SASRec † | base | general | specific | mixed |"
     assert len(lines) == 4 and lines[2].startswith("| toybox warm | 3 | ") and ", λ 0.25 |" in lines[2]
     assert lines[3].split(" | ")[2:4] == ["", ""] and ", λ 1.00 |" in lines[3]
+    some = report.quotes([*kept, *new], [])("overview of toybox warm-quick and toybox new-item-quick: SASRec, mixed")
+    assert some.splitlines()[0] == "| test set | people | SASRec † | mixed |" and len(some.splitlines()) == 4
     with pytest.raises(BadInput, match="no rows for 'zoo warm-quick'"):
         report.quotes(kept, [])("overview of toybox warm-quick and zoo warm-quick")
 

@@ -91,7 +91,7 @@ def test_nothing_measured_says_what_to_run(engine):
     assert "molorec domains add" not in said(shown)
     about = said(ask(engine, HERE, "amazon14_sports"))
     assert "McAuley" in about and "molorec domains fetch amazon14_sports" in about and "--domain amazon14_sports" in about
-    assert ("Amazon Beauty", "amazon14_beauty") in ask(engine)["domain"].choices  # measured, its data not being here
+    assert ("Amazon Beauty (amazon14_beauty)", "amazon14_beauty") in ask(engine)["domain"].choices  # its data is not here
     runs.save(replace(SHIPPED, domain="gone"))
     assert "molorec domains add gone" in said(ask(engine, HERE, "gone", "new-item"))
 
