@@ -37,9 +37,9 @@ def entropy_curve(step: TuningStep | None) -> go.Figure:
     lams, values = zip(*step.curve, strict=True)
     figure.add_scatter(x=lams, y=values, mode="markers", marker={"color": ACCENT, "size": 8}, name="measured",
                        hovertemplate="measured at λ %{x:.3f}: %{y:.4f} nat<extra></extra>")
-    figure.add_scatter(x=[step.lam], y=[step.entropy], mode="markers", name="least so far",
+    figure.add_scatter(x=[step.lam], y=[step.entropy], mode="markers", name="λ so far",
                        marker={"color": NEGATIVE, "size": 14, "symbol": "diamond"},
-                       hovertemplate="least at λ %{x:.3f}: %{y:.4f} nat<extra></extra>")
+                       hovertemplate="λ so far %{x:.3f}: %{y:.4f} nat<extra></extra>")
     figure.add_vrect(x0=step.lam_low, x1=step.lam_high, fillcolor=NEGATIVE, opacity=0.12, line_width=0)
     return figure
 

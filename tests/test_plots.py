@@ -81,13 +81,13 @@ def test_the_curve_shows_nodes_band_and_the_least_entropy(step):
     by_name = {trace.name: trace for trace in plots.entropy_curve(step).data}
     assert list(by_name["measured"].x) == [lam for lam, _ in step.curve]
     assert list(by_name["entropy"].y) == list(step.mean)
-    assert (by_name["least so far"].x[0], by_name["least so far"].y[0]) == (step.lam, step.entropy)
+    assert (by_name["λ so far"].x[0], by_name["λ so far"].y[0]) == (step.lam, step.entropy)
     assert len(by_name["95% band"].x) == 2 * len(step.grid)
 
 
 def test_the_curve_follows_the_step(step):
     moved = plots.entropy_curve(dataclasses.replace(step, lam=0.125))
-    assert next(trace for trace in moved.data if trace.name == "least so far").x[0] == 0.125
+    assert next(trace for trace in moved.data if trace.name == "λ so far").x[0] == 0.125
     assert len(plots.entropy_curve(None).data) == 0
 
 

@@ -57,6 +57,8 @@ class Recipe:
         check_least(1, dimension=self.dimension, length=self.length, blocks=self.blocks, heads=self.heads, batch=self.batch,
                     epochs=self.epochs, patience=self.patience)
         check_least(0, negatives=self.negatives, examples=self.examples, seed=self.seed)
+        if self.dimension % self.heads:
+            raise BadInput(f"--dimension {self.dimension} cannot be shared by --heads {self.heads}; give a multiple of them")
         if not (0 <= self.dropout < 1 and self.rate > 0 and self.l2 >= 0):  # written so that no number at all is refused too
             raise BadInput(f"--dropout is {self.dropout}, --rate {self.rate}, --l2 {self.l2}; dropout is from 0 to below 1, the "
                            "rate above 0, l2 from 0 on")

@@ -17,7 +17,7 @@ def add_parsers(commands, options: Options) -> None:
     evaluating.add_argument("--split", default="quick", help="quick or full (default: %(default)s)")
     evaluating.add_argument("--setting", default="warm",
                             help="warm, new-item, warm-popular or warm-category (default: %(default)s)")
-    evaluating.add_argument("--limit", type=int, help="at most so many users")
+    evaluating.add_argument("--limit", type=int, help="at most so many users (default: all; with --sweep 500)")
     evaluating.add_argument("--lam", type=float, help="measure this λ as `chosen`, in place of `mixed` (tuned without labels)")
     evaluating.add_argument("--systems", nargs="+", metavar="SYSTEM",
                             help="what to measure: popularity, base, general, specific, half, mixed (default: these), "
@@ -69,9 +69,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
         return
     result = (_together(engine, arguments) if arguments.parts else
               protocol.evaluate(*asked, on_user=told, at_once=arguments.at_once))
-    if arguments.update_cards:
-        table.write_scores(result, engine.mixture(arguments.domain).adapters)
     _emit_table(engine, arguments, result, *_keep(arguments, result))
+    if arguments.update_cards:  # last: a card that cannot be written must not cost what was measured
+        table.write_scores(result, engine.mixture(arguments.domain).adapters)
 
 
 def entropies(arguments: argparse.Namespace) -> None:
@@ -182,7 +182,8 @@ def _emit_table(engine, arguments: argparse.Namespace, result, kept: str | None,
     left_out = warm - here if result.setting in HARD else 0
     document = {
         "schema": SCHEMA, "domain": result.domain, "split": result.split, "setting": result.setting,
-        "lists_sha256": result.lists_sha256, "moves": result.moves, "weak": result.shortcomings, "verdict": result.verdict,
+        "share": result.share, "lists_sha256": result.lists_sha256,
+        "moves": result.moves, "weak": result.shortcomings, "verdict": result.verdict,
         "kept": kept, "rows": rows,
         "systems": [{"name": s.name, "n": s.rows.n, "ndcg@1": s.ndcg(1), "ndcg@3": s.ndcg(3), "ndcg@5": s.ndcg(5),
                      "ndcg@10": s.ndcg(10), "hr@3": s.hit_rate(3), "hr@10": s.hit_rate(10), "lo": s.low, "hi": s.high,
@@ -191,7 +192,8 @@ def _emit_table(engine, arguments: argparse.Namespace, result, kept: str | None,
                      "by_position": [_mean(values) for values in s.by_position()]}
                     for s in result.systems],
         "left_out": left_out}
-    lines = [f"{result.domain}, {result.split}, {result.setting}, lists {result.lists_sha256[:12]}"
+    few = "" if result.share == 1 else f", few-shot {result.share:.0%}"
+    lines = [f"{result.domain}, {result.split}, {result.setting}{few}, lists {result.lists_sha256[:12]}"
              + (f"; {left_out} of {warm} people left out, for whose true title there are too few like it" if left_out else ""),
              f"{'system':12}{'λ':>6}{'n':>7}{'NDCG@1':>9}{'95% interval':>16}{'NDCG@3':>9}{'2nd-3rd':>9}"
              f"{'  minus popularity':>28}"]
@@ -217,10 +219,13 @@ def _check_evaluation(arguments: argparse.Namespace) -> None:
         raise BadInput("--parts goes without --sweep and --update-cards")
     if arguments.part and arguments.rows:
         raise BadInput("--rows is of the whole: give it with --parts, once all parts are there")
+    if arguments.parts and not arguments.part and arguments.lam_files:
+        raise BadInput("--lam-file is for measuring parts with --part; put together, they keep the λ they were measured at")
     several = bool(arguments.systems or arguments.lam_files or arguments.shuffles != 1)
-    if arguments.sweep and (arguments.rows or arguments.lam is not None or arguments.update_cards or several):
-        raise BadInput("--sweep looks at five λ on validation lists; it goes without --rows, --lam, --lam-file, --systems, "
-                       "--shuffles and --update-cards")
+    usual = arguments.split == "quick" and arguments.setting == "warm"
+    if arguments.sweep and (arguments.rows or arguments.lam is not None or arguments.update_cards or several or not usual):
+        raise BadInput("--sweep looks at five λ on validation lists; it goes without --split, --setting, --rows, --lam, "
+                       "--lam-file, --systems, --shuffles and --update-cards")
     if arguments.update_cards and (arguments.lam is not None or arguments.limit is not None or arguments.rule != "sum"
                                    or arguments.setting != "warm" or several):
         raise BadInput("cards keep the scores of whole splits at the tuned λ, rule sum, setting warm; leave out --lam, "
@@ -236,6 +241,8 @@ def _part(arguments: argparse.Namespace) -> tuple[int, int] | None:
     first, sign, second = arguments.part.partition("/")
     if not (sign and first.isdecimal() and second.isdecimal()):
         raise BadInput(f"--part {arguments.part} is not understood; give the first of two as 1/2")
+    if not 1 <= int(first) <= int(second):
+        raise BadInput(f"there is no part {first} of {second}; give one from 1/{second} to {second}/{second}")
     return int(first), int(second)
 
 

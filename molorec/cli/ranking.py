@@ -6,7 +6,7 @@ from pathlib import Path
 
 from molorec.cli import common
 from molorec.cli.common import Options, emit
-from molorec.errors import BadInput
+from molorec.errors import BadInput, check_least
 
 
 def add_parsers(commands, options: Options) -> None:
@@ -35,6 +35,7 @@ def rank(arguments: argparse.Namespace) -> None:
     from molorec.mixture.lam import in_words
     from molorec.prompts import HISTORY_TITLES
 
+    check_least(1, top=arguments.top)
     engine = common.engine(arguments)
     ranking = engine.rank(_example(engine, arguments), arguments.lam, arguments.rule)
     history = [f"  {item.title}" for item in ranking.example.history[-HISTORY_TITLES:]]
@@ -49,6 +50,8 @@ def tune(arguments: argparse.Namespace) -> None:
     """Choose λ by entropy on unlabelled prompts: one for all layers, or one for each layer or module."""
     if arguments.out and not arguments.out.resolve().parent.is_dir():
         raise BadInput(f"--out {arguments.out}: there is no folder {arguments.out.parent}; make it first")
+    if arguments.tokens is not None and arguments.objective != "tokens":
+        raise BadInput("--tokens is for --objective tokens; give both or neither")
     engine = common.engine(arguments)
     if arguments.granularity == "global" and engine.mixture(arguments.domain).is_pair:
         if arguments.keep != 1:

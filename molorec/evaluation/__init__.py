@@ -1,1 +1,1 @@
-"""Metrics, protocols and baselines."""
+"""Metrics, protocols, and what was measured: rows, tables, reports."""

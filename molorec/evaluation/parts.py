@@ -130,6 +130,6 @@ def _check_same(plan: Plan, other: Plan, path: Path) -> None:
                  if getattr(other, field.name) != getattr(plan, field.name) and field.name != "command"]
     if different:
         name = different[0]
-        hint = ", and give λ with --lam where machines tune it differently" if name == "lams" else ""
+        hint = ", or, where two machines tune λ apart, copy a part of one into the other's first" if name == "lams" else ""
         raise BadInput(f"{path} was measured otherwise: its {name} is {getattr(other, name)}, not {getattr(plan, name)}; put "
                        f"each evaluation into a folder of its own{hint}")

@@ -125,7 +125,9 @@ def plan(engine: Engine, domain: str, split: str = "quick", setting: str = "warm
     taken = [name for name in lams if name in (*SYSTEMS, CHOSEN, "oracle") or not stored.is_name(name)]
     if taken:
         raise BadInput(f"no λ can be given as '{taken[0]}'; give yours another name, such as mixed-layer")
-    n = len(engine.catalog.users(domain, split, setting, limit))
+    there = len(engine.catalog.users(domain, split, setting))
+    limit = None if limit is None or limit >= there else limit  # one that cuts nothing makes no test set of its own
+    n = limit or there
     if not n:
         raise BadInput(f"domain '{domain}' has no lists in split '{split}', setting '{setting}'")
     mixture = engine.mixture(domain)
@@ -142,13 +144,19 @@ def plan(engine: Engine, domain: str, split: str = "quick", setting: str = "warm
         names = [name for name in dict.fromkeys((*systems, *lams)) if name in ("popularity", "base", *own)]
     if alone == adapters.SECOND_ROUND:  # which is there only if somebody asked for it
         names.append(alone)
+    if not names:
+        here = ", ".join(f"'{adapter.name}'" for adapter in mixture.adapters)
+        raise BadInput(f"nothing of {', '.join(systems)} can be measured with the adapters that '{domain}' has here: {here}")
     if "oracle" in names and n < 2:
         raise BadInput("the oracle chooses λ on half of the users and is measured on the other half; ask for 2 users or more")
     at = {name: _FIXED_LAM[name] for name in names if name in _FIXED_LAM}
     if lam is not None and "mixed" not in systems:
         raise BadInput("a λ was given, and systems without 'mixed', whose place it takes; leave out one of the two")
-    if "mixed" in names and lam is not None:
-        names[names.index("mixed")] = CHOSEN
+    if lam is not None and len(mixture.adapters) == 1:
+        raise BadInput(f"domain '{domain}' has one adapter here, '{alone}', so λ mixes nothing; leave it out")
+    if lam is not None:
+        names = [CHOSEN if name == "mixed" else name for name in names]
+        names += [CHOSEN] if CHOSEN not in names else []  # of three adapters and more, `mixed` itself is nothing
         at[CHOSEN] = lam
     elif "mixed" in names:
         at["mixed"] = tuned["mixed"] if "mixed" in tuned else tuned_lam(engine, domain, rule, setting)

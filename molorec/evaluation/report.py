@@ -42,7 +42,7 @@ def tests(found: Sequence[SystemRows]) -> dict[str, list[SystemRows]]:
 def markdown(systems: Sequence[SystemRows]) -> str:
     """A test set's table, and below it what it was made with. Raises BadInput as :func:`table.of`."""
     evaluation = table.of(systems)
-    references = [name for name in REFERENCES if evaluation.system(name) and not _knows_nothing(evaluation.system(name))]
+    references = [name for name in REFERENCES if evaluation.system(name) and not evaluation.system(name).knows_nothing]
     lines = ["| system | λ | NDCG@1 | 95% interval | NDCG@3 | " + "".join(f"minus {name} | " for name in references)
              + "missed, but 2nd or 3rd |", "|---" * (6 + len(references)) + "|"]
     for result in evaluation.systems:
@@ -66,7 +66,7 @@ def overview(tables: Sequence[Sequence[SystemRows]], names: Sequence[str] = ()) 
     for evaluation in evaluations:
         first = evaluation.systems[0].rows
         cells = [_short_score(evaluation.system(name)) for name in names]
-        few = "" if first.share == 1 else f", few-shot {first.share:.0%}"
+        few = "" if evaluation.share == 1 else f", few-shot {evaluation.share:.0%}"
         lines.append([f"{evaluation.domain} {evaluation.setting}{few}", f"{first.n:,}", *cells])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -145,12 +145,6 @@ def _against(result: SystemResult, name: str) -> str:
     return f"{signed[0]} [{signed[1]}, {signed[2]}]"
 
 
-def _knows_nothing(result: SystemResult) -> bool:
-    """Whether every candidate was alike to a system, everywhere. Ties count against the truth, so it scores below a guess, and
-    to be above it is no feat."""
-    return min(result.ranks) > NEGATIVES
-
-
 def _missed_its_figure(rows: SystemRows) -> bool:
     """Whether a baseline was not held to a published figure by the protocol behind it, or came out more than .02 from it. One
     on our backbone has no such figure: it is not the paper's model."""
@@ -165,14 +159,14 @@ def _notes(evaluation: Evaluation) -> list[str]:
     said = [f"{first.n:,} people{some}, lists {evaluation.lists_sha256[:12]}; a guess scores {_score(1 / (NEGATIVES + 1))}."]
     if adapters:
         said.append(f"{made_with['base']}, {made_with['precision']}, adapters {adapters}, rule {made_with['rule']}.")
-    if first.share < 1:
-        said.append(f"Few-shot: the domain's own adapter has learned from {first.share:.0%} of its people.")
+    if evaluation.share < 1:
+        said.append(f"Few-shot: the domain's own adapter has learned from {evaluation.share:.0%} of its people.")
     verdict = evaluation.verdict
     said.append(verdict[0].upper() + verdict[1:] + ".")
     if evaluation.moves is not None:
         said.append(f"The first title differs between λ = 0, ½ and 1 for {evaluation.moves:.0%}.")
     said += [f"To {result.name} all candidates are alike, and ties count against the truth." for result in evaluation.systems
-             if _knows_nothing(result)]
+             if result.knows_nothing]
     unlabelled = [result for result in map(evaluation.system, ("mixed", "contrast")) if result and "oracle" in result.against]
     if unlabelled:
         differences = ", ".join(f"{result.name} {_against(result, 'oracle')}" for result in unlabelled)

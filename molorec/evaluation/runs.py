@@ -32,12 +32,14 @@ class System:
     scores : metric → mean over users, in [0, 1].
     against_popularity : metric → difference from popularity, paired by user; empty for popularity itself, and where it
         was not measured.
+    knows_nothing : see :attr:`molorec.evaluation.table.SystemResult.knows_nothing`.
     """
 
     name: str
     lam: AnyLam | None
     scores: dict[str, Interval]
     against_popularity: dict[str, Interval]
+    knows_nothing: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,14 +103,14 @@ def record(evaluation: Evaluation) -> Run:
         own = gains[result.name]
         against = {metric: Interval.of(own[metric] - reference[metric]) for metric in METRICS} if reference else {}
         systems.append(System(result.name, result.lam, {metric: Interval.of(own[metric]) for metric in METRICS},
-                              {} if result.name == REFERENCE else against))
+                              {} if result.name == REFERENCE else against, result.knows_nothing))
     made_with = table.made_with([result.rows for result in results])
     return Run(
         domain=evaluation.domain, split=evaluation.split, setting=evaluation.setting, n=results[0].rows.n,
         limit=evaluation.limit, lists_sha256=evaluation.lists_sha256, base=made_with.get("base", NONE),
         base_sha256=made_with.get("base_sha256", NONE), adapters=made_with.get("adapters", {}), rule=made_with.get("rule", NONE),
         date=max((result.rows.made_with["date"] for result in results), key=datetime.fromisoformat), moves=evaluation.moves,
-        verdict=evaluation.verdict, systems=tuple(systems), share=results[0].rows.share)
+        verdict=evaluation.verdict, systems=tuple(systems), share=evaluation.share)
 
 
 def save(run: Run, to: Path | None = None) -> Path:
@@ -133,7 +135,7 @@ def write(run: Run, path: Path) -> Path:
 
 
 def load() -> tuple[list[Run], list[str]]:
-    """All runs that can be read, the latest first: those of this machine and the one that ships.
+    """All runs that can be read, the latest first: those of this machine and those that ship.
 
     Returns
     -------
@@ -175,7 +177,8 @@ def _content(run: Run) -> dict:
         return {metric: [i.mean, i.low, i.high] for metric, i in intervals.items()}
 
     systems = [{"name": system.name, "lam": to_json(system.lam), "scores": numbers(system.scores),
-                "against_popularity": numbers(system.against_popularity)} for system in run.systems]
+                "against_popularity": numbers(system.against_popularity), "knows_nothing": system.knows_nothing}
+               for system in run.systems]
     return {"schema": SCHEMA, **vars(run), "systems": systems}
 
 
@@ -199,7 +202,8 @@ def _system(entry: dict) -> System:
     against = entry["against_popularity"]
     return System(_text(entry["name"], "name"), from_json(entry["lam"]),
                   {metric: _read_interval(entry["scores"][metric], 0) for metric in METRICS},
-                  {metric: _read_interval(against[metric], -1) for metric in METRICS} if against else {})
+                  {metric: _read_interval(against[metric], -1) for metric in METRICS} if against else {},
+                  entry.get("knows_nothing") is True)
 
 
 def _read_interval(values: object, least: float) -> Interval:

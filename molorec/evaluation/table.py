@@ -55,6 +55,12 @@ class SystemResult:
     def ranks(self) -> tuple[int, ...]:
         return self.rows.ranks
 
+    @property
+    def knows_nothing(self) -> bool:
+        """Whether every candidate was alike to it, everywhere. Ties count against the truth, so it scores below a guess, and to
+        be above it is no feat."""
+        return min(self.ranks) > NEGATIVES
+
     def ndcg(self, k: int) -> float:
         """Mean NDCG@k."""
         return float(ndcg(self.ranks, k).mean())
@@ -76,6 +82,7 @@ class Evaluation:
     ----------
     limit : the most users that were asked for; None for a whole split.
     moves : share of users whose first title differs between λ = 0, ½ and 1 (None with one adapter).
+    share : which share of the domain's people its adapter has learned from.
     """
 
     domain: str
@@ -85,6 +92,7 @@ class Evaluation:
     limit: int | None
     systems: list[SystemResult]
     moves: float | None
+    share: float = 1.0
 
     def system(self, name: str) -> SystemResult | None:
         """The result called ``name``, if it was run."""
@@ -157,7 +165,7 @@ def of(systems: Sequence[SystemRows]) -> Evaluation:
     limits = [rows.limit for rows in systems if rows.limit is not None]
     first = systems[0]
     return Evaluation(first.domain, first.split, first.setting, first.lists_sha256, min(limits, default=None), results,
-                      _moves(systems))
+                      _moves(systems), first.share)
 
 
 def made_with(systems: Sequence[SystemRows]) -> dict:

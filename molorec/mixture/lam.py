@@ -20,6 +20,7 @@ GRANULARITIES = ("global", "layer", "module")  # from coarse to fine
 ALL = "all"  # the one group of a global λ
 STEP = 10_000  # weights are kept to a ten-thousandth: ``LOG.md`` says what a thousandth costs
 _NUMBER = re.compile(r"(\d+)")
+_DIGITS = 10  # a longer run of digits numbers no layer
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ def in_words(lam: AnyLam) -> str:
 
 
 def _checked(group: object, values: object) -> tuple[float, ...]:
-    if not isinstance(group, str) or not isinstance(values, list | tuple) or not values:
+    if not isinstance(group, str) or not isinstance(values, list | tuple) or not values or not all(map(_is_number, values)):
         raise BadInput(f"a saved λ has {values!r} for '{group}'; it needs the adapters' weights, such as [0.25, 0.75]")
     try:
         as_weights(values, len(values))
@@ -197,9 +198,13 @@ def _checked(group: object, values: object) -> tuple[float, ...]:
     return tuple(min(1.0, max(0.0, float(value))) for value in values)
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _natural(pair: tuple[str, object]) -> list:
     """Layer 2 before layer 10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in _NUMBER.split(pair[0])]
+    return [(int(part), "") if part.isdecimal() and len(part) < _DIGITS else (-1, part) for part in _NUMBER.split(pair[0])]
 
 
 def _few(names: Iterable[str]) -> str:

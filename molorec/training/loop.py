@@ -79,6 +79,11 @@ class Recipe:
         check_least(1, rows=self.rows, length=self.length, validate_every=self.validate_every)
         if not self.learning_rate > 0:  # written so that no number at all is refused too
             raise BadInput(f"--learning-rate is {self.learning_rate}; give a number above 0")
+        for name in ("cooldown", "background", "calibration", "smoothing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise BadInput(f"--{name} is {getattr(self, name)}; it is a share, from 0 to 1")
+        if not (self.replay >= 0 and self.clip > 0):
+            raise BadInput(f"--replay is {self.replay}, --clip {self.clip}; replay is from 0 on, clip above 0")
 
     def rate(self, step: int) -> float:
         """The learning rate of a step (from 0).
@@ -151,7 +156,9 @@ class Training:
             raise BadInput(f"--init-from is a {init_from.card.role} adapter for template '{init_from.card.template}'; this "
                            f"training is for a {card.role} one on '{style.name}': start from one of that kind")
         if init_from and init_from.card:
-            self.card = replace(card, data=_seen(init_from.card.data, card.data))
+            # who a specific adapter began with, it has learned from; what a general one saw is of other domains
+            share = max(card.share, init_from.card.share) if init_from.card.role == card.role else card.share
+            self.card = replace(card, data=_seen(init_from.card.data, card.data), share=share)
         start = init_from or adapters.new(backbone.shapes)
         self.rank, self.alpha = start.rank, start.alpha
         self.earlier = (start.card.steps, start.card.seconds) if start.card else (0, 0.0)

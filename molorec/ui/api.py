@@ -141,9 +141,14 @@ class MeasuredSystem(TypedDict):
 
 
 class MeasuredRun(TypedDict):
+    """``limit``: the most people that were asked for, None for a whole split; ``share``: of its domain's people, from which the
+    domain's adapter has learned."""
+
     date: str
     split: str
     people: int
+    limit: int | None
+    share: float
     rule: str
     base: str
     lists_sha256: str
@@ -386,8 +391,8 @@ def _run(run: Run) -> MeasuredRun:
 
     systems: list[MeasuredSystem] = [{"name": system.name, "lam": to_json(system.lam), "scores": numbers(system.scores),
                                       "against_popularity": numbers(system.against_popularity)} for system in run.systems]
-    return {"date": run.date, "split": run.split, "people": run.n, "rule": run.rule, "base": run.base,
-            "lists_sha256": run.lists_sha256, "verdict": run.verdict, "systems": systems}
+    return {"date": run.date, "split": run.split, "people": run.n, "limit": run.limit, "share": run.share, "rule": run.rule,
+            "base": run.base, "lists_sha256": run.lists_sha256, "verdict": run.verdict, "systems": systems}
 
 
 def _titles(example: RankingExample) -> list[Title]:

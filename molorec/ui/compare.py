@@ -176,7 +176,8 @@ def panel(engine: Engine, screen: Screen) -> None:
         found = (*compared, *pins)
         buttons = [gr.Button(visible=number < len(pins)) for number in range(PINS)]
         if not found:
-            return compared, pins, gr.HTML(visible=False), gr.HTML(visible=False), *buttons, *[gr.skip()] * 2
+            return (compared, pins, gr.HTML(visible=False), gr.HTML(visible=False), *buttons,
+                    *[gr.DownloadButton(visible=False)] * 2)
         texts = {"csv": csv_text(*csv_rows(found)), "json": json_text(found)}
         saved = [shelf.download(f"side-by-side-{found[0].view.domain}.{ending}", text) for ending, text in texts.items()]
         return compared, pins, gr.HTML(visible=False), gr.HTML(table(found), visible=True), *buttons, *saved

@@ -72,8 +72,8 @@ def wire(engine: Engine, result: Ranked, screen: Screen) -> None:
         try:
             drawn, figure, said = 0, gr.skip(), gr.skip()
             for pieces, text in session.explain(engine, session.view_of(*asked), style):
-                if not job.wants(run):
-                    yield gr.skip(), gr.skip(), *idle()
+                if not job.wants(run):  # what was written so far was not checked yet
+                    yield render.note(job.why) if job.why else gr.skip(), gr.skip(), *idle()
                     return
                 new = len(pieces) > drawn
                 if new:

@@ -257,8 +257,7 @@ def _words(run: Run | None, reported: dict[str, float], metric: str) -> str:
 
 
 def _is_blind(popularity: System | None) -> bool:
-    """Whether it had not one truth among the first three, as where nobody chose any candidate before."""
-    return popularity is not None and popularity.scores["hr@3"].high == 0
+    return popularity is not None and popularity.knows_nothing
 
 
 def _against_popularity(system: System, metric: str) -> str:

@@ -82,7 +82,7 @@ class Job:
         return self._run
 
     def stop(self, why: str) -> None:
-        """Ask the run to end, with the reason in words."""
+        """Ask the run to end, with the reason in words; without one it ends in silence."""
         self._run, self.why = self._run + 1, why
 
     def wants(self, run: int) -> bool:
@@ -93,7 +93,7 @@ class Job:
 def leave(*jobs: Job) -> None:
     """The view changed: what runs for the one before is no longer wanted."""
     for job in jobs:
-        job.stop("the view changed")
+        job.stop("")
 
 
 class Latest:

@@ -114,7 +114,8 @@ def panel(engine: Engine, screen: Screen, journal: Journal, tab: gr.Tab) -> None
             files = (shelf.TABLES.put_text(f"{name}.csv", csv_text(*ranking_rows(view, ranking))),
                      shelf.TABLES.put_text(f"{name}.json", json.dumps(documents.ranking(ranking), ensure_ascii=False,
                                                                       indent=1) + "\n"))
-            code = snippets.python(view), snippets.command(view), _client_code(engine, view, str(page or ""))
+            code = (snippets.python(view, engine.base), snippets.command(view, engine.base),
+                    _client_code(engine, view, str(page or "")))
         except MolorecError as error:
             nothing = gr.DownloadButton(value=None, interactive=False)
             return _note(error), "", "", "", nothing, nothing

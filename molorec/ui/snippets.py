@@ -3,20 +3,27 @@
 import shlex
 
 from molorec import id_list
+from molorec.backbone import Backbone
 from molorec.catalog.movielens import NAME as MOVIELENS
 from molorec.ui.session import BUILT, View
 
 
-def python(view: View) -> str:
-    """A program with the library that prints the view's ranking; ``ranking`` holds it."""
-    lines = ["from molorec.catalog import Catalog, RankingExample" if view.scenario == BUILT else
+def python(view: View, base: Backbone) -> str:
+    """A program with the library that prints the view's ranking by this base model; ``ranking`` holds it."""
+    options = dict(zip(base.options[::2], base.options[1::2], strict=True))
+    start = ["catalog=catalog"]
+    if "--profile" in options:
+        start.append(f"profile=config.profile({options['--profile']!r})")
+    start += [f"{name}={options[f'--{name}']!r}" for name in ("base", "precision") if f"--{name}" in options]
+    lines = ["from molorec import config"] if "--profile" in options else []
+    lines += ["from molorec.catalog import Catalog, RankingExample" if view.scenario == BUILT else
              "from molorec.catalog import Catalog"]
     if view.domain == MOVIELENS:
         lines.append("from molorec.datasets import ensure_movielens")
     lines += ["from molorec.engine import Engine", "", "catalog = Catalog()"]
     if view.domain == MOVIELENS:
         lines.append("ensure_movielens(catalog)")
-    lines.append("engine = Engine.start(catalog=catalog)")
+    lines.append(f"engine = Engine.start({', '.join(start)})")
     if view.scenario == BUILT:
         lines += [f"domain = {view.domain!r}", f"history = {list(view.history)!r}", f"candidates = {list(view.candidates)!r}",
                   "history, candidates = (tuple(engine.catalog.item(domain, item_id) for item_id in ids)",
@@ -29,14 +36,15 @@ def python(view: View) -> str:
     return "\n".join(lines) + "\n"
 
 
-def command(view: View) -> str:
-    """A command line for a POSIX shell that prints the view's ranking."""
+def command(view: View, base: Backbone) -> str:
+    """A command line for a POSIX shell that prints the view's ranking by this base model."""
     words = ["molorec", "rank", f"--domain={view.domain}"]
     if view.scenario == BUILT:  # the form with "=", because an id may begin with "-"
         words += [f"--history-ids={id_list.join(view.history)}", f"--candidate-ids={id_list.join(view.candidates)}"]
     else:
         words += [f"--user={view.user}", f"--setting={view.scenario}"]
     words += [f"--lam={view.lam!r}", f"--rule={view.rule}", f"--top={max(30, len(view.candidates))}"]
+    words += [f"{name}={value}" for name, value in zip(base.options[::2], base.options[1::2], strict=True)]
     return shlex.join(words) + "\n"
 
 

@@ -114,7 +114,8 @@ def test_what_cannot_be_used_is_refused(toybox, words, problem):
 
 @pytest.mark.parametrize(("words", "said"), [
     (["--epochs", "0"], "--epochs is 0"), (["--batch", "0"], "--batch is 0"), (["--seed", "-1"], "--seed is -1"),
-    (["--dropout", "1"], "--dropout is 1"), (["--search", "--halving", "-1"], "--halving is -1")])
+    (["--dropout", "1"], "--dropout is 1"), (["--heads", "3"], "--dimension 64"),
+    (["--search", "--halving", "-1"], "--halving is -1")])
 def test_impossible_values_are_refused_by_name(toybox, words, said):
     with pytest.raises(BadInput, match=said):
         run("--model", "sasrec", "--domain", "toybox", *words)

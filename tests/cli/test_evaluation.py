@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from molorec.evaluation import rows, runs
+from molorec.errors import BadAdapter
+from molorec.evaluation import rows, runs, table
 from molorec.mixture.lam import from_saved, to_saved
 from tests.cli.conftest import document
 
@@ -63,6 +64,16 @@ def test_results_that_cannot_be_kept_are_printed_all_the_same(molorec, served, h
     assert code == 0 and json.loads(out)["kept"] is None and "could not be kept" in err
 
 
+def test_cards_that_cannot_be_written_cost_nothing_that_was_measured(molorec, served, monkeypatch):
+    def refuse(*_):
+        raise BadAdapter("adapter 'general' has no card")
+
+    monkeypatch.setattr(table, "write_scores", refuse)
+    code, out, err = molorec("evaluate", "--domain", "toybox", "--json", "--update-cards")
+    assert code == 2 and "has no card" in err
+    assert Path(json.loads(out)["kept"]).is_file() and json.loads(out)["share"] == 1
+
+
 def test_the_sweep_has_five_points(molorec, served):
     answer = document(molorec("evaluate", "--domain", "toybox", "--sweep", "--limit", "2", "--json"))
     assert answer["n"] == 2 and [point["lam"] for point in answer["sweep"]] == [0, 0.25, 0.5, 0.75, 1]
@@ -82,7 +93,9 @@ def test_those_who_tune_are_not_evaluated(molorec, served):
     (["--systems", "median"], "grid"),
     (["--limit", "0"], "--limit"), (["--at-once", "0"], "--at-once"), (["--part", "1/2"], "--parts FOLDER"),
     (["--part", "half", "--parts", "x"], "not understood"), (["--parts", "x", "--sweep"], "--parts"),
-    (["--part", "1/2", "--parts", "x", "--rows", "rows"], "--rows"),
+    (["--part", "1/2", "--parts", "x", "--rows", "rows"], "--rows"), (["--part", "3/2", "--parts", "x"], "no part 3"),
+    (["--parts", "x", "--lam-file", "lam.json"], "--lam-file"), (["--sweep", "--setting", "new-item"], "--setting"),
+    (["--sweep", "--split", "full"], "--split"),
 ])
 def test_options_that_do_not_go_together_are_refused(molorec, served, words, said):
     code, out, err = molorec("evaluate", "--domain", "toybox", *words)

@@ -28,7 +28,7 @@ def test_rank_for_people_shows_as_many_lines_as_asked(molorec, served):
     (["--lam", "1.5"], "λ"), (["--lam", "nan"], "λ"), (["--lam", "half"], "--lam"),
     (["--domain", "nowhere"], "no domain 'nowhere'"),
     (["--user", "nobody"], "no user 'nobody'"), (["--rule", "mean"], "mean"),
-    (["--setting", "cold"], "no setting 'cold'"),
+    (["--setting", "cold"], "no setting 'cold'"), (["--top", "0"], "--top"), (["--top", "-3"], "--top"),
 ])
 def test_what_cannot_be_ranked_is_said_with_two(molorec, served, words, said):
     code, out, err = molorec("rank", "--domain", "toybox", "--json", *words)
@@ -79,7 +79,8 @@ def test_tuning_by_layer_says_where_it_stands(molorec, served):
 
 @pytest.mark.parametrize(("words", "said"), [
     (("tune", "--granularity", "head"), "no granularity"), (("tune", "--objective", "words"), "no objective"),
-    (("tune", "--keep", "0.5"), "--keep is for"), (("tune", "--granularity", "layer", "--keep", "0"), "shares"),
+    (("tune", "--keep", "0.5"), "--keep is for"), (("tune", "--tokens", "5"), "--objective tokens"),
+    (("tune", "--granularity", "layer", "--keep", "0"), "shares"),
     (("tune", "--out", "none/lam.json"), "no folder"), (("rank", "--lam-file", "none.json"), "cannot be read"),
     (("rank", "--lam", "0.5", "--lam-file", "none.json"), "not allowed with"), (("export", "--out", "x"), "required")])
 def test_what_no_lam_can_be_had_from_is_bad_input(molorec, served, tmp_path, monkeypatch, words, said):

@@ -91,6 +91,18 @@ def test_a_given_lam_is_not_called_mixed(engine):
     assert "given" in found.verdict and "mixed was not measured" in found.shortcomings
 
 
+def test_what_one_adapter_cannot_give_is_refused(engine, adapter_folder):
+    shutil.rmtree(adapter_folder / "toybox")
+    for changes, words in (({"systems": ["specific", "half"]}, "nothing of specific, half can be"), ({"lam": 0.3}, "mixes nothing")):
+        with pytest.raises(BadInput, match=words):
+            evaluate(engine, "toybox", limit=2, **changes)
+
+
+def test_a_limit_that_cuts_nothing_is_none(engine):
+    found = evaluate(engine, "toybox", limit=10_000, systems=["popularity"])
+    assert found.limit is None and found.systems[0].rows.test == "warm-quick"
+
+
 def test_a_lam_for_mixed_is_not_ignored_where_mixed_is_not_asked_for(engine):
     with pytest.raises(BadInput, match="without 'mixed'"):
         evaluate(engine, "toybox", limit=2, systems=["half"], lam=0.3)

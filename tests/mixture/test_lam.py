@@ -57,7 +57,8 @@ def test_the_order_of_groups_does_not_matter():
 @pytest.mark.parametrize(("granularity", "weights", "said"), [
     ("head", {"0": [1, 0]}, "no granularity 'head'"), ("layer", {}, "no weights"),
     ("layer", {"0": [0.5, 0.6]}, "0: .*sum to"), ("layer", {"0": [-0.5, 1.5]}, "outside 0 to 1"),
-    ("layer", {"0": [float("nan"), 1]}, "finite"), ("layer", {"0": ["a", "b"]}, "not a number"),
+    ("layer", {"0": [float("nan"), 1]}, "finite"), ("layer", {"0": ["a", "b"]}, "needs the adapters' weights"),
+    ("global", {"all": [[0.5, 0.5], [0.5, 0.5]]}, "needs the adapters' weights"),
     ("layer", {"0": 0.5}, "needs the adapters' weights"), ("layer", {"0": []}, "needs the adapters' weights"),
     ("layer", {"0": [1, 0], "1": [1]}, "1 and 2 adapters"), ("global", {"0": [1, 0]}, "called 'all'"),
     ("global", {"all": [1, 0], "0": [1, 0]}, "called 'all'"), ("layer", (("0", [1, 0]), ("0", [0, 1])), "twice"),
@@ -65,6 +66,10 @@ def test_the_order_of_groups_does_not_matter():
 def test_what_is_no_lam_is_refused(granularity, weights, said):
     with pytest.raises(BadInput, match=said):
         Lam(granularity, weights)
+
+
+def test_a_group_may_be_called_by_more_digits_than_a_number_has():
+    assert len(Lam("layer", {"9" * 5_000: [1, 0], "1": [0, 1]}).weights) == 2
 
 
 @pytest.mark.parametrize("saved", [None, [], "global", {}, {"granularity": "global"}, {"weights": {"all": [1, 0]}},

@@ -83,7 +83,9 @@ def test_by_default_every_process_has_a_part_of_a_batch(base, data, tmp_path, co
 
 @pytest.mark.parametrize(("changes", "words"), [
     ({"validate_every": 0}, "--validate-every is 0"), ({"rows": 0}, "--rows is 0"), ({"seed": -1}, "--seed is -1"),
-    ({"learning_rate": float("nan")}, "--learning-rate is nan")])
+    ({"learning_rate": float("nan")}, "--learning-rate is nan"), ({"smoothing": 7.0}, "--smoothing is 7"),
+    ({"calibration": -1.0}, "--calibration is -1"), ({"cooldown": float("nan")}, "--cooldown is nan"),
+    ({"background": 1.5}, "--background is 1.5"), ({"replay": -2.0}, "--replay is -2"), ({"clip": -1.0}, "--clip -1")])
 def test_an_impossible_recipe_is_refused_by_name(changes, words):
     with pytest.raises(BadInput, match=words):
         Recipe(**changes)
@@ -194,6 +196,16 @@ def test_a_start_is_given_back_as_it_came_and_must_be_of_the_same_kind(base, dat
     assert all(torch.equal(best.factors[path][1], b) for path, (_, b) in start.factors.items())
     with pytest.raises(BadInput, match="template 'open'"):
         training(base, data, tmp_path / "three", Recipe(template="listed"), init_from=start)
+
+
+def test_what_goes_on_from_an_adapter_has_learned_from_whom_that_one_has(base, data, tmp_path):
+    few = card_for(base, "specific", "toybox", share=0.1)
+
+    def share(start):
+        adapter = random_adapter(base.shapes, card=card_for(base, "specific", "toybox", share=start))
+        return Training(base, [data], [1.0], template("open"), Recipe(steps=1), tmp_path, few, init_from=adapter).card.share
+
+    assert (share(1.0), share(0.1)) == (1.0, 0.1)
 
 
 def test_only_a_second_round_starts_from_a_general_adapter(base, data, tmp_path):

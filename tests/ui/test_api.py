@@ -123,6 +123,7 @@ def test_results_are_what_is_kept_here_and_nobody_elses(served, client):
         runs.save(runs.record(protocol.evaluate(engine, domain, limit=3, systems=("popularity", "general"))))
     answer = client.predict(domain="toybox", api_name="/results")
     assert [run["people"] for run in answer["measured"]] == [3] and answer["paper"] == {}
+    assert [(run["limit"], run["share"]) for run in answer["measured"]] == [(3, 1.0)]
     assert [system["name"] for system in answer["measured"][0]["systems"]] == ["popularity", "general"]
     with pytest.raises(AppError, match="no domain 'secret'"):
         client.predict(domain="secret", api_name="/results")

@@ -4,6 +4,7 @@ import gradio as gr
 import pytest
 
 from molorec.ui import page, ranked
+from molorec.ui.screen import stop
 from molorec.ui.session import Job, Latest, Shown
 
 
@@ -21,3 +22,15 @@ def test_another_view_ends_what_runs_for_the_one_before(engine, lam):
     assert list(checked) == []
     (reason, figure, *_), = explained
     assert reason == figure == gr.skip()
+
+
+def test_what_was_stopped_leaves_no_half_of_a_text(engine):
+    explain = next(event.fn for event in page.build(engine).fns.values() if event.fn and event.fn.__name__ == "explain"
+                   and event.fn.__module__ == ranked.__name__)
+    job = Job()
+    said = explain(job, "short", "toybox", "warm", engine.catalog.users("toybox", "quick")[0], [], [], 0.5, "sum")
+    while "…" not in str(next(said)[0]):
+        pass
+    stop(job)
+    (reason, *_), = said
+    assert "Stopped." in reason

@@ -49,16 +49,16 @@ def expected(hostile, view):
     return [(ranked.rank, ranked.item.item_id, ranked.probability) for ranked in ranking.items]
 
 
-def test_the_program_gives_what_is_on_screen(view, expected, capsys):
+def test_the_program_gives_what_is_on_screen(hostile, view, expected, capsys):
     names = {}
-    exec(compile(snippets.python(view), "snippet", "exec"), names)
+    exec(compile(snippets.python(view, hostile.base), "snippet", "exec"), names)
     assert [(r.rank, r.item.item_id, r.probability) for r in names["ranking"].items] == expected
     assert capsys.readouterr().out.count("%") == len(expected)
 
 
-def test_the_command_gives_what_is_on_screen(view, expected, capsys, tmp_path):
+def test_the_command_gives_what_is_on_screen(hostile, view, expected, capsys, tmp_path):
     # a real shell takes the line apart; its words go to the real command line
-    line = snippets.command(view)
+    line = snippets.command(view, hostile.base)
     script = 'molorec() { for word; do printf "%s\\0" "$word"; done; }\n' + line
     (tmp_path / "empty").mkdir()
     done = subprocess.run(["sh", "-c", script], capture_output=True, check=True, cwd=tmp_path / "empty")
@@ -90,8 +90,18 @@ def test_the_client_asks_for_what_is_on_screen(view):
     assert tuple(asked.get("candidates", ())) == view.candidates and asked.get("user", "") == view.user
 
 
-def test_movielens_is_fetched_where_it_is_missing():
-    code = snippets.python(View("movielens-1m", "1"))
+def test_another_model_than_usual_is_named(hostile):
+    hostile.base.options = ("--profile", "qwen2-7b", "--base", "/models/my own", "--precision", "nf4")
+    view = View("toybox", "1", 0.5)
+    code = snippets.python(view, hostile.base)
+    assert "Engine.start(catalog=catalog, profile=config.profile('qwen2-7b'), base='/models/my own', precision='nf4')" in code
+    assert code.startswith("from molorec import config\n")
+    assert shlex.split(snippets.command(view, hostile.base))[-3:] == ["--profile=qwen2-7b", "--base=/models/my own",
+                                                                      "--precision=nf4"]
+
+
+def test_movielens_is_fetched_where_it_is_missing(hostile):
+    code = snippets.python(View("movielens-1m", "1"), hostile.base)
     assert "ensure_movielens(catalog)" in code
     compile(code, "snippet", "exec")
 

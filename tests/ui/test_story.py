@@ -82,7 +82,7 @@ def test_auto_tune_grows_and_ends_at_the_least_entropy(engine, view):
     steps = list(pictures.auto_tune(engine, view, example_of(engine, view)))
     assert sum(figure is not None for _, figure in steps) > 2
     text, figure = steps[-1]
-    least = next(trace for trace in figure.data if trace.name == "least so far")
+    least = next(trace for trace in figure.data if trace.name == "λ so far")
     assert f"<b>λ = {least.x[0]:.2f}</b>" in text and f"Over {PROMPTS} of {PROMPTS} people" in text
 
 
