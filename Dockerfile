@@ -18,6 +18,7 @@ COPY --chown=molorec pyproject.toml README.md app.py ./
 COPY --chown=molorec molorec molorec
 COPY --chown=molorec training_scripts training_scripts
 COPY --chown=molorec assets assets
+RUN pip install --no-cache-dir --user --no-deps -e .
 
 VOLUME /home/molorec/data
 EXPOSE 7860

@@ -27,9 +27,9 @@ def main() -> None:
     for step in tuning.tune(engine, "movielens-1m", prompts=10):
         pass
     print(f"10 prompts tuned: λ = {step.lam:.3f}")
-    for _ in explaining.explain(engine, example, ranking.items[0].item):
+    evidence = list(explaining.evidence(engine, example, ranking.items[0].item))
+    for _ in explaining.explain(engine, example, ranking.items[0].item, evidence):
         pass
-    list(explaining.evidence(engine, example, ranking.items[0].item))
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
 

@@ -1,5 +1,6 @@
 """Finding, verifying and loading a base model."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -112,7 +113,8 @@ def here(profile: Profile) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(profile.base, "config.json", revision=profile.revision)
-    return Path(found).parent if isinstance(found, str) else None
+    folder = Path(found).parent if isinstance(found, str) else None
+    return folder if folder and _has_weights(folder) else None
 
 
 def embedded_folder(profile: Profile, quiet: bool = False) -> Path:
@@ -164,6 +166,14 @@ def wrap(model: PreTrainedModel, tokenizer, name: str, revision: str, sha256: st
 
 def _options(base: str | Path | None, profile: Profile, precision: str) -> tuple[str, ...]:
     return "--profile", profile.name, *(("--base", str(base)) if base else ()), "--precision", precision
+
+
+def _has_weights(folder: Path) -> bool:
+    """Whether all of a model's weights are there; a download that was stopped leaves some of them, or none."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return (folder / "model.safetensors").is_file()
+    return all((folder / name).is_file() for name in set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
 
 
 def _find(base: str | Path | None, profile: Profile) -> tuple[Path, str, str, str]:

@@ -220,7 +220,7 @@ class Meter:
         backend = self.engine.backend
         if not isinstance(backend, Local):
             raise BadInput("the objective 'tokens', and λ by layer, need the model in this process, and this one runs elsewhere; "
-                           "start with --backend local")
+                           "start with --backend local, on a machine that lends it no GPU for seconds alone as ZeroGPU does")
         return backend
 
     def _run(self, work: Callable[[nn.Module], Any]) -> Any:

@@ -1,7 +1,6 @@
 """Why this title? Evidence by ablation, and a short text from the mixed model that is checked before it is trusted."""
 
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -96,7 +95,7 @@ def strongest(evidence: Sequence[Evidence], count: int) -> tuple[Evidence, ...]:
 
 
 def explain(engine: Engine, example: RankingExample, item: Item, evidence: Sequence[Evidence], lam: AnyLam = 0.5,
-            rule: str = DEFAULT_RULE, stop: threading.Event | None = None, style: str = "short") -> Iterator[Explanation]:
+            rule: str = DEFAULT_RULE, style: str = "short") -> Iterator[Explanation]:
     """Stream a reason from the mixed model, then check it.
 
     It begins with the titles of the history that the evidence shows to matter most, so that it cannot contradict what was
@@ -106,7 +105,6 @@ def explain(engine: Engine, example: RankingExample, item: Item, evidence: Seque
     Parameters
     ----------
     evidence : of this item, from :func:`evidence`.
-    stop : set it to end the stream within one token.
     style : one of STYLES.
 
     Raises
@@ -127,8 +125,6 @@ def explain(engine: Engine, example: RankingExample, item: Item, evidence: Seque
     for piece in _continue(engine, mixture, [*prompt, *prompter.title(item.title), *tokens], lam, rule, wanted):
         free = piece
         yield Explanation(text + free, because)
-        if stop is not None and stop.is_set():
-            return
     yield Explanation(text + _sentences(free), because, problem=check(free, [*example.history, *example.candidates],
                                                                       engine.catalog.items(example.domain)), done=True)
 

@@ -73,8 +73,7 @@ def _between(engine: Engine, domain: str, lam: AnyLam, rule: str, score) -> Fide
 
 
 def _examples(engine: Engine, domain: str) -> Sequence[RankingExample]:
-    found = engine.catalog.examples(domain, "quick", limit=LISTS) or [
-        engine.catalog.example(domain, user) for user in engine.catalog.users(domain, limit=LISTS)]
+    found = [engine.catalog.example(domain, user) for user in engine.catalog.first_users(domain, limit=LISTS)]
     if not found:
         raise BadInput(f"domain '{domain}' has no lists to compare the export on")
     return found

@@ -90,8 +90,8 @@ def pull(repository: str, profile: Profile, name: str | None = None, replace: bo
             fitting = [other.name for other in config.PROFILES.values() if _is_of(card, other)]
             raise BadInput(f"'{repository}' is for the base model {card.base}, profile '{profile.name}' has {profile.base}; "
                            + (f"give --profile {fitting[0]}" if fitting else "no profile has that one"))
-        own = f"{card.domain}-{card.role}" if card.role == adapters.SECOND_ROUND else card.domain
-        folder = root / (name or ("general" if card.role == "general" else own))
+        usual = {"general": "general", "specific": card.domain}.get(card.role, f"{card.domain}-{card.role}")
+        folder = root / (name or usual)
         if folder.parent != root or folder.name.startswith("."):
             raise BadInput(f"'{name or card.domain}' is no name for an adapter; give --name")
         if folder.exists() and not replace:

@@ -128,6 +128,12 @@ class Journal:
             for table in ("entries", "kept"):
                 db.execute(f"delete from {table} where domain = ?", [domain])
 
+    def rename_domain(self, old: str, new: str) -> None:
+        """Every visitor's entries of a domain, and the λ kept for it, are the renamed one's."""
+        with self._changing() as db:
+            for table in ("entries", "kept"):
+                db.execute(f"update or replace {table} set domain = ? where domain = ?", [new, old])
+
     # -- the λ kept for a domain ---------------------------------------------------------------------------------
 
     def keep_lam(self, domain: str, rule: str, adapters: str, lam: float) -> None:

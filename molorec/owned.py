@@ -7,6 +7,7 @@ import threading
 import time
 import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from molorec import config, titles
@@ -14,7 +15,7 @@ from molorec.catalog import Catalog, DomainInfo, csv_source, prepare
 from molorec.catalog.csv_source import Bounds
 from molorec.config import LIMITS
 from molorec.engine import Engine
-from molorec.errors import BadFile, BadInput, MolorecError
+from molorec.errors import BadFile, BadInput, JournalError, MolorecError
 from molorec.journal import Journal
 from molorec.mixture import adapters
 from molorec.training.background import Trainings
@@ -73,6 +74,11 @@ def of(catalog: Catalog, visitor: object) -> list[DomainInfo]:
 def visible(catalog: Catalog, visitor: object) -> list[DomainInfo]:
     """Everyone's domains and the visitor's own."""
     return catalog.domains(visitor if of(catalog, visitor) else "")
+
+
+def is_anothers(catalog: Catalog, visitor: object, domain: str) -> bool:
+    """Whether a domain is private to another visitor. Raises as :meth:`Catalog.domain` for one that is not there."""
+    return catalog.domain(domain).owner not in ("", visitor)
 
 
 def one_of(catalog: Catalog, visitor: object, domain: object) -> DomainInfo:
@@ -155,8 +161,9 @@ def delete(engine: Engine, trainings: Trainings, journal: Journal, visitor: obje
     _remove(engine, trainings, journal, one_of(engine.catalog, visitor, domain).name)
 
 
-def share(engine: Engine, trainings: Trainings, visitor: object, domain: object) -> DomainInfo:
-    """Make one of the visitor's domains everyone's on this machine, under the name that they chose, with its adapter.
+def share(engine: Engine, trainings: Trainings, journal: Journal, visitor: object, domain: object) -> DomainInfo:
+    """Make one of the visitor's domains everyone's on this machine, under the name that they chose, with its adapter and
+    what the record holds of it.
 
     Raises
     ------
@@ -190,6 +197,8 @@ def share(engine: Engine, trainings: Trainings, visitor: object, domain: object)
     trainings.forget(info.name)
     engine.forget(info.name)
     engine.forget(name)
+    with suppress(JournalError):  # a record that cannot be written is no reason to say that nothing was saved
+        journal.rename_domain(info.name, name)
     return shared
 
 

@@ -1,5 +1,6 @@
 """How much the order of the candidates matters: rank the same list in other orders and compare."""
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -33,14 +34,19 @@ class PositionCheck:
 
 def check(engine: Engine, example: RankingExample, lam: AnyLam | None = 0.5, rule: str = DEFAULT_RULE,
           shuffles: int = SHUFFLES, seed: int = 0) -> Iterator[PositionCheck]:
-    """Rank ``shuffles`` other orders of the candidates, yielding after each. Raises BadInput as ``engine.rank``."""
-    rng = random.Random(seed)
+    """Rank ``shuffles`` other orders of the candidates, or as many as there are, yielding after each. Raises BadInput as
+    ``engine.rank``."""
+    rng, n = random.Random(seed), len(example.candidates)
+    tried = {tuple(range(n))}
+    shuffles = min(shuffles, math.factorial(n) - 1)
     first = engine.rank(example, lam, rule)
     usual = first.probabilities()
     seen, largest, same = [], 0.0, 0
     for count in range(1, shuffles + 1):
-        order = list(range(len(example.candidates)))
-        rng.shuffle(order)
+        order = list(range(n))
+        while tuple(order) in tried:
+            rng.shuffle(order)
+        tried.add(tuple(order))
         ranking = engine.rank(replace(example, candidates=tuple(example.candidates[i] for i in order)), lam, rule)
         shuffled = ranking.probabilities()
         back = [shuffled[order.index(i)] for i in range(len(order))]

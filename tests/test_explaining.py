@@ -1,6 +1,5 @@
 """Reasons: evidence that is what ranking says, and a text that names nothing it should not."""
 
-import threading
 from dataclasses import replace
 
 import pytest
@@ -123,18 +122,6 @@ def test_the_strongest_evidence_is_distinct_falls_and_lowers_the_probability(fou
     others = [piece for piece in found if piece.item not in {chosen.item for chosen in chosen}]
     if len(chosen) == count:
         assert all(piece.effect <= effects[-1] for piece in others)
-
-
-def test_a_stop_ends_the_text_within_a_token(engine, example, first, measured, monkeypatch):
-    stop, tokens, following = threading.Event(), [], engine.backend.next_token
-    monkeypatch.setattr(engine.backend, "next_token", lambda *arguments: tokens.append(1) or following(*arguments))
-    texts = []
-    for text in explain(engine, example, first, measured, LAM, stop=stop):
-        texts.append(text)
-        if len(tokens) == 2:
-            stop.set()
-    assert len(tokens) == 2
-    assert not texts[-1].done
 
 
 def test_closing_the_text_ends_it(engine, example, first, measured, monkeypatch):

@@ -79,6 +79,8 @@ def test_a_pulled_adapter_comes_into_use(remote, home, base):
 def test_a_baseline_does_not_take_the_place_of_the_specific_adapter(remote):
     adapters.update_card(remote.folder, role=adapters.SECOND_ROUND)
     assert hub.pull("someone/toys", EMBEDDED).name == "toybox-second-round"
+    adapters.update_card(remote.folder, role="merged")
+    assert hub.pull("someone/toys", EMBEDDED).name == "toybox-merged"
 
 
 def test_what_is_there_is_replaced_only_on_demand(remote, home):

@@ -158,7 +158,7 @@ def test_deleting_takes_adapter_checkpoint_and_record_along(engine, files, train
 
 @pytest.mark.parametrize("domain", ["toybox", "general", "../toybox", "", None, 5])
 def test_what_is_everyones_cannot_be_deleted_or_trained(engine, trainings, adapter_folder, domain):
-    for act, more in ((owned.delete, [Journal()]), (owned.share, []), (owned.train, [])):
+    for act, more in ((owned.delete, [Journal()]), (owned.share, [Journal()]), (owned.train, [])):
         with pytest.raises(BadInput, match="none of your domains"):
             act(engine, trainings, *more, VISITOR, domain)
     assert engine.catalog.domain("toybox") and (adapter_folder / "toybox").is_dir() and (adapter_folder / "general").is_dir()
@@ -176,13 +176,17 @@ def test_saved_for_everyone_under_the_chosen_name_with_its_adapter(engine, files
     lists = list(engine.catalog.export_lists(name))
     folder = give_adapter(engine, name)
     list(gain.measure(engine, name, people=3))
-    measured, weak = gain.of(engine, name), engine.mixture(name).weak
-    shared = owned.share(engine, trainings, VISITOR, name)
+    measured, weak, journal, key = gain.of(engine, name), engine.mixture(name).weak, Journal(), engine.mixture(name).key
+    journal.keep_lam(name, "sum", key, 0.3)
+    journal.keep_ranking(VISITOR, engine.rank(engine.catalog.examples(name, None)[0]), key, "base")
+    shared = owned.share(engine, trainings, Journal(), VISITOR, name)
     assert (shared.name, shared.owner, owned.label(shared)) == ("my-films", "", "my-films")
     assert not folder.exists() and list(engine.catalog.export_lists("my-films")) == lists
     mixture = engine.mixture("my-films")
     assert mixture.is_pair and mixture.adapters[1].card.domain == "my-films"
     assert gain.of(engine, "my-films") == measured and mixture.weak == weak != ()
+    assert journal.kept_lam("my-films", "sum", mixture.key) == 0.3
+    assert [entry.domain for entry in journal.entries(VISITOR)] == ["my-films"]
     assert owned.of(engine.catalog, VISITOR) == []
     assert "my-films" in {info.name for info in engine.catalog.domains(OTHER)}
 
@@ -191,7 +195,7 @@ def test_saved_for_everyone_under_the_chosen_name_with_its_adapter(engine, files
 def test_a_taken_name_is_not_shared(engine, files, trainings, name):
     brought = bring(engine, files, name=name).name
     with pytest.raises(BadInput, match="another name"):
-        owned.share(engine, trainings, VISITOR, brought)
+        owned.share(engine, trainings, Journal(), VISITOR, brought)
     assert [info.name for info in owned.of(engine.catalog, VISITOR)] == [brought]
 
 
@@ -208,7 +212,7 @@ def test_of_two_who_save_one_name_at_once_the_first_has_it_and_nobody_loses_an_a
 
     def save(visitor):
         try:
-            owned.share(engine, trainings, visitor, names[visitor])
+            owned.share(engine, trainings, Journal(), visitor, names[visitor])
         except MolorecError as error:
             refused.append((visitor, str(error)))
 
@@ -230,12 +234,12 @@ def test_what_is_being_trained_is_not_shared(engine, files, trainings, monkeypat
     name = bring(engine, files).name
     monkeypatch.setattr(trainings, "state", lambda domain: State("training"))
     with pytest.raises(BadInput, match="being trained"):
-        owned.share(engine, trainings, VISITOR, name)
+        owned.share(engine, trainings, Journal(), VISITOR, name)
 
 
 def test_after_a_day_what_is_private_is_removed(engine, files, trainings, monkeypatch):
     name, trained = bring(engine, files).name, bring(engine, files).name
-    owned.share(engine, trainings, VISITOR, bring(engine, files, name="kept").name)
+    owned.share(engine, trainings, Journal(), VISITOR, bring(engine, files, name="kept").name)
     give_adapter(engine, name)
     assert owned.remove_old(engine, trainings, Journal()) == []
     later = time.time() + config.LIMITS.owned_seconds + 60
@@ -265,11 +269,11 @@ def test_a_full_disk_while_saving_for_everyone_changes_nothing(engine, files, tr
     else:
         fail_on(engine.catalog, "share_domain", 1, CatalogError("database or disk is full"))
     with pytest.raises(MolorecError, match="No space left" if error else "disk is full"):
-        owned.share(engine, trainings, VISITOR, name)
+        owned.share(engine, trainings, Journal(), VISITOR, name)
     assert [info.name for info in owned.of(engine.catalog, VISITOR)] == [name]
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == whole
     assert [path.name for path in folder.parent.iterdir()] == [name]
-    assert owned.share(engine, trainings, VISITOR, name).name == "my-films"
+    assert owned.share(engine, trainings, Journal(), VISITOR, name).name == "my-films"
     assert engine.mixture("my-films").is_pair and not folder.exists()
 
 

@@ -27,6 +27,15 @@ def test_a_prompt_with_the_list_does_and_the_mean_is_over_the_orders(engine, exa
     assert sum(last.mean) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize(("candidates", "others"), [(2, 1), (3, 5), (5, 6)])
+def test_a_short_list_has_only_so_many_other_orders(engine, example, monkeypatch, candidates, others):
+    asked, rank = [], engine.rank
+    monkeypatch.setattr(engine, "rank", lambda example, *how: asked.append(example.candidates) or rank(example, *how))
+    steps = list(position.check(engine, replace(example, candidates=example.candidates[:candidates])))
+    assert [(step.shuffles, step.total) for step in steps] == [(count, others) for count in range(1, others + 1)]
+    assert len(set(asked)) == len(asked) == others + 1
+
+
 def test_it_is_the_same_every_time(engine, example):
     one, other = (list(position.check(engine, example, 0.5, shuffles=3)) for _ in range(2))
     assert one == other

@@ -70,7 +70,8 @@ def read(items: File | str, interactions: File | str, *, item_columns: Mapping[s
         if item in titles:
             raise BadFile(items, f"item '{files.short(item)}' stands here a second time; ids must be unique", line, of["item_id"])
         titles[item] = title
-        categories[item] = _categories(row.get(kind, ""))
+        # a nameless column is not that of the kinds: pandas writes row numbers into one
+        categories[item] = _categories(row.get(kind, "")) if kind else ()
     if not titles:
         raise BadFile(items, "there are no items below the header")
 

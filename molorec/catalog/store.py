@@ -128,8 +128,12 @@ class Catalog:
         domain = known.find(name)
         if domain:
             raise NoData(f"{domain.label} is not here yet. {domain.how}")
+        raise self.no_domain(name)
+
+    def no_domain(self, name: str) -> BadInput:
+        """What to raise where there is no domain of that name, with those there are."""
         there = ", ".join(info.name for info in self.domains()) or "none yet; `molorec domains fetch` gets MovieLens-1M"
-        raise BadInput(f"there is no domain '{name}'; there are: {there}")
+        return BadInput(f"there is no domain '{name}'; there are: {there}")
 
     def items(self, domain: str) -> tuple[Item, ...]:
         """All items of a domain, by number."""
@@ -172,7 +176,12 @@ class Catalog:
         with _as_catalog_errors(self.path):
             matches = self._db()["items"].search(query, columns=["item_id", "title"], limit=limit,
                                                  where="domain = :domain", where_args={"domain": domain})
-            return [Item(row["item_id"], row["title"]) for row in matches]
+            found = [Item(row["item_id"], row["title"]) for row in matches]
+        # "North" is found by the beginning of "North by Northwest" too, and that may be the better match of the two
+        whole = self._rows("select item_id, title from items where domain = ? and normal_form = ?", domain,
+                           titles.normalise(text))
+        exact = [Item(row["item_id"], row["title"]) for row in whole]
+        return [*exact, *(item for item in found if item not in exact)][:limit]
 
     def _written_like(self, domain: str, text: str, limit: int) -> list[Item]:
         rows = list(self._rows("select item_id, title, normal_form from items where domain = ?", domain))
@@ -182,6 +191,10 @@ class Catalog:
     def users(self, domain: str, split: str | None = None, setting: str = "warm", limit: int | None = None) -> list[str]:
         """Ids of the users that have a list in ``setting``, in split order, of one split or of all."""
         return [row["user_id"] for row in self._lists("users.user_id", domain, split, setting, limit)]
+
+    def first_users(self, domain: str, setting: str = "warm", limit: int | None = None) -> list[str]:
+        """The first users with a list in ``setting``, of the split ``quick``; where that has none, of all."""
+        return self.users(domain, "quick", setting, limit) or self.users(domain, None, setting, limit)
 
     def example(self, domain: str, user: str, setting: str = "warm") -> RankingExample:
         """A user's stored list. Raises BadInput if the domain, the user or the list is not there."""
@@ -409,6 +422,8 @@ def _info(row: dict) -> DomainInfo:
 def _as_catalog_errors(path: Path):
     try:
         yield
+    except UnicodeEncodeError as error:
+        raise BadInput(f"{ascii(error.object)[:80]} holds what is no text in Unicode, so nothing can be called so") from error
     except (sqlite3.Error, OSError) as error:
         raise CatalogError(f"the catalogue {path} cannot be used ({error}); check that the disk has room, that no "
                            "other program holds the file, or set MOLOREC_HOME to another folder") from error

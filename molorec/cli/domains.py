@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from molorec import config
 from molorec.cli.common import SCHEMA, Options, emit
 from molorec.errors import BadInput, check_least
 
@@ -109,7 +110,9 @@ def remove(arguments: argparse.Namespace) -> None:
     from molorec.catalog import Catalog
 
     Catalog().remove_domain(arguments.name)
-    emit(arguments, {"schema": SCHEMA, "removed": arguments.name}, [f"{arguments.name} is gone"])
+    stays = sorted(str(folder) for folder in (config.home() / "adapters").glob("*/*") if folder.name == arguments.name)
+    emit(arguments, {"schema": SCHEMA, "removed": arguments.name, "adapters": stays}, [f"{arguments.name} is gone", *(
+        f"its adapter stays in {folder}; delete it too, or another domain of that name is ranked with it" for folder in stays)])
 
 
 def compare(arguments: argparse.Namespace) -> None:

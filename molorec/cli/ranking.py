@@ -123,9 +123,9 @@ def explain(arguments: argparse.Namespace) -> None:
 def _example(engine, arguments: argparse.Namespace):
     if arguments.history_ids is not None or arguments.candidate_ids is not None:
         return _built_example(engine, arguments)
-    user = arguments.user or next(iter(engine.catalog.users(arguments.domain, "quick", arguments.setting, limit=1)), None)
+    user = arguments.user or next(iter(engine.catalog.first_users(arguments.domain, arguments.setting, limit=1)), None)
     if user is None:
-        user = engine.catalog.random_user(arguments.domain, arguments.setting)
+        user = engine.catalog.random_user(arguments.domain, arguments.setting)  # which says that there is none
     return engine.catalog.example(arguments.domain, user, arguments.setting)
 
 

@@ -82,6 +82,9 @@ def command_for(engine: Engine, domain: str, out: Path) -> list[str]:
             *engine.base.options, *RECIPE, *(LISTED if listed else ())]
 
 
+_IN_USE = "in-use"  # a file beside a checkpoint: the adapter was copied to where it comes into use
+
+
 def folder_of(domain: str) -> Path:
     """Where a domain's checkpoint lies."""
     return config.home() / "training" / "own" / domain
@@ -199,6 +202,7 @@ class BackgroundTraining:
         if code == 0 and state.is_useful:
             try:
                 _copy(self.out / "best", self.target)
+                (self.out / _IN_USE).touch()
                 self.finished()
             except OSError as error:
                 return replace(state, status="failed", message=f"The adapter could not be written ({error}).")
@@ -227,7 +231,9 @@ class BackgroundTraining:
                 state = _after(state, report, 0.0) if report else state
         except OSError:
             return state
-        return replace(state, status="done" if state.steps and state.step == state.steps else "stopped", seconds_left=None)
+        # done is only what came into use, or was of none: the app may have ended before the adapter was copied
+        done = state.steps and state.step == state.steps and ((self.out / _IN_USE).is_file() or not state.is_useful)
+        return replace(state, status="done" if done else "stopped", seconds_left=None)
 
 
 class Trainings:

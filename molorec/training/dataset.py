@@ -167,7 +167,7 @@ class TrainingDomain:
 
 def load_domain(catalog: Catalog, name: str, prompter: Prompter, *, smoothing: float = 0.0, recent: int = 6,
                 negatives: str = "uniform", without_forms: set[str] = frozenset(),
-                noun: str | None = None, share: float = 1.0) -> tuple[TrainingDomain, int]:
+                share: float = 1.0) -> tuple[TrainingDomain, int]:
     """A domain's training data without held-out items and without the titles in ``without_forms``.
 
     Parameters
@@ -191,7 +191,7 @@ def load_domain(catalog: Catalog, name: str, prompter: Prompter, *, smoothing: f
         among = "" if share == 1 else f" of a share of {share:g}"
         raise BadInput(f"domain '{name}' has nothing to train on: no user{among} has two events left beside the last two")
     removed = sum(titles.normalise(item.title) in without_forms for item in catalog.items(name) if without_forms)
-    domain = TrainingDomain(name, noun or catalog.domain(name).noun, list(number), numbered, prompter, smoothing,
+    domain = TrainingDomain(name, catalog.domain(name).noun, list(number), numbered, prompter, smoothing,
                             recent, negatives)
     return domain, removed
 

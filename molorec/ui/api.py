@@ -184,8 +184,7 @@ def endpoints(engine: Engine) -> None:
             _check_domain(engine, domain)
             scenario = _one_of("scenario", scenario, [name for _, name in SCENARIOS if name != BUILT])
             limit = _count("limit", limit, MOST)
-            found = (engine.catalog.users(domain, "quick", scenario, limit)
-                     or engine.catalog.users(domain, None, scenario, limit))
+            found = engine.catalog.first_users(domain, scenario, limit)
             latest = [engine.catalog.example(domain, user, scenario).history[-1:] for user in found]
             return {"schema": SCHEMA, "domain": domain, "scenario": scenario, "users": [
                 {"user": user, "latest": items[0].title if items else ""} for user, items in zip(found, latest, strict=True)]}

@@ -121,8 +121,7 @@ def _user(engine: Engine, domain: str, scenario: str, params: Mapping[str, str],
 
 
 def _first_user(engine: Engine, domain: str, scenario: str) -> str:
-    users = engine.catalog.users(domain, "quick", scenario, limit=1) or engine.catalog.users(domain, None, scenario, limit=1)
-    return next(iter(users), "")
+    return next(iter(engine.catalog.first_users(domain, scenario, limit=1)), "")
 
 
 def _ids(engine: Engine, domain: str, params: Mapping[str, str], field: str, notices: list[str]) -> tuple[str, ...]:

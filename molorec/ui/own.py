@@ -133,7 +133,7 @@ def panel(engine: Engine, screen: Screen, journal: Journal, trainings: Trainings
     def select(visitor: str, domain: str):
         """The three of ``on_screen`` that show a domain with its first person."""
         choices = who.domain_choices(engine.catalog, visitor)
-        users = engine.catalog.users(domain, "quick", limit=1) or engine.catalog.users(domain, None, limit=1)
+        users = engine.catalog.first_users(domain, limit=1)
         return gr.Dropdown(choices=choices, value=domain), "warm", next(iter(users), "")
 
     def add(visitor, items, events, *rest):
@@ -176,7 +176,7 @@ def panel(engine: Engine, screen: Screen, journal: Journal, trainings: Trainings
         if not visitor:
             return [gr.skip()] * (2 + len(managed))
         try:
-            info = owned.share(engine, trainings, visitor, domain)
+            info = owned.share(engine, trainings, journal, visitor, domain)
         except MolorecError as error:
             return render.note(str(error)), gr.skip(), *manage(visitor, domain)
         told = (f"<p class='ml-status' role='status'>Everyone on this machine can choose <b>{escape(info.name)}</b> now. "

@@ -180,6 +180,8 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
             return stay
         try:
             view = session.view_of(*asked)
+            if owned.is_anothers(engine.catalog, visitor, view.domain):
+                raise engine.catalog.no_domain(view.domain)
             if view != shown.view:
                 session.leave(explaining, checking)
             ranking = engine.rank(session.example_of(engine, view), view.lam, view.rule)

@@ -35,7 +35,8 @@ class RateLimit:
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > LIMITS.upload_bytes + _AROUND:
             return _said(413, f"that is larger than {LIMITS.upload_bytes // 2**20} MB, the most that can be sent; send less")
-        named = headers.get("x-forwarded-for", "").split(",")[-1].strip() if space.is_behind_proxy() else ""
+        # of several such lines the last: the ones before it are what the visitor sent
+        named = ",".join(headers.getlist("x-forwarded-for")).split(",")[-1].strip() if space.is_behind_proxy() else ""
         address = named or (scope.get("client") or [""])[0]
         if not await self._limiter.hit(self._limit, address):
             return _said(429, f"these are more than {LIMITS.requests} requests in a minute from one address; wait a little")

@@ -104,7 +104,7 @@ def reason(explanation: Explanation, detailed: bool = False) -> str:
                     "The evidence below stands on its own.")
     measured = _measured(explanation.because) if detailed and explanation.done else ""
     tail = ("<p class='ml-dim'>The titles are those that the bars below show to matter most. How the sentence goes on is the "
-            "model's own; checked is only that it names no other title.</p>" if explanation.done else "")
+            "model's own; checked is only that it names no other title of two words or more.</p>" if explanation.done else "")
     return f"<p class='ml-reason'>{escape(explanation.text)}{'' if explanation.done else ' …'}</p>{measured}{tail}"
 
 

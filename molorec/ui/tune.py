@@ -35,7 +35,7 @@ def panel() -> Tuner:
     found = {"prompts": gr.Slider(10, 100, PROMPTS, step=10, label="Prompts", buttons=[], elem_classes="ml-quiet",
                                   info="How many people's lists to look at: more take longer and leave less to chance"),
              "setting": gr.Radio([("What people chose", "warm"), ("New titles", "new-item")], value="warm", label="Prompts from",
-                                 info="New titles: lists of titles that no adapter was trained on", elem_classes="ml-quiet"),
+                                 info="New titles: lists of titles kept from the domain's own adapter", elem_classes="ml-quiet"),
              "objective": gr.Radio([("How sure the model is", "candidates"),
                                     ("How much surer than after a stranger's history", "contrast")], value="candidates",
                                    label="Judge λ by", elem_classes="ml-quiet",

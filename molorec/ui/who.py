@@ -22,7 +22,7 @@ from molorec.ui.titles import edited_list, search_results
 SAMPLE_USERS = 12
 FOUND, SEARCHED = 8, 200  # titles that a search shows, characters of what it is given
 HINTS = {"warm": "Somebody of the data: what they chose, and 30 titles of which one came next.",
-         "new-item": "The same, but all 30 titles are ones that no adapter was trained on.",
+         "new-item": "The same, but none of the 30 titles was in the training of this domain's own adapter.",
          BUILT: "Your own history, and the titles to rank; both begin as those of the person who was on screen."}
 # A dropdown hands on whatever the browser holds, also what was typed or what another tab has deleted: what is wrong with it
 # is said where the ranking would be, not by Gradio's own error.
@@ -100,15 +100,23 @@ def panel(engine: Engine, domain: str) -> Who:
 def wire(engine: Engine, people: Who, screen: Screen) -> None:
     """Whoever is chosen, and whatever list is changed, is on screen first and ranked then."""
 
-    def choose_domain(domain: str):
-        return "warm", user_for(engine, domain, "warm"), [], []
+    def choose_domain(visitor: str, domain: str):
+        try:
+            if owned.is_anothers(engine.catalog, visitor, domain):  # it stays nowhere: other panels read the picker too
+                warn(engine.catalog.no_domain(domain))
+                domain = next((name for _, name in domain_choices(engine.catalog, visitor)), "")
+        except MolorecError:  # said where the ranking would be
+            pass
+        return domain, "warm", user_for(engine, domain, "warm"), [], []
 
     def choose_scenario(domain: str, scenario: str, user: str, history: list, candidates: list, drawn: dict):
         user = user_for(engine, domain, scenario, user)
         if scenario == BUILT and not history:
             history, candidates = _start_from(engine, domain, user, drawn.get("scenario", "warm"))
         elif scenario != BUILT and not user and _is_here(engine, domain):
-            warn(f"Nobody in {owned.chosen_name(domain)} has a list of new titles: too few of its titles are held out.")
+            of, why = (("a list of new titles", "too few of its titles are held out") if scenario == "new-item" else
+                       ("a list", "too few of them chose enough, or there are too few titles to draw 30 from"))
+            warn(f"Nobody in {owned.chosen_name(domain)} has {of}: {why}.")
         return user, history, candidates
 
     def change_history(domain: str, scenario: str, user: str):
@@ -166,7 +174,7 @@ def wire(engine: Engine, people: Who, screen: Screen) -> None:
         return session.as_value(items) if items else before
 
     domain, scenario, user, lists = people.domain, people.scenario, people.user, [people.history, people.candidates]
-    domain.input(choose_domain, domain, [scenario, user, *lists], **QUICK).then(**screen.refresh)
+    domain.input(choose_domain, [screen.visitor, domain], [domain, scenario, user, *lists], **QUICK).then(**screen.refresh)
     scenario.input(choose_scenario, [domain, scenario, user, *lists, screen.drawn], [user, *lists],
                    **QUICK).then(**screen.refresh)
     people.edit.click(change_history, [domain, scenario, user], [scenario, *lists], **QUICK).then(**screen.refresh)
@@ -244,8 +252,7 @@ def domain_choices(catalog: Catalog, visitor: object = "") -> list[tuple[str, st
 
 def sample_users(catalog: Catalog, domain: str, scenario: str = "warm") -> list[tuple[str, str]]:
     """(label, id) of a few users, described by their taste."""
-    users = catalog.users(domain, "quick", scenario, limit=SAMPLE_USERS) or catalog.users(domain, None, scenario,
-                                                                                       limit=SAMPLE_USERS)
+    users = catalog.first_users(domain, scenario, SAMPLE_USERS)
     taste = Taste(catalog, domain)
     return [(f"{user} · {taste.describe(catalog.example(domain, user, scenario).history)}", user) for user in users]
 

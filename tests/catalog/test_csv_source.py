@@ -36,6 +36,15 @@ def test_categories_are_read_where_there_are_some(tmp_path, written, names):
     assert read(tmp_path, items=f"item_id,title,categories\n1,A,{written}\n2,B,\n").categories == {"1": names, "2": ()}
 
 
+def test_row_numbers_that_pandas_writes_are_no_categories(tmp_path):
+    lines = ITEMS.strip().splitlines()
+    items = "\n".join([f",{lines[0]}", *(f"{number},{line}" for number, line in enumerate(lines[1:]))])
+    (tmp_path / "items.csv").write_text(items)
+    (tmp_path / "events.csv").write_text(EVENTS)
+    found = csv_source.read(tmp_path / "items.csv", tmp_path / "events.csv", item_columns={"categories": ""})
+    assert set(found.categories.values()) == {()}
+
+
 def test_gzip_and_byte_order_mark(tmp_path):
     items, events = tmp_path / "i.csv.gz", tmp_path / "e.csv.gz"
     items.write_bytes(gzip.compress(b"\xef\xbb\xbf" + ITEMS.encode()))

@@ -146,6 +146,22 @@ def test_removing_takes_everything(catalog):
         catalog.items("toybox")
 
 
+def test_a_whole_title_comes_before_those_that_begin_with_it(catalog):
+    source = source_data()
+    first, second, *_ = source.titles
+    source.titles |= {first: "North by Northwest (1959)", second: "North (1994)"}
+    catalog.add_domain(prepare("films", source))
+    assert [item.title for item in catalog.search("films", "north", limit=1)] == ["North (1994)"]
+    assert {item.title for item in catalog.search("films", "north")} == {"North (1994)", "North by Northwest (1959)"}
+
+
+@pytest.mark.parametrize("ask", [lambda c: c.domain("\udcff"), lambda c: c.example("toybox", "\udcff"),
+                                 lambda c: c.item("toybox", "\ud800"), lambda c: c.remove_domain("\udcff")])
+def test_what_is_no_unicode_is_bad_input(catalog, ask):
+    with pytest.raises(BadInput, match="Unicode"):
+        ask(catalog)
+
+
 def test_search_finds_words_and_beginnings(catalog):
     assert [item.title for item in catalog.search("toybox", "amber so")] == ["Amber Song (1950)"]
     assert catalog.search("toybox", "  ") == []

@@ -17,7 +17,17 @@ def test_doctor_looks_for_a_hub_model_in_the_hubs_own_cache(molorec, monkeypatch
     assert report["precision"] == "nf4" and report["model"] is None
     assert any("Qwen/Qwen2-7B-Instruct" in text for text in report["missing"])
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda name, file, revision: str(tmp_path / name / file))
-    assert document(molorec("doctor", "--json", "--profile", "qwen2-7b"))["model"] == str(tmp_path / "Qwen/Qwen2-7B-Instruct")
+    folder = tmp_path / "Qwen/Qwen2-7B-Instruct"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}')
+
+    def model():
+        return document(molorec("doctor", "--json", "--profile", "qwen2-7b"))["model"]
+
+    for part in ("1.safetensors", "2.safetensors"):
+        assert model() is None  # a download that was stopped
+        (folder / part).touch()
+    assert model() == str(folder)
 
 
 def test_doctor_says_how_to_get_what_is_missing(molorec):

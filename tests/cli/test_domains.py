@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from molorec import config
 from molorec.catalog import Catalog, prepare
 from molorec.errors import FetchError
 from tests.cli.conftest import document
@@ -19,7 +20,9 @@ def test_domains_are_added_listed_and_removed(molorec, files):
     assert added["domain"]["name"] == "mine" and added["domain"]["users"] == 60 and added["shared_titles"] == {}
     assert [info["noun"] for info in document(molorec("domains", "list", "--json"))["domains"]] == ["toys"]
     assert "mine: 60 users" in molorec("domains", "list")[1]
-    assert document(molorec("domains", "remove", "mine", "--json")) == {"schema": 1, "removed": "mine"}
+    folder = config.home() / "adapters" / "embedded" / "mine"
+    folder.mkdir(parents=True)
+    assert document(molorec("domains", "remove", "mine", "--json")) == {"schema": 1, "removed": "mine", "adapters": [str(folder)]}
     assert document(molorec("domains", "list", "--json"))["domains"] == []
 
 

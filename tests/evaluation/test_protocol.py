@@ -93,7 +93,8 @@ def test_a_given_lam_is_not_called_mixed(engine):
 
 def test_what_one_adapter_cannot_give_is_refused(engine, adapter_folder):
     shutil.rmtree(adapter_folder / "toybox")
-    for changes, words in (({"systems": ["specific", "half"]}, "nothing of specific, half can be"), ({"lam": 0.3}, "mixes nothing")):
+    for changes, words in (({"systems": ["specific", "half"]}, "nothing of specific, half can be"),
+                           ({"lam": 0.3}, "mixes nothing")):
         with pytest.raises(BadInput, match=words):
             evaluate(engine, "toybox", limit=2, **changes)
 

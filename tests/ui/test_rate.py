@@ -41,6 +41,13 @@ def test_behind_a_proxy_nobody_gets_more_by_naming_another_address_before_its_ow
     assert asked == [200] * 5 + [429]
 
 
+def test_behind_a_proxy_that_adds_a_line_of_its_own_that_line_counts(client, monkeypatch):
+    monkeypatch.setenv("MOLOREC_PROXY", "1")
+    asked = [client.post("/", headers=[("x-forwarded-for", f"192.0.2.{i}"), ("x-forwarded-for", "198.51.100.7")]).status_code
+             for i in range(6)]
+    assert asked == [200] * 5 + [429]
+
+
 def test_without_a_proxy_nobody_gets_more_by_naming_another_address(client):
     asked = [client.post("/", headers={"x-forwarded-for": f"192.0.2.{i}"}).status_code for i in range(6)]
     assert asked == [200] * 5 + [429]

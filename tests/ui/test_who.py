@@ -9,6 +9,7 @@ from molorec.catalog import prepare
 from molorec.errors import BadInput
 from molorec.prompts import HISTORY_TITLES
 from molorec.ui import page, session, who
+from molorec.ui.session import Job, Latest, Shown
 from tests.conftest import source_data
 
 
@@ -59,6 +60,23 @@ def test_the_picker_offers_what_is_here_what_is_ones_own_and_what_is_known(engin
     assert ("Amazon Beauty (data not here)", "amazon14_beauty") in others
     catalog.add_domain(prepare("amazon14_beauty", source_data()))
     assert [label for label, name in who.domain_choices(catalog) if name == "amazon14_beauty"] == ["amazon14_beauty"]
+
+
+def test_another_visitors_domain_opens_for_nobody_who_has_its_name(engine):
+    engine.catalog.add_domain(prepare("mine-0123456789abcdef", source_data()), owner="visitor-1")
+    does = {event.name: event.fn for event in page.build(engine).fns.values()
+            if event.fn and event.fn.__module__ in (page.__name__, who.__name__)}
+    assert does["choose_domain"]("visitor-2", "mine-0123456789abcdef")[0] == "toybox"
+    assert does["choose_domain"]("visitor-1", "mine-0123456789abcdef")[0] == "mine-0123456789abcdef"
+    user = engine.catalog.users("mine-0123456789abcdef")[0]
+
+    def shown(visitor):
+        return str(does["show"]("mine-0123456789abcdef", "warm", user, [], [], 0.5, "sum", False, Shown(), Job(), Job(), Latest(),
+                                visitor, 0))
+
+    title = engine.catalog.example("mine-0123456789abcdef", user).candidates[0].title
+    assert title in shown("visitor-1")
+    assert title not in shown("visitor-2") and "there is no domain" in shown("visitor-2")
 
 
 @pytest.mark.parametrize("visitor", [None, "", [], 3])
