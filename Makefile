@@ -8,7 +8,7 @@ demo: .venv/installed
 	$(BIN)/python app.py
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
