@@ -125,7 +125,6 @@ def measure(model: Baseline, chosen: Kind, catalog: Catalog, domain: str, settin
             examples = catalog.examples(domain, split, setting, limit)
             if not examples:
                 continue
-            some = limit if limit is not None and limit < len(catalog.users(domain, split, setting)) else None
             lists = numbers.lists(model.data, examples, model.unknown_history)
             model.take_notes()  # of the validation lists
             made = scores(model, lists, partial(_say_ranked, setting, len(lists)) if chosen.is_on_backbone else _silent)
@@ -133,7 +132,8 @@ def measure(model: Baseline, chosen: Kind, catalog: Catalog, domain: str, settin
             chances = np.exp(made - made.max(1, keepdims=True))
             chances /= chances.sum(1, keepdims=True)
             yield SystemRows(
-                chosen.name, domain, split, setting, catalog.lists_sha256(domain, setting, split), some, None,
+                chosen.name, domain, split, setting, catalog.lists_sha256(domain, setting, split),
+                catalog.cutting(domain, split, setting, limit), None,
                 made_with | model.take_notes(),
                 users=lists.users - 1, ranks=model.ranks(made, lists.targets),
                 probabilities=chances[np.arange(len(lists)), lists.targets], positions=lists.targets, firsts=made.argmax(1))

@@ -192,6 +192,10 @@ class Catalog:
         """Ids of the users that have a list in ``setting``, in split order, of one split or of all."""
         return [row["user_id"] for row in self._lists("users.user_id", domain, split, setting, limit)]
 
+    def cutting(self, domain: str, split: str, setting: str, limit: int | None) -> int | None:
+        """A limit on a split's users; None if it leaves out nobody, for then it makes no test set of its own."""
+        return limit if limit is not None and limit < len(self.users(domain, split, setting)) else None
+
     def first_users(self, domain: str, setting: str = "warm", limit: int | None = None) -> list[str]:
         """The first users with a list in ``setting``, of the split ``quick``; where that has none, of all."""
         return self.users(domain, "quick", setting, limit) or self.users(domain, None, setting, limit)

@@ -176,6 +176,7 @@ def _keep(arguments: argparse.Namespace, result) -> tuple[str | None, str | None
 def _emit_table(engine, arguments: argparse.Namespace, result, kept: str | None, rows: str | None) -> None:
     from molorec.catalog.lists import HARD
     from molorec.evaluation import metrics
+    from molorec.evaluation import rows as stored
     from molorec.mixture.lam import short, to_json
 
     here, warm = (len(engine.catalog.users(result.domain, result.split, setting)) for setting in (result.setting, "warm"))
@@ -192,8 +193,7 @@ def _emit_table(engine, arguments: argparse.Namespace, result, kept: str | None,
                      "by_position": [_mean(values) for values in s.by_position()]}
                     for s in result.systems],
         "left_out": left_out}
-    few = "" if result.share == 1 else f", few-shot {result.share:.0%}"
-    lines = [f"{result.domain}, {result.split}, {result.setting}{few}, lists {result.lists_sha256[:12]}"
+    lines = [f"{result.domain}, {result.split}, {result.setting}{stored.few_shot(result.share)}, lists {result.lists_sha256[:12]}"
              + (f"; {left_out} of {warm} people left out, for whose true title there are too few like it" if left_out else ""),
              f"{'system':12}{'λ':>6}{'n':>7}{'NDCG@1':>9}{'95% interval':>16}{'NDCG@3':>9}{'2nd-3rd':>9}"
              f"{'  minus popularity':>28}"]
@@ -234,6 +234,8 @@ def _check_evaluation(arguments: argparse.Namespace) -> None:
 
 def _part(arguments: argparse.Namespace) -> tuple[int, int] | None:
     """The part asked for and how many there are."""
+    from molorec.evaluation import parts
+
     if arguments.part is None:
         return None
     if arguments.parts is None:
@@ -241,8 +243,7 @@ def _part(arguments: argparse.Namespace) -> tuple[int, int] | None:
     first, sign, second = arguments.part.partition("/")
     if not (sign and first.isdecimal() and second.isdecimal()):
         raise BadInput(f"--part {arguments.part} is not understood; give the first of two as 1/2")
-    if not 1 <= int(first) <= int(second):
-        raise BadInput(f"there is no part {first} of {second}; give one from 1/{second} to {second}/{second}")
+    parts.check_part(int(first), int(second))  # before a model is loaded and λ tuned
     return int(first), int(second)
 
 

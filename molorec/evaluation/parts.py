@@ -20,6 +20,12 @@ SCHEMA = 2
 _PARTS = "part-*-of-*.jsonl"
 
 
+def check_part(part: int, parts: int) -> None:
+    """Raises BadInput if there is no such part."""
+    if not 1 <= part <= parts:
+        raise BadInput(f"there is no part {part} of {parts}; give one from 1/{parts} to {parts}/{parts}")
+
+
 def measure_part(engine: Engine, plan: Plan, part: int, parts: int, folder: Path,
                  on_user: Callable[[int, int], None] = lambda done, total: None, at_once: int | None = None) -> Path:
     """Measure every ``parts``-th of a plan's users from the ``part``-th on (counted from 1), but for those done already.
@@ -34,8 +40,7 @@ def measure_part(engine: Engine, plan: Plan, part: int, parts: int, folder: Path
     BadInput : there is no such part, or the file that is there is of another plan.
     MolorecError : the file cannot be written.
     """
-    if not 1 <= part <= parts:
-        raise BadInput(f"there is no part {part} of {parts}; give one from 1/{parts} to {parts}/{parts}")
+    check_part(part, parts)
     path = folder / f"part-{part}-of-{parts}.jsonl"
     users = engine.catalog.users(plan.domain, plan.split, plan.setting, plan.limit)[part - 1 :: parts]
     places = {engine.catalog.position(plan.domain, user): user for user in users}

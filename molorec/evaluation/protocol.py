@@ -125,9 +125,8 @@ def plan(engine: Engine, domain: str, split: str = "quick", setting: str = "warm
     taken = [name for name in lams if name in (*SYSTEMS, CHOSEN, "oracle") or not stored.is_name(name)]
     if taken:
         raise BadInput(f"no λ can be given as '{taken[0]}'; give yours another name, such as mixed-layer")
-    there = len(engine.catalog.users(domain, split, setting))
-    limit = None if limit is None or limit >= there else limit  # one that cuts nothing makes no test set of its own
-    n = limit or there
+    limit = engine.catalog.cutting(domain, split, setting, limit)
+    n = len(engine.catalog.users(domain, split, setting, limit))
     if not n:
         raise BadInput(f"domain '{domain}' has no lists in split '{split}', setting '{setting}'")
     mixture = engine.mixture(domain)

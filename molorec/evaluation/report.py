@@ -12,7 +12,7 @@ from molorec.errors import BadInput
 from molorec.evaluation import table
 from molorec.evaluation.entropies import Entropies
 from molorec.evaluation.metrics import second_or_third
-from molorec.evaluation.rows import SystemRows
+from molorec.evaluation.rows import SystemRows, few_shot, few_shot_note
 from molorec.evaluation.table import Evaluation, SystemResult
 from molorec.mixture.lam import short
 
@@ -66,8 +66,7 @@ def overview(tables: Sequence[Sequence[SystemRows]], names: Sequence[str] = ()) 
     for evaluation in evaluations:
         first = evaluation.systems[0].rows
         cells = [_short_score(evaluation.system(name)) for name in names]
-        few = "" if evaluation.share == 1 else f", few-shot {evaluation.share:.0%}"
-        lines.append([f"{evaluation.domain} {evaluation.setting}{few}", f"{first.n:,}", *cells])
+        lines.append([f"{evaluation.domain} {evaluation.setting}{few_shot(evaluation.share)}", f"{first.n:,}", *cells])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -160,7 +159,7 @@ def _notes(evaluation: Evaluation) -> list[str]:
     if adapters:
         said.append(f"{made_with['base']}, {made_with['precision']}, adapters {adapters}, rule {made_with['rule']}.")
     if evaluation.share < 1:
-        said.append(f"Few-shot: the domain's own adapter has learned from {evaluation.share:.0%} of its people.")
+        said.append(few_shot_note(evaluation.share))
     verdict = evaluation.verdict
     said.append(verdict[0].upper() + verdict[1:] + ".")
     if evaluation.moves is not None:

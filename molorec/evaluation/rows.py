@@ -113,6 +113,20 @@ def is_name(text: object) -> bool:
     return isinstance(text, str) and bool(_NAME.fullmatch(text))
 
 
+def few_shot(share: float) -> str:
+    """What stands behind a test's name if its domain's adapter learned from a share of the people.
+
+    >>> few_shot(0.1), few_shot(1.0)
+    (', few-shot 10%', '')
+    """
+    return "" if share == 1 else f", few-shot {share:.0%}"
+
+
+def few_shot_note(share: float) -> str:
+    """The same as a sentence; empty where the adapter learned from everybody."""
+    return "" if share == 1 else f"Few-shot: the domain's own adapter has learned from {share:.0%} of its people."
+
+
 def folder() -> Path:
     """Where the rows of this machine are kept."""
     return config.home() / "evaluations" / "rows"

@@ -26,6 +26,7 @@ RECIPE = ("--steps", "150", "--rows", "4", "--length", "128", "--learning-rate",
           "--validate-every", "50")
 LISTED = ("--template", "listed", "--length", "1000", "--micro-rows", "1")  # in place of rows that hold a history alone
 PACE = 5  # steps after which the time left is told
+_IN_USE = "in-use"  # a file beside a checkpoint: the adapter was copied to where it comes into use
 GRACE = 60.0  # seconds for the step in progress and a checkpoint, once a training is told to stop
 
 
@@ -80,9 +81,6 @@ def command_for(engine: Engine, domain: str, out: Path) -> list[str]:
         listed = False
     return [sys.executable, str(SCRIPT), "--domain", domain, "--out", str(out), "--threads", "1", "--progress-json",
             *engine.base.options, *RECIPE, *(LISTED if listed else ())]
-
-
-_IN_USE = "in-use"  # a file beside a checkpoint: the adapter was copied to where it comes into use
 
 
 def folder_of(domain: str) -> Path:

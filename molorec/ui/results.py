@@ -179,8 +179,7 @@ def _labelled(fitting: Sequence[Run]) -> dict[str, Run]:
     for run in fitting:
         lam = next((f", {lams.in_words(system.lam)}" for system in run.systems if system.name == "chosen"), "")
         rule = "" if run.rule == DEFAULT_RULE else f", rule {run.rule}"
-        few = "" if run.share == 1 else f", few-shot {run.share:.0%}"
-        label = f"{_day(run)}, {run.split}, {run.n:,} people{few}{rule}{lam}"
+        label = f"{_day(run)}, {run.split}, {run.n:,} people{rows.few_shot(run.share)}{rule}{lam}"
         while label in found:
             label += " (earlier)"
         found[label] = run
@@ -208,8 +207,7 @@ def _provenance(run: Run) -> str:
     line = (f"Measured here on {_day(run)}: {run.domain}, split {run.split}, setting {run.setting}, {run.n:,} people, lists "
             f"{run.lists_sha256[:12]}. Model {run.base}, adapters {adapters}, mixing rule {run.rule}.")
     some = "" if run.limit is None else render.note(f"Only the first {run.n:,} people of the split were asked.")
-    few = "" if run.share == 1 else render.note(
-        f"Few-shot: the domain's own adapter has learned from {run.share:.0%} of its people.")
+    few = render.note(rows.few_shot_note(run.share)) if run.share < 1 else ""
     return f"<p class='ml-dim'>{escape(line)}</p>{some}{few}"
 
 

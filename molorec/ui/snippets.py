@@ -10,7 +10,7 @@ from molorec.ui.session import BUILT, View
 
 def python(view: View, base: Backbone) -> str:
     """A program with the library that prints the view's ranking by this base model; ``ranking`` holds it."""
-    options = dict(zip(base.options[::2], base.options[1::2], strict=True))
+    options = _options(base)
     start = ["catalog=catalog"]
     if "--profile" in options:
         start.append(f"profile=config.profile({options['--profile']!r})")
@@ -44,7 +44,7 @@ def command(view: View, base: Backbone) -> str:
     else:
         words += [f"--user={view.user}", f"--setting={view.scenario}"]
     words += [f"--lam={view.lam!r}", f"--rule={view.rule}", f"--top={max(30, len(view.candidates))}"]
-    words += [f"{name}={value}" for name, value in zip(base.options[::2], base.options[1::2], strict=True)]
+    words += [f"{name}={value}" for name, value in _options(base).items()]
     return shlex.join(words) + "\n"
 
 
@@ -60,3 +60,8 @@ def client(view: View, address: str) -> str:
     return ("from gradio_client import Client\n\n"
             f"client = Client({address!r})\nanswer = client.predict(\n{arguments})\n"
             'for line in answer["ranking"]:\n    print(line["rank"], f"{line[\'probability\']:.1%}", line["title"])\n')
+
+
+def _options(base: Backbone) -> dict[str, str]:
+    """What a command takes this model by, option by option."""
+    return dict(zip(base.options[::2], base.options[1::2], strict=True))

@@ -57,7 +57,7 @@ def test_the_people_that_lam_is_tuned_on_are_never_evaluated(engine):
 
 
 @pytest.mark.parametrize("changes", [
-    {"systems": ["median"]}, {"split": "half"}, {"split": "full"}, {"setting": "cold"},
+    {"limit": 0}, {"systems": ["median"]}, {"split": "half"}, {"split": "full"}, {"setting": "cold"},
 ])
 def test_what_is_not_there_is_refused(engine, changes):
     with pytest.raises(BadInput):
