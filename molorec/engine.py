@@ -10,7 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -32,6 +32,7 @@ from molorec.prompts import Template, template
 from molorec.ranking.trie import PackedTrie, TitleTrie, pack
 
 CACHED_RANKINGS = 4_096
+LOOK_AGAIN = 60.0  # seconds until an adapter that could not be used is read again
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Mixture:
     ----------
     titles : the domain's titles, among which a candidate's tokens are decided; None where the list stands in the prompt.
     added : when the domain came into the catalogue, in Unix seconds: one that was replaced has other titles.
+    read : when the adapters were read, by the monotonic clock.
     """
 
     domain: str
@@ -85,6 +87,7 @@ class Mixture:
     titles: TitleTrie | None = None
     problems: tuple[str, ...] = ()
     added: float = 0.0
+    read: float = field(default=0.0, compare=False)
 
     @property
     def is_pair(self) -> bool:
@@ -94,8 +97,8 @@ class Mixture:
     @property
     def tuned_lam(self) -> AnyLam | None:
         """The λ that tuning found for this domain and that is kept with its specific adapter."""
-        card = self.adapters[-1].card if len(self.adapters) > 1 else None
-        return from_saved(card.tuned_lam) if card and card.tuned_lam else None
+        card = self.adapters[-1].card if self.is_pair else None
+        return from_saved(card.tuned_lam) if card and card.tuned_lam and card.domain == self.domain else None
 
     @property
     def weak(self) -> tuple[str, ...]:
@@ -107,7 +110,7 @@ class Mixture:
     @property
     def key(self) -> str:
         """Identifies the adapters' weights, for caches."""
-        return "+".join(adapter.sha256[:16] for adapter in self.adapters)
+        return self.stack.key
 
 
 class Engine:
@@ -160,7 +163,8 @@ class Engine:
         """The general adapter and the domain's own one, and those that are mixed in between; read and checked on first use, and
         again once the domain has been replaced, by whatever program.
 
-        The general or the domain's own adapter is left out where it cannot be used, and named in ``problems``.
+        The general or the domain's own adapter is left out where it cannot be used, and named in ``problems``; it is looked at
+        again after a while, for what kept it from being read may have passed.
 
         Raises
         ------
@@ -170,7 +174,7 @@ class Engine:
         info = self.catalog.domain(domain)
         with self._state:
             known, forgotten = self._mixtures.get(domain), self._forgotten
-        if known and known.added == info.added:
+        if known and known.added == info.added and not (known.problems and time.monotonic() - known.read > LOOK_AGAIN):
             return known
         found, problems = [], []
         for name in ("general", *self.also, domain):
@@ -186,7 +190,7 @@ class Engine:
                                + ", ".join(map(str, self.adapter_folders)))
             if adapter:
                 found.append(adapter)
-        found, more = _without_second_round(found)
+        found, more = _without_mixed(found)
         problems += more
         if not found:
             detail = "; ".join(problems) or "none is in " + ", ".join(map(str, self.adapter_folders))
@@ -200,7 +204,8 @@ class Engine:
             stack = adapters.stack(found).to(self.base.device, self.base.dtype).eval()
         style = template(styles.pop())
         titles = None if style.listed else TitleTrie(self.base.prompter.titles(self.catalog.items(domain)))
-        mixture = Mixture(domain, tuple(found), stack, style, info.noun, titles, tuple(problems), info.added)
+        mixture = Mixture(domain, tuple(found), stack, style, info.noun, titles, tuple(problems), info.added,
+                          time.monotonic())
         with self._state:
             if self._forgotten != forgotten:  # what was read may be what was to be forgotten
                 return mixture
@@ -328,13 +333,14 @@ class Engine:
                 self._cache.popitem(last=False)
 
 
-def _without_second_round(found: list[Adapter]) -> tuple[list[Adapter], list[str]]:
-    """The adapters to mix, and what is wrong with the others: one of a second round holds the general one already."""
+def _without_mixed(found: list[Adapter]) -> tuple[list[Adapter], list[str]]:
+    """The adapters to mix, and what is wrong with the others: those that hold the general one already."""
     kept, problems = [], []
     for adapter in found:
-        if len(found) > 1 and adapter.card and adapter.card.role == adapters.SECOND_ROUND:
-            problems.append(f"adapter '{adapter.name}' was trained on top of a general one, as a baseline, and is not mixed with "
-                            "it; put it into a folder without one, and give that as --adapters")
+        if len(found) > 1 and adapter.card and adapter.card.role in adapters.ALONE:
+            what = "a mixture" if adapter.card.role == adapters.MERGED else "a baseline, trained on top of a general one,"
+            problems.append(f"adapter '{adapter.name}' is {what} and not mixed with another; put it into a folder without one, "
+                            "and give that as --adapters")
         else:
             kept.append(adapter)
     return kept, problems

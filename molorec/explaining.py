@@ -1,5 +1,6 @@
 """Why this title? Evidence by ablation, and a short text from the mixed model that is checked before it is trusted."""
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,9 @@ REPETITION = 1.5  # small models repeat themselves
 _YEAR_TITLE = re.compile(r"((?:[A-Z0-9][\w'’:.,&!-]*(?: |(?=\()))+)\((?:1[89]|20)\d\d\)")
 _CAPITAL = re.compile(r"\b[A-Z]\w{2,}")
 _BEGINNING = re.compile(r"(?<=\. )[a-z]")
+_LIKE = re.compile(r"\b(?:like|such as|called|titled|named) ([^.;:!?]*)")
+_AND, _WORD = re.compile(r",(?: and | or )?| and | or "), re.compile(r"[^\W_]+")
+_NO_NAMES = {"all", "her", "him", "it", "me", "others", "that", "them", "these", "this", "those", "us", "you"}
 _QUOTED = re.compile(r"[\"“]([^\"”]{2,80})[\"”]")
 
 
@@ -69,14 +73,22 @@ def evidence(engine: Engine, example: RankingExample, item: Item, lam: AnyLam = 
              rule: str = DEFAULT_RULE) -> Iterator[Evidence]:
     """Drop one of the history's titles at a time and rank again; yields in history order as results come.
 
-    Only the titles that the prompt holds (the last ten) can matter, so only those are tried.
+    Only the titles that the prompt holds (the last ten) can matter, so only those are tried; as many at once as share a pass.
+
+    Raises
+    ------
+    BadInput : the item is no candidate, or :meth:`Engine.rank`'s.
     """
+    if item not in example.candidates:
+        raise BadInput(f"'{item.title}' is not among the {len(example.candidates)} candidates; choose one of them")
     shown = replace(example, history=example.history[-HISTORY_TITLES:])
     place = example.candidates.index(item)
     whole = engine.rank(shown, lam, rule).probabilities()[place]
-    for i, dropped in enumerate(shown.history):
-        rest = replace(shown, history=shown.history[:i] + shown.history[i + 1:])
-        yield Evidence(dropped, whole, engine.rank(rest, lam, rule).probabilities()[place])
+    without = [replace(shown, history=shown.history[:i] + shown.history[i + 1:]) for i in range(len(shown.history))]
+    for first in range(0, len(without), engine.rows):
+        ranked = engine.rank_all(without[first : first + engine.rows], [lam], rule)
+        for dropped, (ranking,) in zip(shown.history[first:], ranked, strict=False):
+            yield Evidence(dropped, whole, ranking.probabilities()[place])
 
 
 def strongest(evidence: Sequence[Evidence], count: int) -> tuple[Evidence, ...]:
@@ -152,6 +164,8 @@ def check(text: str, allowed: Sequence[Item], catalogue: Sequence[Item] = ()) ->
     ''
     >>> check(" fans of Heat (1995).", [Item("1", "Alien (1979)")])
     "it names 'Heat', which is not in the history or the list"
+    >>> check(" films like heat and titanic.", [Item("1", "Heat (1995)")], [Item("2", "Titanic (1997)")])
+    "it names 'Titanic (1997)', which is not in the history or the list"
     >>> check(" films like star wars.", [], [Item("2", "Star Wars (1977)")])
     "it names 'Star Wars (1977)', which is not in the history or the list"
     """
@@ -166,14 +180,26 @@ def check(text: str, allowed: Sequence[Item], catalogue: Sequence[Item] = ()) ->
         if titles.normalise(found) not in known:
             return f"it names '{found.strip()}', which is not in the history or the list"
     normal = f" {titles.normalise(text)} "
-    capitals = {word.casefold() for word in _CAPITAL.findall(text)}
+    names = {word.casefold() for word in _CAPITAL.findall(text)} | _compared(text)
     for item in catalogue:
         form = titles.normalise(item.title)
-        # one-word titles ("Fear", "Speed") are ordinary words as well, unless they are written like a name
-        named = form in capitals or (" " in form and f" {form} " in normal)
+        # one-word titles ("Fear", "Speed") are ordinary words as well, unless they are written like a name or compared with
+        named = form in names or (" " in form and f" {form} " in normal)
         if named and form not in known:
             return f"it names '{item.title}', which is not in the history or the list"
     return ""
+
+
+def _compared(text: str) -> set[str]:
+    """Single words that stand where a title would: behind "like", "such as" or "called", and in the list that goes on there.
+
+    >>> sorted(_compared(" films like titanic, heat and alien, with much action."))
+    ['alien', 'heat', 'titanic']
+    """
+    found = set()
+    for behind in _LIKE.findall(text.casefold()):
+        found |= set(itertools.takewhile(_WORD.fullmatch, (piece.strip() for piece in _AND.split(behind))))
+    return found - _NO_NAMES
 
 
 def _sentences(text: str) -> str:

@@ -69,10 +69,12 @@ def sweep(engine: Engine, example: RankingExample, rule: str = DEFAULT_RULE, poi
 
     Raises
     ------
-    BadInput : the domain has one adapter only, ``points`` is below 2 or above 201, or the example cannot be ranked.
+    BadInput : the domain has not two adapters, ``points`` is below 2 or above 201, or the example cannot be ranked.
     """
-    if not engine.mixture(example.domain).is_pair:
-        raise BadInput(f"'{example.domain}' has one adapter only, so there is no λ to sweep")
+    mixture = engine.mixture(example.domain)
+    if not mixture.is_pair:
+        here = "one adapter only" if len(mixture.adapters) == 1 else f"{len(mixture.adapters)} adapters"
+        raise BadInput(f"'{example.domain}' has {here}, and λ is swept between two")
     if not 2 <= points <= MOST_POINTS:
         raise BadInput(f"{points} points are too {'few' if points < 2 else 'many'}; give 2 to {MOST_POINTS}")
     return _swept(engine, example, rule, points)

@@ -218,10 +218,8 @@ def _remove(engine: Engine, trainings: Trainings, journal: Journal, name: str) -
     trainings.forget(name)
     engine.catalog.remove_domain(name)
     engine.forget(name)
-    folder = config.home() / "adapters"
-    for root in engine.adapter_folders:
-        if root.is_relative_to(folder):  # never one that ships
-            shutil.rmtree(root / name, ignore_errors=True)
+    for adapter in (config.home() / "adapters").glob(f"*/{name}"):  # each model's
+        shutil.rmtree(adapter, ignore_errors=True)
     journal.forget_domain(name)
 
 

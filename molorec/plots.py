@@ -46,13 +46,13 @@ def entropy_curve(step: TuningStep | None) -> go.Figure:
 
 def evidence_bars(evidence: Sequence[Evidence]) -> go.Figure:
     """How far the title's probability falls when each history item is dropped, in percentage points."""
-    figure = _figure("points lost without it (left of 0: gained)", "")
+    figure = _figure("points lost without it<br>(left of 0: gained)", "")
     effects = [100 * piece.effect for piece in evidence]
     figure.add_bar(y=[_label(piece.item.title, i) for i, piece in enumerate(evidence)], x=effects, orientation="h",
                    marker_color=[ACCENT if effect >= 0 else NEGATIVE for effect in effects],
                    customdata=[_escaped(piece.item.title) for piece in evidence],
                    hovertemplate="%{customdata}: %{x:+.2f} points<extra></extra>")
-    figure.update_layout(height=max(180, 60 + 30 * len(evidence)), xaxis_nticks=5)
+    figure.update_layout(height=max(195, 75 + 30 * len(evidence)), xaxis_nticks=5, xaxis_automargin=True)
     figure.update_yaxes(autorange="reversed", automargin=True, ticktext=[_short(piece.item.title) for piece in evidence],
                         tickvals=[_label(piece.item.title, i) for i, piece in enumerate(evidence)])
     return figure

@@ -16,9 +16,9 @@ from molorec import backbone, config
 from molorec.backends import local
 from molorec.catalog import Catalog, Item, prepare
 from molorec.engine import Engine
-from molorec.errors import BadInput, MolorecError
+from molorec.errors import BadAdapter, BadInput, MolorecError
 from molorec.mixture import adapters, layer
-from molorec.mixture.lam import Lam
+from molorec.mixture.lam import Lam, to_saved
 from tests.conftest import card_for, pico_model, pico_tokenizer, random_adapter, source_data, toybox_adapters
 
 
@@ -168,7 +168,7 @@ def test_any_other_error_of_the_model_is_not_called_memory(engine, monkeypatch):
         engine.rank(engine.catalog.examples("toybox", "quick", limit=1)[0])
 
 
-@pytest.mark.parametrize("change", ["λ", "rule", "history", "candidates", "order", "title", "base", "adapters"])
+@pytest.mark.parametrize("change", ["λ", "rule", "history", "candidates", "order", "title", "base", "weights", "alpha"])
 @settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_changing_any_one_thing_misses_the_cache_and_changing_it_back_is_the_same_answer(engine, data, change):
@@ -187,9 +187,11 @@ def test_changing_any_one_thing_misses_the_cache_and_changing_it_back_is_the_sam
     try:
         if change == "base":
             engine.base = replace(base, sha256="another")
-        elif change == "adapters":
+        elif change in ("weights", "alpha"):
             general, specific = mixture.adapters
-            engine._mixtures["toybox"] = replace(mixture, adapters=(replace(general, sha256="another"), specific))
+            general = replace(general, **({"sha256": "another"} if change == "weights" else {"alpha": general.alpha / 8}))
+            engine._mixtures["toybox"] = replace(mixture, adapters=(general, specific),
+                                                 stack=adapters.stack([general, specific]).eval())
         before = len(engine._cache)
         other.get(change, lambda: engine.rank(example, lam, rule))()
         assert len(engine._cache) == before + 1, change
@@ -210,16 +212,40 @@ def test_other_weights_in_the_same_folder_are_other_answers(engine, base, adapte
     assert engine.rank(example, 0.0).probabilities() == before
 
 
-def test_an_adapter_of_a_second_round_is_never_the_specific_one(engine, base, adapter_folder, example):
-    adapters.update_card(adapter_folder / "toybox", role=adapters.SECOND_ROUND)
+@pytest.mark.parametrize("role", adapters.ALONE)
+def test_what_holds_the_general_adapter_already_is_never_the_specific_one(engine, base, adapter_folder, example, role):
+    adapters.update_card(adapter_folder / "toybox", role=role)
     mixture = engine.mixture("toybox")
     assert [adapter.name for adapter in mixture.adapters] == ["general"]
-    assert "is not mixed" in mixture.problems[0]
+    assert "not mixed with another" in mixture.problems[0]
     shutil.rmtree(adapter_folder / "general")
     engine.forget("toybox")
     alone = engine.mixture("toybox")
-    assert [adapter.card.role for adapter in alone.adapters] == ["second-round"] and not alone.problems
+    assert [adapter.card.role for adapter in alone.adapters] == [role] and not alone.problems
 
+
+def test_an_adapter_that_could_not_be_read_is_looked_at_again_after_a_while(engine, monkeypatch):
+    read = adapters.read
+
+    def broken(folder, *more):
+        if folder.name == "toybox":
+            raise BadAdapter("too many open files")
+        return read(folder, *more)
+
+    monkeypatch.setattr(adapters, "read", broken)
+    assert engine.mixture("toybox").problems == ("too many open files",)
+    monkeypatch.setattr(adapters, "read", read)
+    assert not engine.mixture("toybox").is_pair  # not at once: it costs a while each time
+    monkeypatch.setattr("molorec.engine.LOOK_AGAIN", -1.0)
+    assert engine.mixture("toybox").is_pair
+
+
+def test_a_tuned_lam_is_of_this_pair_and_this_domain_alone(engine, adapter_folder):
+    adapters.update_card(adapter_folder / "toybox", tuned_lam=to_saved(0.3), domain="another")
+    assert engine.mixture("toybox").tuned_lam is None
+    adapters.update_card(adapter_folder / "toybox", domain="toybox")
+    engine.forget("toybox")
+    assert engine.mixture("toybox").tuned_lam == 0.3
 
 def test_only_so_many_rankings_are_remembered_the_latest(engine, example, monkeypatch):
     monkeypatch.setattr("molorec.engine.CACHED_RANKINGS", 10)

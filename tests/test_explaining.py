@@ -45,14 +45,22 @@ def test_titles_before_the_prompts_own_cannot_matter(engine, example, first):
 
 
 def test_evidence_is_worked_out_as_it_is_asked_for(engine, example, first, monkeypatch):
-    calls, rank = [], engine.rank
-    monkeypatch.setattr(engine, "rank", lambda *arguments: calls.append(1) or rank(*arguments))
+    ranked, rank = [], engine.rank_all  # how many lists each time
+    monkeypatch.setattr(engine, "rank_all", lambda examples, *more: ranked.append(len(examples)) or rank(examples, *more))
+    monkeypatch.setattr(engine.backend, "rows", 2)
     pieces = evidence(engine, example, first, LAM)
-    assert not calls
+    assert not ranked
     next(pieces)
-    assert len(calls) == 2
+    assert ranked == [1, 2]
     next(pieces)
-    assert len(calls) == 3
+    assert ranked == [1, 2]
+    next(pieces)
+    assert ranked == [1, 2, 2]
+
+
+def test_evidence_for_what_is_no_candidate_is_refused(engine, example):
+    with pytest.raises(BadInput, match="'Nowhere' is not among the 30 candidates"):
+        next(evidence(engine, example, Item("nowhere", "Nowhere"), LAM))
 
 
 FILM = Item("1", "Alien (1979)")
@@ -65,6 +73,8 @@ CATALOGUE = [FILM, Item("2", "Heat (1995)"), Item("3", "Field of Dreams (1989)")
     (' films like "Alien" and its kin.', ""),
     (" films without fear or hope.", ""),  # an ordinary word, though a title too
     (" fans of Heat (1995).", "names 'Heat'"),
+    (" films like heat, and others.", "names 'Heat"), (" films such as alien or fear.", "names 'Fear"),
+    (" films like these, without fear.", ""), (" people like heat waves.", ""),
     (" fans of Nowhere Land (1950).", "names 'Nowhere Land'"),
     (' they love "The Unknown Film" very much.', "names 'The Unknown Film'"),
     (" they love “The Unknown Film” very much.", "names 'The Unknown Film'"),

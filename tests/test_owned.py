@@ -41,7 +41,7 @@ def engine(base, catalog, adapter_folder):
 
 @pytest.fixture
 def trainings():
-    made = Trainings(lambda domain, out: [])
+    made = Trainings(lambda domain, out: [], "pico")
     yield made
     made.kill()
 
@@ -143,12 +143,14 @@ def test_deleting_takes_adapter_checkpoint_and_record_along(engine, files, train
     folder, checkpoint = give_adapter(engine, name), background.folder_of(name) / "checkpoint.safetensors"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_text("x")
+    elsewhere = config.home() / "adapters" / "another-model" / name
+    elsewhere.mkdir(parents=True)
     assert engine.mixture(name).is_pair
     for visitor in (OTHER, "", None):
         with pytest.raises(BadInput, match="none of your domains"):
             owned.delete(engine, trainings, Journal(), visitor, name)
     owned.delete(engine, trainings, Journal(), VISITOR, name)
-    assert not folder.exists() and not checkpoint.parent.exists()
+    assert not folder.exists() and not checkpoint.parent.exists() and not elsewhere.exists()
     assert owned.of(engine.catalog, VISITOR) == []
     assert [entry.domain for entry in journal.entries(VISITOR)] == ["toybox"]
     assert journal.kept_lam(name, "sum", "a") is None and journal.kept_lam("toybox", "sum", "a") == 0.3
@@ -303,7 +305,7 @@ def test_any_upload_is_brought_or_refused_in_words(engine, files, content, which
         assert str(files[which].parent) not in str(refused.value)
         files[which].write_bytes(kept + content)
         with suppress(BadInput):
-            owned.delete(engine, Trainings(lambda domain, out: []), Journal(), VISITOR, bring(engine, files).name)
+            owned.delete(engine, Trainings(lambda domain, out: [], "pico"), Journal(), VISITOR, bring(engine, files).name)
     finally:
         files[which].write_bytes(kept)
     assert owned.of(engine.catalog, VISITOR) == []

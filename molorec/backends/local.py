@@ -70,7 +70,13 @@ class Local:
             self._calls.append(call)
         for _ in rows:  # enough even if each pass takes one of them only
             self._worker.submit(self._pass)
-        return call.answer.result()
+        try:
+            return call.answer.result()
+        except BaseException:  # nobody waits for the rest of it
+            with self._state:
+                if call in self._calls:
+                    self._calls.remove(call)
+            raise
 
     def write(self, tokens: Sequence[int], weights: Weights | None, stack: AdapterStack, rule: str,
               how: Writing) -> Iterator[list[int]]:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from molorec.backends import Row, Weights, Writing
+from molorec.errors import MolorecError
 from molorec.mixture.layer import AdapterStack
 from molorec.ranking.trie import PackedTrie
 
@@ -47,6 +48,19 @@ class OneToken(ABC):
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="molorec-backend", daemon=True)
         self._thread.start()
+
+    def close(self) -> None:
+        """End the loop; whatever it still has to answer is cut off."""
+        async def end() -> None:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            if others:
+                await asyncio.wait(others, timeout=1)
+            self._loop.stop()
+
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(end(), self._loop)
 
     @abstractmethod
     async def ask(self, tokens: Sequence[int], children: Sequence[int], adapter: Any) -> dict[int, float]:
@@ -80,6 +94,9 @@ class OneToken(ABC):
                     async for text in self.stream(tokens, adapter, how):
                         texts.put(text)
                 texts.put(None)
+            except asyncio.CancelledError:  # whoever waits for the next token must not wait for ever
+                texts.put(MolorecError("the text was cut off, for what computes it has been closed"))
+                raise
             except Exception as error:
                 texts.put(error)
 

@@ -110,13 +110,23 @@ class Server(OneToken):
         super().__init__()
         self._client = httpx.AsyncClient(base_url=f"{self.address}/v1", timeout=httpx.Timeout(SECONDS, pool=None),
                                          limits=httpx.Limits(max_connections=AT_ONCE, keepalive_expiry=IDLE))
-        models = self._wait(self._answer("GET", "/models"))
-        with self._in_words():
-            names = [model["id"] for model in models["data"]]
-            self._mixtures = {name for name in names if name.startswith(f"{PREFIX}-")}
-        self._base = next((name for name in names if name not in self._mixtures), None)
-        if self._base is None:
-            raise MolorecError(f"{self.address} names no base model; start it with `molorec serve`")
+        try:
+            models = self._wait(self._answer("GET", "/models"))
+            with self._in_words():
+                names = [model["id"] for model in models["data"]]
+                self._mixtures = {name for name in names if name.startswith(f"{PREFIX}-")}
+            self._base = next((name for name in names if name not in self._mixtures), None)
+            if self._base is None:
+                raise MolorecError(f"{self.address} names no base model; start it with `molorec serve`")
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the connections and the loop."""
+        if self._thread.is_alive():
+            self._wait(self._client.aclose())
+        super().close()
 
     async def ask(self, tokens: Sequence[int], children: Sequence[int], adapter: str) -> dict[int, float]:
         """See :class:`OneToken`."""

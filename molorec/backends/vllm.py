@@ -96,7 +96,7 @@ class VLLM(OneToken):
         if hasattr(self, "_engine"):
             self._engine.shutdown()
             del self._engine
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        super().close()
         self._work.cleanup()
 
     async def ask(self, tokens: Sequence[int], children: Sequence[int], adapter) -> dict[int, float]:

@@ -92,7 +92,7 @@ def report(arguments: argparse.Namespace) -> None:
     """Make every table anew from stored rows: as Markdown and CSV, for the tab Results, and in texts that quote them."""
     from molorec.evaluation import entropies as measured
     from molorec.evaluation import report as reports
-    from molorec.evaluation import rows, runs
+    from molorec.evaluation import rows, runs, table
     from molorec.spreadsheet import csv_text
 
     place = arguments.rows or rows.folder()
@@ -102,7 +102,16 @@ def report(arguments: argparse.Namespace) -> None:
         print(f"note: {problem}", file=sys.stderr)
     if not found:
         raise BadInput(f"there are no rows in {place}; run `molorec evaluate`, or give the folder of others with --rows")
-    tests = reports.tests(found)
+    tests = {}
+    for name, systems in reports.tests(found).items():
+        try:
+            table.of(systems)
+            tests[name] = systems
+        except BadInput as error:  # the other test sets are worth reporting
+            print(f"note: {name} is left out: {error}", file=sys.stderr)
+    if not tests:
+        raise BadInput(f"no rows in {place} make a table together; run `molorec evaluate`")
+    found = [rows for systems in tests.values() for rows in systems]
     text = "\n\n".join(f"## {name}\n\n{reports.markdown(systems)}" for name, systems in tests.items())
     if learned:
         text += f"\n\n## λ that entropy chooses\n\n{reports.learned(learned)}"
@@ -163,10 +172,13 @@ def _together(engine, arguments: argparse.Namespace):
 
 def _keep(arguments: argparse.Namespace, result) -> tuple[str | None, str | None]:
     """Where the run and its rows are kept; what was measured is worth printing even where they cannot be."""
-    from molorec.evaluation import rows, runs
+    from molorec.evaluation import rows, runs, table
 
+    measured, place = [system.rows for system in result.systems], arguments.rows or rows.folder()
     try:
-        folder = str([rows.save(system.rows, arguments.rows).parent for system in result.systems][0])
+        for file in table.set_aside(measured, place):
+            print(f"note: rows made with another model, adapters or rule are now {file}", file=sys.stderr)
+        folder = str([rows.save(each, place).parent for each in measured][0])
         return str(runs.save(runs.record(result))), folder
     except MolorecError as error:
         print(f"note: {error}", file=sys.stderr)

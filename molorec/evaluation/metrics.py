@@ -29,6 +29,13 @@ class Interval:
         low, high = bootstrap_interval(values)  # first: of no values there is no mean either
         return cls(float(np.mean(values)), low, high)
 
+    @classmethod
+    def of_means(cls, mean: float, resampled: np.ndarray) -> "Interval":
+        """Of a mean and what :func:`resampled_means` gives for it, or of differences of both: paired, for all means are of the
+        same resampled users."""
+        low, high = np.quantile(resampled, [0.025, 0.975])
+        return cls(float(mean), float(low), float(high))
+
 
 def rank_of(scores: Sequence[float], target: int) -> int:
     """Rank (from 1) of ``target`` by score, highest first; ties count against it.
@@ -93,10 +100,26 @@ def bootstrap_interval(values: Sequence[float], level: float = 0.95, seed: int =
     >>> bootstrap_interval([1.0, 1.0, 1.0])
     (1.0, 1.0)
     """
+    low, high = np.quantile(resampled_means(values, seed), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def resampled_means(values: Sequence[float] | np.ndarray, seed: int = 0) -> np.ndarray:
+    """The mean over users, or of each column (users, columns), of each of so many draws of users with replacement.
+
+    Returns
+    -------
+    (RESAMPLES,) or (RESAMPLES, columns). The draws depend on the seed and the number of users alone.
+
+    Raises
+    ------
+    ValueError : no values.
+
+    >>> resampled_means([[1.0, 2.0], [1.0, 2.0]]).mean(axis=0).tolist()
+    [1.0, 2.0]
+    """
     values = np.asarray(values, float)
     if not len(values):
         raise ValueError("a mean of no values has no interval")
     rng = np.random.default_rng(seed)
-    means = np.array([values[rng.integers(0, len(values), len(values))].mean() for _ in range(RESAMPLES)])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return np.array([values[rng.integers(0, len(values), len(values))].mean(axis=0) for _ in range(RESAMPLES)])

@@ -5,11 +5,13 @@ where it is; what is put together must be of one plan.
 """
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from molorec import whole_file
 from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, MolorecError
 from molorec.evaluation.protocol import Answer, Placed, Plan, measure
@@ -37,7 +39,7 @@ def measure_part(engine: Engine, plan: Plan, part: int, parts: int, folder: Path
 
     Raises
     ------
-    BadInput : there is no such part, or the file that is there is of another plan.
+    BadInput : there is no such part, the file that is there is of another plan, or another process measures it now.
     MolorecError : the file cannot be written.
     """
     check_part(part, parts)
@@ -46,21 +48,16 @@ def measure_part(engine: Engine, plan: Plan, part: int, parts: int, folder: Path
     places = {engine.catalog.position(plan.domain, user): user for user in users}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        done: dict[int, Answer] = {}
-        if path.exists():
-            found, answers = read(path)
-            _check_same(plan, found, path)
-            done = {answer.user: answer for answer in answers}
-        # written anew first: where the process was stopped in the middle of a line, half of it stands there
-        whole = path.with_suffix(".partial")
-        whole.write_text("".join([_head(plan), *map(_line, done.values())]), "utf-8")
-        os.replace(whole, path)
-        with open(path, "a", encoding="utf-8") as stream:
-            left = [user for place, user in places.items() if place not in done]
-            for count, answer in enumerate(measure(engine, plan, left, at_once), start=len(places) - len(left) + 1):
-                stream.write(_line(answer))
-                stream.flush()
-                on_user(count, len(places))
+        with FileLock(path.with_suffix(".lock"), timeout=0):
+            done = _go_on(path, plan)
+            with open(path, "a", encoding="utf-8") as stream:
+                left = [user for place, user in places.items() if place not in done]
+                for count, answer in enumerate(measure(engine, plan, left, at_once), start=len(places) - len(left) + 1):
+                    stream.write(_line(answer))
+                    stream.flush()
+                    on_user(count, len(places))
+    except Timeout:
+        raise BadInput(f"{path} is being measured already; let that go on, or stop it first") from None
     except OSError as error:
         raise MolorecError(f"the part {path} cannot be written ({error}); the same command goes on from where it is") from error
     return path
@@ -117,8 +114,17 @@ def read(path: Path) -> tuple[Plan, list[Answer]]:
             systems = {name: Placed(*placed) for name, placed in made["systems"].items()}
             answers.append(Answer(made["user"], made["position"], systems, tuple(Placed(*placed) for placed in made["points"])))
         return plan, answers
-    except (ValueError, KeyError, TypeError, AttributeError, BadInput) as error:
+    except (OSError, RecursionError, ValueError, KeyError, TypeError, AttributeError, BadInput) as error:
         raise BadFile(path, f"it is no part of an evaluation ({error}); delete it, and measure it anew") from error
+
+
+def _go_on(path: Path, plan: Plan) -> set[int]:
+    """Make a part's file, or make it ready to be gone on with; the users who are done. Raises BadInput, BadFile or OSError."""
+    found, answers = read(path) if path.exists() else (plan, [])
+    _check_same(plan, found, path)
+    # written anew: where the process was stopped in the middle of a line, half of it stands there
+    whole_file.write(path, "".join([_head(plan), *map(_line, answers)]))
+    return {answer.user for answer in answers}
 
 
 def _head(plan: Plan) -> str:

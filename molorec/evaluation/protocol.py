@@ -26,7 +26,7 @@ from molorec.tuning import PROMPTS, tune
 
 POINTS = tuple(i / 10 for i in range(11))  # the λ that "grid" and "oracle" choose from
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy")
-_FIXED_LAM = {"base": None, "general": 1.0, "specific": 0.0, "half": 0.5, adapters.SECOND_ROUND: 1.0}
+_FIXED_LAM = {"base": None, "general": 1.0, "specific": 0.0, "half": 0.5, **dict.fromkeys(adapters.ALONE, 1.0)}
 
 
 def tuned_lam(engine: Engine, domain: str, rule: str = DEFAULT_RULE, setting: str = "warm",
@@ -141,7 +141,7 @@ def plan(engine: Engine, domain: str, split: str = "quick", setting: str = "warm
     else:  # of one adapter, it alone; of three and more, mixtures that were given: one number is no λ of them
         own = (alone,) if len(mixture.adapters) == 1 else lams
         names = [name for name in dict.fromkeys((*systems, *lams)) if name in ("popularity", "base", *own)]
-    if alone == adapters.SECOND_ROUND:  # which is there only if somebody asked for it
+    if alone in adapters.ALONE:  # which is there only if somebody asked for it
         names.append(alone)
     if not names:
         here = ", ".join(f"'{adapter.name}'" for adapter in mixture.adapters)
@@ -227,7 +227,7 @@ def rows_of(plan: Plan, answers: Sequence[Answer], made_with: dict) -> list[Syst
     for name in plan.systems:
         without = {"popularity": (*OF_MODEL, *OF_MIXTURE), "base": OF_MIXTURE}.get(name, ())
         own = {fact: value for fact, value in made_with.items() if fact not in without}
-        lam = None if name == adapters.SECOND_ROUND else plan.lams.get(name)
+        lam = None if name in adapters.ALONE else plan.lams.get(name)
         placed = [answer.systems.get(name) for answer in answers]
         if name == "oracle":
             places = _best_of_the_others(answers)

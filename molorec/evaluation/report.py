@@ -157,7 +157,8 @@ def _notes(evaluation: Evaluation) -> list[str]:
     some = "" if evaluation.limit is None else f" (the first {evaluation.limit:,} of the split)"
     said = [f"{first.n:,} people{some}, lists {evaluation.lists_sha256[:12]}; a guess scores {_score(1 / (NEGATIVES + 1))}."]
     if adapters:
-        said.append(f"{made_with['base']}, {made_with['precision']}, adapters {adapters}, rule {made_with['rule']}.")
+        base, precision, rule = (made_with.get(fact, "not recorded") for fact in ("base", "precision", "rule"))
+        said.append(f"{base}, {precision}, adapters {adapters}, rule {rule}.")
     if evaluation.share < 1:
         said.append(few_shot_note(evaluation.share))
     verdict = evaluation.verdict

@@ -113,18 +113,27 @@ def is_name(text: object) -> bool:
     return isinstance(text, str) and bool(_NAME.fullmatch(text))
 
 
+def percent(share: float) -> str:
+    """A share as it is written: "0.5%", not "0%".
+
+    >>> percent(0.005), percent(0.1)
+    ('0.5%', '10%')
+    """
+    return f"{100 * share:g}%"
+
+
 def few_shot(share: float) -> str:
     """What stands behind a test's name if its domain's adapter learned from a share of the people.
 
     >>> few_shot(0.1), few_shot(1.0)
     (', few-shot 10%', '')
     """
-    return "" if share == 1 else f", few-shot {share:.0%}"
+    return "" if share == 1 else f", few-shot {percent(share)}"
 
 
 def few_shot_note(share: float) -> str:
     """The same as a sentence; empty where the adapter learned from everybody."""
-    return "" if share == 1 else f"Few-shot: the domain's own adapter has learned from {share:.0%} of its people."
+    return "" if share == 1 else f"Few-shot: the domain's own adapter has learned from {percent(share)} of its people."
 
 
 def folder() -> Path:
@@ -140,6 +149,11 @@ def facts(command: str, packages: Sequence[str] = (), **others: object) -> dict:
     return {"command": command, "date": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions, **others}
 
 
+def path(rows: SystemRows, to: Path) -> Path:
+    """The file of rows that are kept below ``to``."""
+    return to / rows.domain / rows.test / f"{rows.system}.json"
+
+
 def save(rows: SystemRows, to: Path | None = None) -> Path:
     """Write rows below ``to`` (by default :func:`folder`), all of them or nothing, in place of the same system's on the
     same test set. Probabilities keep six digits. Rows of a limited number of users have a place of their own.
@@ -151,11 +165,11 @@ def save(rows: SystemRows, to: Path | None = None) -> Path:
     content = {"schema": SCHEMA, **vars(rows), "probabilities": [float(f"{p:.6g}") for p in rows.probabilities]}
     # an array a line: small, and what changed is seen all the same
     lines = ",\n".join(f"{json.dumps(name)}:{_compact(value)}" for name, value in content.items())
-    path = _path(rows, to or folder())
+    file = path(rows, to or folder())
     try:
-        return whole_file.write(path, "{\n" + lines + "\n}\n")
+        return whole_file.write(file, "{\n" + lines + "\n}\n")
     except OSError as error:
-        raise MolorecError(f"the rows could not be kept in {path.parent} ({error}); make room there, or set MOLOREC_HOME to a "
+        raise MolorecError(f"the rows could not be kept in {file.parent} ({error}); make room there, or set MOLOREC_HOME to a "
                            "folder that can be written") from error
 
 
@@ -203,8 +217,8 @@ def read(file: Path) -> SystemRows:
         rows = SystemRows(**content)
     except (TypeError, ValueError) as error:
         raise BadFile(name, f"it is not as it should be ({error}); {mend}") from error
-    if _path(rows, file.parents[2]) != file:
-        raise BadFile(name, f"it holds the rows of {'/'.join(_path(rows, Path()).parts)}; give it that name")
+    if path(rows, file.parents[2]) != file:
+        raise BadFile(name, f"it holds the rows of {'/'.join(path(rows, Path()).parts)}; give it that name")
     return rows
 
 
@@ -240,10 +254,6 @@ def compare(one: SystemRows, other: SystemRows, metric: str = "ndcg@1") -> tuple
 
 
 # -- inside ------------------------------------------------------------------------------------------------------
-
-
-def _path(rows: SystemRows, to: Path) -> Path:
-    return to / rows.domain / rows.test / f"{rows.system}.json"
 
 
 def _compact(value: object) -> str:
@@ -292,6 +302,12 @@ def _check_facts(made_with: object) -> None:
         raise ValueError("made_with does not say by which command and at what date")
     if datetime.fromisoformat(made_with["date"]).tzinfo is None:
         raise ValueError(f"date {made_with['date']} has no time zone")
+    for name, kind in (("base", str), ("base_sha256", str), ("precision", str), ("rule", str), ("adapters", dict),
+                       ("reproduced", dict | None)):
+        if name in made_with and not isinstance(made_with[name], kind):
+            raise ValueError(f"{name} is {made_with[name]!r}")
+    if not all(isinstance(value, str) for value in made_with.get("adapters", {}).values()):
+        raise ValueError(f"adapters is {made_with['adapters']!r}")
     share = made_with.get("share", 1.0)
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
         raise ValueError(f"share is {share!r}, no number above 0 and up to 1")

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from molorec import config, whole_file
 from molorec.errors import BadFile, BadInput, MolorecError
 from molorec.evaluation import table
-from molorec.evaluation.metrics import METRICS, Interval
+from molorec.evaluation.metrics import METRICS, Interval, resampled_means
 from molorec.evaluation.rows import SystemRows, readable
 from molorec.evaluation.table import Evaluation
 from molorec.mixture.lam import AnyLam, from_json, to_json
@@ -96,14 +98,21 @@ def from_rows(systems: Sequence[SystemRows]) -> Run:
 def record(evaluation: Evaluation) -> Run:
     """An evaluation as it is kept."""
     results = evaluation.systems
-    gains = {result.name: {metric: values(result.ranks) for metric, values in METRICS.items()} for result in results}
-    reference = gains.get(REFERENCE)
+    columns = [(result.name, metric) for result in results for metric in METRICS]
+    gains = np.stack([METRICS[metric](result.ranks) for result in results for metric in METRICS], axis=1)
+    means = dict(zip(columns, gains.mean(axis=0), strict=True))
+    resampled = dict(zip(columns, resampled_means(gains).T, strict=True))
+
+    def interval(name: str, metric: str, *, above: str | None = None) -> Interval:
+        mine, other = (name, metric), (above, metric)
+        return Interval.of_means(means[mine] - means.get(other, 0.0), resampled[mine] - resampled.get(other, 0.0))
+
     systems = []
     for result in results:
-        own = gains[result.name]
-        against = {metric: Interval.of(own[metric] - reference[metric]) for metric in METRICS} if reference else {}
-        systems.append(System(result.name, result.lam, {metric: Interval.of(own[metric]) for metric in METRICS},
-                              {} if result.name == REFERENCE else against, result.knows_nothing))
+        compared = evaluation.system(REFERENCE) and result.name != REFERENCE
+        against = {metric: interval(result.name, metric, above=REFERENCE) for metric in METRICS} if compared else {}
+        systems.append(System(result.name, result.lam, {metric: interval(result.name, metric) for metric in METRICS}, against,
+                              result.knows_nothing))
     made_with = table.made_with([result.rows for result in results])
     return Run(
         domain=evaluation.domain, split=evaluation.split, setting=evaluation.setting, n=results[0].rows.n,

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
 from molorec.catalog.lists import NEGATIVES
-from molorec.errors import BadAdapter, BadInput
+from molorec.errors import BadAdapter, BadFile, BadInput, MolorecError
 from molorec.evaluation import rows as stored
-from molorec.evaluation.metrics import bootstrap_interval, by_position, hit_rate, ndcg
+from molorec.evaluation.metrics import Interval, by_position, hit_rate, ndcg, resampled_means
 from molorec.evaluation.rows import SystemRows
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
@@ -21,7 +23,6 @@ SYSTEMS = ("popularity", "base", "general", "specific", "half", "mixed")
 OPTIONAL = ("contrast", "grid", "oracle")
 CHOSEN = "chosen"  # what stands in place of "mixed" where λ was given: "mixed" always means tuned
 MOVES_AT_LEAST = 0.25
-_OWN = (*SYSTEMS, *OPTIONAL, CHOSEN)
 # the facts that decide the rows of a system of ours, and those that decide it where adapters are mixed
 OF_MODEL = ("base", "base_revision", "base_sha256", "precision", "backend", "template", "shuffles")
 OF_MIXTURE = ("adapters", "rule")
@@ -130,7 +131,9 @@ class Evaluation:
             found.append("the general adapter was not compared with the bare base model")
         elif general.against["base"][0] <= 0:
             found.append("the general adapter is not above the bare base model")
-        if self.moves is None or self.moves < MOVES_AT_LEAST:
+        if self.moves is None:
+            found.append("whether λ changes the first title was not measured")
+        elif self.moves < MOVES_AT_LEAST:
             found.append("λ hardly changes the first title")
         return found
 
@@ -154,7 +157,7 @@ def of(systems: Sequence[SystemRows]) -> Evaluation:
         stored.check_comparable(systems[0], rows)
         if rows.share != systems[0].share:
             raise BadInput(f"'{systems[0].system}' and '{rows.system}' stand in different tables: the domain's adapter learned "
-                           f"from {systems[0].share:.0%} of its people, and from {rows.share:.0%}")
+                           f"from {stored.percent(systems[0].share)} of its people, and from {stored.percent(rows.share)}")
     made_with(systems)
     users = set(systems[0].users).intersection(*(rows.users for rows in systems))
     if not users:
@@ -171,18 +174,51 @@ def of(systems: Sequence[SystemRows]) -> Evaluation:
 def made_with(systems: Sequence[SystemRows]) -> dict:
     """What MoLoRec's own systems among these were made with: the model, the adapters, the rule; other systems may be of
     anything. Raises BadInput if they differ in it: such rows never stand in one table."""
-    own = [rows for rows in systems if rows.system in _OWN or rows.system.startswith("mixed-")]
-    second = [rows for rows in systems if rows.system == adapters.SECOND_ROUND]  # of the same model, and an adapter of its own
-    mixing = [rows for rows in own if "adapters" in rows.made_with] or second
     found: dict = {}
-    for facts_of, those in ((OF_MODEL, own + second), (OF_MIXTURE, mixing)):
-        for fact in facts_of:
-            of = {rows.system: rows.made_with[fact] for rows in those if fact in rows.made_with}
-            for name, value in of.items():
-                if found.setdefault(fact, value) != value:
-                    raise BadInput(f"'{name}' was not made with what '{next(iter(of))}' was: {fact} is {value} and "
-                                   f"{found[fact]}; measure all of them in one evaluation")
+    for place, rows in enumerate(systems):
+        for other in systems[:place]:
+            fact = unlike(other, rows)
+            if fact:
+                raise BadInput(f"'{rows.system}' was not made with what '{other.system}' was: {fact} is "
+                               f"{rows.made_with[fact]} and {other.made_with[fact]}; measure all of them in one evaluation")
+        found |= _deciding(rows)
+    if not found.keys() & OF_MIXTURE:  # an adapter that is no part of a mixture stands alone, with an adapter of its own
+        found |= {fact: rows.made_with[fact] for rows in systems for fact in OF_MIXTURE if fact in rows.made_with}
     return found
+
+
+def unlike(one: SystemRows, other: SystemRows) -> str | None:
+    """A fact in which two systems of MoLoRec differ, so that their rows cannot stand in one table; None if there is none."""
+    theirs = _deciding(other)
+    return next((fact for fact, value in _deciding(one).items() if theirs.get(fact, value) != value), None)
+
+
+def set_aside(systems: Sequence[SystemRows], place: Path) -> list[Path]:
+    """Move what is kept below ``place`` of these systems' test set and was made with another model, other adapters or another
+    rule than they: no table can hold both, and what was measured is never written over.
+
+    Returns
+    -------
+    Where those files are now, below ``place/earlier``, which is not read.
+
+    Raises
+    ------
+    MolorecError : one cannot be moved.
+    """
+    moved = []
+    for file in sorted(stored.path(systems[0], place).parent.glob("*.json")):
+        try:
+            kept = stored.read(file)
+        except BadFile:  # said when it is read for a table
+            continue
+        if any(unlike(kept, rows) for rows in systems):
+            to = place / "earlier" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S") / file.relative_to(place)
+            try:
+                to.parent.mkdir(parents=True, exist_ok=True)
+                moved.append(file.replace(to))
+            except OSError as error:
+                raise MolorecError(f"{file} was made with something else and could not be moved to {to} ({error})") from error
+    return moved
 
 
 def write_scores(evaluation: Evaluation, used: Sequence[Adapter]) -> None:
@@ -191,8 +227,11 @@ def write_scores(evaluation: Evaluation, used: Sequence[Adapter]) -> None:
     Raises
     ------
     BadAdapter : an adapter has no card.
+    BadInput : popularity was not measured.
     """
     popularity = evaluation.system("popularity")
+    if popularity is None:
+        raise BadInput("popularity was not measured, which a card's scores stand beside; measure it too")
     without = next((adapter for adapter in used if adapter.card is None or adapter.folder is None), None)
     if without:
         raise BadAdapter(f"adapter '{without.name}' has no card to write scores to")
@@ -216,6 +255,14 @@ def is_mixture(lam: AnyLam | None) -> bool:
     (True, False, False)
     """
     return lam is not None and INSIDE[0] <= general(lam) <= INSIDE[1]
+
+
+def _deciding(rows: SystemRows) -> dict:
+    """The facts in which a system of MoLoRec must be like the others of its table; none of another system's."""
+    if "backend" not in rows.made_with:  # popularity, and what others measured, here or elsewhere
+        return {}
+    names = OF_MODEL if rows.system in adapters.ALONE else (*OF_MODEL, *OF_MIXTURE)
+    return {name: rows.made_with[name] for name in names if name in rows.made_with}
 
 
 def _on_mixing(tuned: SystemResult, by: str) -> str:
@@ -243,11 +290,12 @@ def _moves(systems: Sequence[SystemRows]) -> float | None:
 
 def _compare(results: list[SystemResult]) -> None:
     """Fill in the intervals; the same resampled users for every pair."""
-    gains = {result.name: ndcg(result.ranks, 1) for result in results}
+    gains = np.stack([ndcg(result.ranks, 1) for result in results], axis=1)
+    means, resampled = gains.mean(axis=0), resampled_means(gains)
     for place, result in enumerate(results):
-        result.low, result.high = bootstrap_interval(gains[result.name])
-        for other in results[:place]:
-            difference = gains[result.name] - gains[other.name]
-            mean, (low, high) = float(difference.mean()), bootstrap_interval(difference)
-            result.against[other.name] = mean, low, high
-            other.against[result.name] = -mean, -high, -low
+        own = Interval.of_means(means[place], resampled[:, place])
+        result.low, result.high = own.low, own.high
+        for beside, other in enumerate(results[:place]):
+            found = Interval.of_means(means[place] - means[beside], resampled[:, place] - resampled[:, beside])
+            result.against[other.name] = found.mean, found.low, found.high
+            other.against[result.name] = -found.mean, -found.high, -found.low

@@ -22,12 +22,16 @@ from molorec.mixture.layer import AdapterStack
 RANK, ALPHA, DROPOUT = 16, 32, 0.05
 A_SEED = 2025
 SCHEMA = 1
-SECOND_ROUND = "second-round"
-# merged: an exported mixture of the first two; second-round: a baseline, the general one trained on in one domain
-ROLES = ("general", "specific", "merged", SECOND_ROUND)
+MERGED, SECOND_ROUND = "merged", "second-round"
+# an exported mixture of the other two; a baseline, the general one trained on in one domain: neither is mixed again
+ALONE = (MERGED, SECOND_ROUND)
+ROLES = ("general", "specific", *ALONE)
 
 # variants of LoRA that older configurations do not mention; refused if switched on
-_VARIANTS = ("use_qalora", "use_bdlora", "alora_invocation_tokens", "kasa_config", "corda_config", "eva_config")
+_VARIANTS = ("use_qalora", "use_bdlora", "alora_invocation_tokens", "kasa_config", "corda_config", "eva_config", "arrow_config",
+             "lora_ga_config", "monteclora_config", "target_parameters", "trainable_token_indices")
+# ways to begin that leave the base's weights as they are; others (PiSSA, OLoRA, LoftQ …) train on another base than ours
+_BEGINNINGS = (True, False, "gaussian", "orthogonal")
 
 Factors = dict[str, tuple[Tensor, Tensor]]
 _CONFIG, _WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "molorec.json"
@@ -76,6 +80,7 @@ class Adapter:
     ----------
     factors : module path → (A of shape (r, in), B of shape (out, r)).
     sha256 : hash of the weights file ("" for one that is still in training).
+    key : identifies what it adds to the base, for caches: the weights and their scale.
     """
 
     factors: Factors
@@ -88,6 +93,11 @@ class Adapter:
     @property
     def scale(self) -> float:
         return self.alpha / self.rank
+
+    @property
+    def key(self) -> str:
+        usual = not self.sha256 or self.scale == ALPHA / RANK
+        return self.sha256[:16] + ("" if usual else f"*{self.scale:g}")
 
     @property
     def name(self) -> str:
@@ -128,8 +138,7 @@ def stack(adapters: Sequence[Adapter], dropout: float = 0.0) -> AdapterStack:
             raise BadAdapter(f"adapters '{adapters[0].name}' and '{other.name}' do not change the same layers "
                              f"({len(different)} differ, e.g. {sorted(different)[0]}); train both on all linear layers")
     pairs = {path: [adapter.factors[path] for adapter in adapters] for path in paths}
-    return AdapterStack(pairs, [adapter.scale for adapter in adapters], dropout,
-                        "+".join(adapter.sha256[:16] for adapter in adapters))
+    return AdapterStack(pairs, [adapter.scale for adapter in adapters], dropout, "+".join(adapter.key for adapter in adapters))
 
 
 def read(folder: Path | str, shapes: Mapping[str, tuple[int, int]], base_sha256: str | None = None,
@@ -214,7 +223,7 @@ def card_text(card: Card) -> str:
     data = "\n".join(f"- {name}: {value}" for name, value in card.data.items()) or "- not recorded"
     scores = "\n".join(f"- {name}: {value}" for name, value in card.scores.items()) or "- not measured yet"
     name = card.role if card.role == card.domain else f"{card.role}, {card.domain}"
-    if card.role == "merged":
+    if card.role == MERGED:
         made, use = "Several adapters mixed at one λ, which is fixed here", "PEFT's `PeftModel.from_pretrained`"
     else:
         part = ("A baseline, trained on top of the general adapter; it is no part of a mixture" if card.role == SECOND_ROUND
@@ -300,6 +309,10 @@ def _plain_settings(folder: Path, config: dict) -> tuple[int, float]:
     if variant:
         raise BadAdapter(f"adapter '{folder.name}' uses {variant}, a variant of LoRA that mixing does not compute; train a "
                          "plain LoRA adapter")
+    beginning = config.get("init_lora_weights", True)
+    if beginning not in _BEGINNINGS:
+        raise BadAdapter(f"adapter '{folder.name}' began with init_lora_weights = {beginning!r}, which changes the base model's "
+                         "weights too; save it with PEFT's path_initial_model_for_weight_conversion, as a plain LoRA adapter")
     rank, alpha = config.get("r"), config.get("lora_alpha")
     if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
         raise BadAdapter(f"adapter '{folder.name}': its rank is {rank!r}, not a whole number above 0")

@@ -84,7 +84,7 @@ def command_for(engine: Engine, domain: str, out: Path) -> list[str]:
 
 
 def folder_of(domain: str) -> Path:
-    """Where a domain's checkpoint lies."""
+    """Where a domain's checkpoints lie, each model's in a folder of its own: none can go on from another's."""
     return config.home() / "training" / "own" / domain
 
 
@@ -240,10 +240,11 @@ class Trainings:
     Parameters
     ----------
     command : what trains a domain's adapter into a folder, see :func:`command_for`.
+    model : tells the model that is trained from others, as a folder's name.
     """
 
-    def __init__(self, command: Callable[[str, Path], list[str]]):
-        self._command = command
+    def __init__(self, command: Callable[[str, Path], list[str]], model: str):
+        self._command, self._model = command, model
         self._known: dict[str, BackgroundTraining] = {}
         self._lock = threading.Lock()
         atexit.register(self.kill)
@@ -264,7 +265,7 @@ class Trainings:
                 raise BadInput(f"{LIMITS.trainings} adapter is being trained here already, which is as many as may be at once; "
                                f"try again later: each takes {LIMITS.training_minutes} minutes at most")
             if not known:
-                out = folder_of(domain)
+                out = self._folder(domain)
                 known = self._known[domain] = BackgroundTraining(self._command(domain, out), out, target, finished)
             known.start()
 
@@ -278,12 +279,12 @@ class Trainings:
         known = self._known.get(domain)
         if known:
             return known.now()
-        if not (folder_of(domain) / "checkpoint.safetensors").is_file():
+        if not (self._folder(domain) / "checkpoint.safetensors").is_file():
             return None
-        return BackgroundTraining([], folder_of(domain), Path()).state
+        return BackgroundTraining([], self._folder(domain), Path()).state
 
     def forget(self, domain: str) -> None:
-        """End a domain's training and delete its checkpoint."""
+        """End a domain's training and delete its checkpoints, other models' too."""
         with self._lock:
             known = self._known.pop(domain, None)
         if known:
@@ -295,6 +296,9 @@ class Trainings:
         """End all processes, when the app ends."""
         for training in list(self._known.values()):
             training.kill()
+
+    def _folder(self, domain: str) -> Path:
+        return folder_of(domain) / self._model
 
 
 def _report(line: str) -> dict | None:

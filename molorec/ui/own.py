@@ -59,7 +59,7 @@ table.ml-known :is(th, td) { text-align: left; vertical-align: top; padding: .4e
 
 def panel(engine: Engine, screen: Screen, journal: Journal, trainings: Trainings | None = None) -> None:
     """Lay the panel out and wire it. Private domains that are too old are removed now and whenever a tab is closed."""
-    trainings = trainings or Trainings(partial(command_for, engine))
+    trainings = trainings or Trainings(partial(command_for, engine), engine.base.sha256[:12])
 
     def remove_old() -> None:
         with suppress(MolorecError):  # the next one who looks finds them

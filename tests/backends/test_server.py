@@ -196,7 +196,21 @@ def test_an_outline_has_everything_but_weights(tmp_path, catalog):
     assert mixture.is_pair and next(mixture.stack.parameters()).device.type == "cpu"
 
 
-def test_the_loop_of_a_server_ends_with_what_it_answers(played, engine):
+def test_closing_ends_the_loop_and_what_waits_for_it(played):
     made = Server(ADDRESS, 420)
-    assert asyncio.run_coroutine_threadsafe(made._answer("GET", "/models"), made._loop).result(5)["data"][0]["id"] == "pico"
     assert server.PREFIX in next(iter(made._mixtures))
+    waiting = asyncio.run_coroutine_threadsafe(asyncio.sleep(600), made._loop)
+    made.close()
+    made._thread.join(5)
+    assert not made._thread.is_alive() and waiting.cancelled() and made._client.is_closed
+    made.close()  # once more does no harm
+
+
+def test_a_server_that_is_not_there_leaves_no_loop_behind(monkeypatch):
+    loops = []
+    begin = server.OneToken.__init__
+    monkeypatch.setattr(server.OneToken, "__init__", lambda self: begin(self) or loops.append(self))
+    with pytest.raises(MolorecError, match="does not answer"):
+        Server("http://127.0.0.1:9", 420)
+    loops[0]._thread.join(5)
+    assert not loops[0]._thread.is_alive()

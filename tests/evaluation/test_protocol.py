@@ -71,13 +71,14 @@ def test_one_adapter_leaves_nothing_to_mix(engine, adapter_folder):
     assert evaluation.moves is None and "one adapter" in evaluation.verdict
 
 
-def test_a_second_round_is_measured_under_its_own_name(engine, adapter_folder):
+@pytest.mark.parametrize("role", adapters.ALONE)
+def test_what_is_no_part_of_a_mixture_is_measured_under_its_own_name(engine, adapter_folder, role):
     shutil.rmtree(adapter_folder / "general")
-    adapters.update_card(adapter_folder / "toybox", role=adapters.SECOND_ROUND)
+    adapters.update_card(adapter_folder / "toybox", role=role)
     found = evaluate(engine, "toybox", limit=2)
-    assert [result.name for result in found.systems] == ["popularity", "base", "second-round"]
-    assert found.system("second-round").lam is None
-    assert found.system("second-round").ranks != found.system("base").ranks
+    assert [result.name for result in found.systems] == ["popularity", "base", role]
+    assert found.system(role).lam is None
+    assert found.system(role).ranks != found.system("base").ranks
 
 
 def test_mixed_is_at_the_lam_of_tuning(engine):

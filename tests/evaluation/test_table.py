@@ -58,13 +58,37 @@ def test_without_the_adapters_alone_nothing_is_said_of_mixing():
 
 
 def test_a_second_round_of_another_model_stands_in_no_table_with_these():
-    facts = {**system_rows().made_with, "base": "pico", "adapters": {"toybox": "ab"}, "rule": "sum"}
+    facts = {**system_rows().made_with, "base": "pico", "adapters": {"toybox": "ab"}, "rule": "sum", "backend": "Local"}
     second = system_rows("second-round", lam=None, made_with=facts)
-    base = system_rows("base", lam=None, made_with={**system_rows().made_with, "base": "nano"})
+    base = system_rows("base", lam=None, made_with={**system_rows().made_with, "base": "nano", "backend": "Local"})
     with pytest.raises(BadInput, match="base is"):
         table.of([base, second])
     alone = table.of([system_rows("base", lam=None, made_with={**base.made_with, "base": "pico"}), second])
     assert alone.verdict == "one adapter: there is nothing to mix"
+
+
+def test_rows_of_any_name_that_a_model_of_ours_made_are_held_to_one_model():
+    """A λ of one's own may be called anything (--lam-file best-layer=…)."""
+    facts = {**system_rows().made_with, "base": "pico", "adapters": {"toybox": "ab"}, "rule": "sum", "backend": "Local",
+             "precision": "float32"}
+    half, own = (system_rows(name, made_with={**facts, "rule": rule}) for name, rule in (("half", "sum"), ("best", "product")))
+    with pytest.raises(BadInput, match="'best' was not made with what 'half' was: rule is product and sum"):
+        table.of([half, own])
+
+
+def test_rows_made_with_something_else_are_moved_aside_and_not_written_over(tmp_path):
+    facts = {**system_rows().made_with, "base": "pico", "adapters": {"toybox": "ab"}, "rule": "sum", "backend": "Local",
+             "precision": "float32"}
+    half, general = (system_rows(name, made_with=facts) for name in ("half", "general"))
+    baseline = system_rows("SASRec", lam=None)
+    for rows in (half, general, baseline):
+        stored.save(rows, tmp_path)
+    assert table.set_aside([half], tmp_path) == []
+    other = system_rows("half", made_with={**facts, "rule": "product"})
+    moved = table.set_aside([other], tmp_path)
+    assert [file.name for file in moved] == ["general.json", "half.json"]
+    assert [rows.system for rows in stored.load(tmp_path)[0]] == ["SASRec"]
+    assert (tmp_path / "earlier") in moved[0].parents and moved[0].is_file()
 
 
 @pytest.mark.parametrize(("lam", "above_general", "above_specific", "words"), [
@@ -138,8 +162,9 @@ def test_baselines_stand_beside_ours_on_the_users_that_all_have(evaluation):
 
 @pytest.mark.parametrize(("changes", "words"), [
     ({"lists_sha256": "cd" * 32}, "lists_sha256"), ({"system": "mixed"}, "two sets"),
-    ({"users": (110, 111, 112)}, "no user in common"), ({"made_with": stored.facts("x", base_sha256="1")}, "base_sha256 is 1"),
-    ({"made_with": stored.facts("x", base_sha256="0", adapters={"general": "1"})}, "adapters"),
+    ({"users": (110, 111, 112)}, "no user in common"),
+    ({"made_with": stored.facts("x", base_sha256="1", backend="Local")}, "base_sha256 is 1"),
+    ({"made_with": stored.facts("x", base_sha256="0", adapters={"general": "1"}, backend="Local")}, "adapters"),
     ({"made_with": stored.facts("x", base_sha256="0", backend="VLLM")}, "backend"),
     ({"made_with": stored.facts("x", base_sha256="0", share=0.1)}, "from 100% of its people, and from 10%"),
 ])

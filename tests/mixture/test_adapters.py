@@ -85,6 +85,9 @@ REFUSED = {
     "r is 0": (change_json(CONFIG, r=0), "rank"),
     "alpha is nan": (change_json(CONFIG, lora_alpha=float("nan")), "lora_alpha"),
     "alpha is text": (change_json(CONFIG, lora_alpha="8"), "lora_alpha"),
+    **{name: (change_json(CONFIG, **{name: {"a": 1}}), name) for name in adapters._VARIANTS},
+    **{f"begun as {name}": (change_json(CONFIG, init_lora_weights=name), "init_lora_weights")
+       for name in ("pissa", "pissa_niter_16", "olora", "loftq", "corda", "eva", "mica", None, [])},
     "rsLoRA": (change_json(CONFIG, use_rslora=True), "use_rslora"),
     "DoRA": (change_json(CONFIG, use_dora=True), "use_dora"),
     "bias": (change_json(CONFIG, bias="all"), "bias"),

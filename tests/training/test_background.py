@@ -208,7 +208,7 @@ def test_one_that_has_not_begun_is_stopped_at_once(tmp_path):
 
 
 def test_only_so_many_train_at_once(tmp_path):
-    trainings = Trainings(lambda domain, out: [sys.executable, "-c", "import time; time.sleep(60)"])
+    trainings = Trainings(lambda domain, out: [sys.executable, "-c", "import time; time.sleep(60)"], "pico")
     try:
         trainings.start("one", tmp_path / "one")
         trainings.start("one", tmp_path / "one")  # pressed twice
@@ -222,13 +222,24 @@ def test_only_so_many_train_at_once(tmp_path):
         trainings.kill()
 
 
+def test_another_models_checkpoint_is_not_gone_on_from():
+    """The same domain under two models: each has a training of its own, and forgetting the domain takes both along."""
+    ours, theirs = (Trainings(lambda domain, out: [], model) for model in ("small", "large"))
+    checkpoint = background.folder_of("one") / "small" / "checkpoint.safetensors"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    assert ours.state("one").status == "stopped" and theirs.state("one") is None
+    theirs.forget("one")
+    assert ours.state("one") is None
+
+
 def test_the_child_ends_with_the_app(tmp_path):
     """An app that ends, with a training going on, leaves no process behind."""
     app = textwrap.dedent(f"""
         import sys, time
         from pathlib import Path
         from molorec.training.background import Trainings
-        trainings = Trainings(lambda domain, out: [sys.executable, "-c", "import time; time.sleep(60)"])
+        trainings = Trainings(lambda domain, out: [sys.executable, "-c", "import time; time.sleep(60)"], "pico")
         trainings.start("one", Path({str(tmp_path)!r}) / "one")
         print(trainings._known["one"]._process.pid, flush=True)
     """)

@@ -94,16 +94,16 @@ def test_known_domains_are_named_as_long_as_they_are_not_here(engine):
 def test_old_domains_are_removed_when_the_page_is_built(engine, files, monkeypatch):
     owned.bring(engine.catalog, "visitor-1", "old", "", *files, core=5, item_columns={"item_id": "asin", "title": "label"},
                 event_columns={"user_id": "customer", "item_id": "asin"})
-    page(engine, Trainings(lambda domain, out: []))
+    page(engine, Trainings(lambda domain, out: [], "pico"))
     assert len(engine.catalog.owned_domains()) == 1
     monkeypatch.setattr(owned, "LIMITS", replace(config.LIMITS, owned_seconds=-1))
-    page(engine, Trainings(lambda domain, out: []))
+    page(engine, Trainings(lambda domain, out: [], "pico"))
     assert engine.catalog.owned_domains() == []
 
 
 def test_two_visitors_may_bring_the_same_files(engine, files):
     """Gradio keeps uploads of the same bytes under one path."""
-    add = next(event.fn for event in page(engine, Trainings(lambda domain, out: [])).fns.values() if event.name == "add")
+    add = next(event.fn for event in page(engine, Trainings(lambda domain, out: [], "pico")).fns.values() if event.name == "add")
     columns = ("asin", "label", "", "customer", "asin", "order")
     for visitor in ("visitor-1", "visitor-2"):
         *_, (told, *_) = add(visitor, *map(str, files), *columns, "films", "", 5)
@@ -133,7 +133,7 @@ def rank(engine, domain, user):
 
 @contextmanager
 def served(engine, trainings=None, visitor="visitor-1"):
-    app = page(engine, trainings or Trainings(lambda domain, out: []), visitor)
+    app = page(engine, trainings or Trainings(lambda domain, out: [], "pico"), visitor)
     _, url, _ = app.launch(prevent_thread_lock=True, server_name="127.0.0.1", quiet=True, theme=style.THEME,
                            css=style.CSS + own.CSS)
     yield url
@@ -260,7 +260,7 @@ def test_a_hostile_file_gets_a_note(browser, engine, files, items, events, words
 def test_train_watch_and_stop(browser, engine, files, tmp_path):
     script = tmp_path / "training.py"
     script.write_text(textwrap.dedent(TRAINING))
-    trainings = Trainings(lambda domain, out: [sys.executable, str(script)])
+    trainings = Trainings(lambda domain, out: [sys.executable, str(script)], "pico")
     with served(engine, trainings) as url, opened(browser, url) as tab:
         bring(tab, files)
         tab.get_by_role("button", name="Train", exact=True).click()
@@ -290,8 +290,9 @@ def test_a_training_that_ends_brings_the_slider(browser, engine, files, adapter_
     """On the whole page, as somebody sees it who waits: until then there is nothing to mix."""
     script = tmp_path / "training.py"
     script.write_text(textwrap.dedent(TRAINED))
-    trainings = Trainings(lambda domain, out: [sys.executable, str(script), str(adapter_folder / "toybox"), str(out / "best")])
-    monkeypatch.setattr(own, "Trainings", lambda command: trainings)
+    script_and_folders = [str(script), str(adapter_folder / "toybox")]
+    trainings = Trainings(lambda domain, out: [sys.executable, *script_and_folders, str(out / "best")], "pico")
+    monkeypatch.setattr(own, "Trainings", lambda command, model: trainings)
     with pages.served(whole_page.build(engine)) as url, pages.opened(browser, url) as tab:
         tab.get_by_role("tab", name="Your own domain").click()
         bring(tab, files)
