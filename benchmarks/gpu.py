@@ -41,6 +41,7 @@ from molorec import backbone, landscape, precision, tuning
 from molorec.backends import Writing
 from molorec.catalog import Catalog, SourceData, prepare
 from molorec.engine import Engine
+from molorec.errors import MolorecError, is_out_of_memory
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter, Card
 from molorec.prompts import template
@@ -236,8 +237,8 @@ class Bench:
         while True:
             try:
                 return self._training(rows, checkpointing)
-            except torch.OutOfMemoryError:
-                if rows == 1:
+            except (torch.OutOfMemoryError, MolorecError) as error:  # the training says it in words
+                if rows == 1 or not is_out_of_memory(error.__cause__ or error):
                     raise
             rows //= 2
             self.forget_peak()
@@ -358,7 +359,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             bench.forget_peak()
             try:
                 measured = part()
-            except RuntimeError as error:
+            except (RuntimeError, MolorecError) as error:
                 measured = {"failed": str(error).splitlines()[0]}
             measured.setdefault("GB", bench.peak())
             found[held_in][name] = measured

@@ -25,7 +25,7 @@ from molorec.entropy import Meter, in_a_word, middle
 from molorec.errors import BadInput
 from molorec.mixture.lam import ALL, GRANULARITIES, AnyLam, Lam, simplest
 from molorec.mixture.rule import DEFAULT_RULE
-from molorec.tuning import INSIDE, PROMPTS, minimise
+from molorec.tuning import INSIDE, PROMPTS, check_setting, minimise
 
 LEAST_PROMPTS = 4
 LATTICE = 4  # steps of a weight from 0 to 1
@@ -138,13 +138,17 @@ def descend(engine: Engine, domain: str, granularity: str = "layer", prompts: in
         raise BadInput(f"there is no granularity '{granularity}'; choose one of: {', '.join(GRANULARITIES)}")
     if prompts < 1:
         raise BadInput(f"{prompts} prompts are too few; give at least {LEAST_PROMPTS}")
+    check_setting(setting)
     found = list(examples if examples is not None else engine.catalog.examples(domain, "tune", setting, limit=prompts))
     if len(found) < LEAST_PROMPTS:
         raise BadInput(f"{len(found)} prompts are too few to tune on some and look at others; give at least {LEAST_PROMPTS}")
     if any(example.target is not None for example in found):
         raise BadInput("tuning takes unlabelled prompts only; pass example.unlabelled()")
-    if not 0 < settings.keep <= 1 or not 0 < settings.held_out < 1 or settings.batch < 1 or settings.rounds < 1:
-        raise BadInput(f"{settings} do not do: shares are between 0 and 1, and batch and rounds at least 1")
+    if not 0 < settings.keep <= 1:
+        raise BadInput(f"the share of prompts to learn from is {settings.keep:g}; give one above 0 and up to 1")
+    if not 0 < settings.held_out < 1 or settings.batch < 1 or settings.rounds < 1:
+        raise BadInput(f"held_out is {settings.held_out:g}, batch {settings.batch}, rounds {settings.rounds}; give a share "
+                       "between 0 and 1, and whole numbers above 0")
     meter = Meter(engine, domain, rule, objective, tokens, found)
     meter.local()  # before the work: there are no gradients elsewhere
     return _descended(meter, granularity, found, settings)

@@ -1,6 +1,7 @@
 """File hashes, by which wheels, bases and adapters are known."""
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +16,15 @@ def file_sha256(path: Path | str) -> str:
         return target.name  # the hub's cache names large files by their hash; 15 GB of weights take long to read for it
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def json_sha256(content: object) -> str:
+    """SHA-256 of what JSON can hold, in hex: the same content has the same.
+
+    >>> json_sha256({"a": 1, "b": 2}) == json_sha256({"b": 2, "a": 1})
+    True
+    """
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def files_sha256(paths: Iterable[Path]) -> str:

@@ -16,7 +16,8 @@ from molorec.tuning import TuningStep
 
 ACCENT, MUTED, NEGATIVE = "#0d9488", "#8a8f98", "#d97706"  # 3 to 1 and more on white and on the dark page alike
 _SHORT = 34
-_AXIS = {"gridcolor": "rgba(138,143,152,0.25)", "zerolinecolor": "rgba(138,143,152,0.5)", "automargin": True}
+_AXIS = {"gridcolor": "rgba(138,143,152,0.25)", "zerolinecolor": "rgba(138,143,152,0.5)", "automargin": True,
+         "fixedrange": True}  # a finger that moves over a figure scrolls the page
 # eight lines that stand out from white and from near black alike, each with a marker of its own for who sees no hue
 LINES = ("#0d9488", "#d97706", "#3b82f6", "#db2777", "#8b5cf6", "#5f9a10", "#e5484d", "#7c8797")
 _MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "star")
@@ -37,7 +38,7 @@ def entropy_curve(step: TuningStep | None) -> go.Figure:
     lams, values = zip(*step.curve, strict=True)
     figure.add_scatter(x=lams, y=values, mode="markers", marker={"color": ACCENT, "size": 8}, name="measured",
                        hovertemplate="measured at λ %{x:.3f}: %{y:.4f} nat<extra></extra>")
-    figure.add_scatter(x=[step.lam], y=[step.entropy], mode="markers", name="λ so far",
+    figure.add_scatter(x=[step.lam], y=[step.entropy], mode="markers", name="λ so far", cliponaxis=False,
                        marker={"color": NEGATIVE, "size": 14, "symbol": "diamond"},
                        hovertemplate="λ so far %{x:.3f}: %{y:.4f} nat<extra></extra>")
     figure.add_vrect(x0=step.lam_low, x1=step.lam_high, fillcolor=NEGATIVE, opacity=0.12, line_width=0)
@@ -45,14 +46,17 @@ def entropy_curve(step: TuningStep | None) -> go.Figure:
 
 
 def evidence_bars(evidence: Sequence[Evidence]) -> go.Figure:
-    """How far the title's probability falls when each history item is dropped, in percentage points."""
-    figure = _figure("points lost without it<br>(left of 0: gained)", "")
+    """What each history item does for the title: how far its probability falls when that is dropped, in percentage points."""
+    figure = _figure("", "")
     effects = [100 * piece.effect for piece in evidence]
     figure.add_bar(y=[_label(piece.item.title, i) for i, piece in enumerate(evidence)], x=effects, orientation="h",
                    marker_color=[ACCENT if effect >= 0 else NEGATIVE for effect in effects],
                    customdata=[_escaped(piece.item.title) for piece in evidence],
                    hovertemplate="%{customdata}: %{x:+.2f} points<extra></extra>")
-    figure.update_layout(height=max(195, 75 + 30 * len(evidence)), xaxis_nticks=5, xaxis_automargin=True)
+    figure.update_layout(height=max(180, 60 + 30 * len(evidence)), xaxis_nticks=5, margin_b=34, title={
+        # under the whole figure: the bars alone are narrower than this on a telephone
+        "text": "← against it · for it → (points of probability)", "font_size": 13, "x": 0.5, "xref": "container", "y": 0,
+        "yref": "container", "yanchor": "bottom", "pad_b": 6})
     figure.update_yaxes(autorange="reversed", automargin=True, ticktext=[_short(piece.item.title) for piece in evidence],
                         tickvals=[_label(piece.item.title, i) for i, piece in enumerate(evidence)])
     return figure
@@ -96,8 +100,6 @@ def landscape(found: Landscape, lam: float, tuned: float | None = None, truth: b
     figure.update_yaxes(**_AXIS)
     figure.update_xaxes(row=len(heights), col=1, title="λ (0 specific, 1 general)")
     # no zoom: a finger that drags over the plot is to scroll the page, and a click is to choose a λ
-    figure.update_xaxes(fixedrange=True)
-    figure.update_yaxes(fixedrange=True)
     figure.update_layout(
         dragmode=False, hovermode="closest", showlegend=True, height=130 + sum(heights) + 20 * len(shown),
         hoverlabel={"align": "left", "namelength": -1}, margin_t=44,
@@ -234,9 +236,9 @@ def layer_weights(lam: Lam, paths: Sequence[str]) -> go.Figure:
         colorbar={"orientation": "h", "thickness": 10, "y": 1.02, "yanchor": "bottom", "nticks": 5, "tickformat": ".0%",
                   "title": {"text": "weight of the general adapter", "side": "top"}})
     _on_the_grid(figure, 150 + 15 * max(6, len(layers)))
-    figure.update_xaxes(side="bottom", showgrid=False, fixedrange=True, tickfont_size=11)
-    figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False, fixedrange=True, nticks=8, tickformat="d")
-    figure.update_layout(dragmode=False, hoverlabel={"align": "left"})
+    figure.update_xaxes(side="bottom", showgrid=False, tickfont_size=11)
+    figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False, nticks=8, tickformat="d")
+    figure.update_layout(hoverlabel={"align": "left"})
     return figure
 
 
@@ -305,10 +307,10 @@ def certainty(lists: Sequence[tuple[str, Sequence[float]]]) -> go.Figure:
 
 def _on_the_grid(figure: go.Figure, height: int) -> go.Figure:
     """Subplots with the looks of a single figure's axes."""
-    figure.update_layout(height=height, margin_t=30)
+    figure.update_layout(height=height, margin_t=30, dragmode=False)
     figure.update_annotations(font_size=13)  # the subplots' titles: two side by side must fit a telephone
     for axes in (figure.update_xaxes, figure.update_yaxes):
-        axes(gridcolor="rgba(138,143,152,0.25)", zerolinecolor="rgba(138,143,152,0.5)", automargin=True)
+        axes(**_AXIS)
     return figure
 
 
@@ -352,7 +354,8 @@ def _figure(x: str, y: str) -> go.Figure:
     figure = go.Figure()
     figure.update_layout(
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font_color=MUTED, height=300,
-        margin={"l": 10, "r": 10, "t": 10, "b": 10}, xaxis_title=x, yaxis_title=y, showlegend=False)
+        margin={"l": 10, "r": 10, "t": 10, "b": 10}, xaxis_title=x, yaxis_title=y, showlegend=False,
+        dragmode=False)
     figure.update_xaxes(**_AXIS)
     figure.update_yaxes(**_AXIS)
     return figure

@@ -21,6 +21,7 @@ from molorec.mixture.rule import DEFAULT_RULE
 
 LEVELS = (3, 5, 9)
 PROMPTS = 50
+SETTINGS = ("warm", "new-item")
 GRID = np.linspace(0.0, 1.0, 201)
 RESAMPLES = 200
 # The curve has settled when a finer set of nodes moves it less than this, in nats.
@@ -154,6 +155,13 @@ def minimise(entropies: Callable[[RankingExample, Sequence[float]], Sequence[flo
             return
 
 
+def check_setting(setting: str) -> None:
+    """Raises BadInput if no prompts of the setting may be tuned on: which titles stand in a harder list says something of its
+    truth, and validation lists are another step's."""
+    if setting not in SETTINGS:
+        raise BadInput(f"λ is tuned on prompts of the settings {' and '.join(SETTINGS)}, not '{setting}'")
+
+
 def tune(engine: Engine, domain: str, prompts: int = PROMPTS, rule: str = DEFAULT_RULE, setting: str = "warm",
          examples: Sequence[RankingExample] | None = None, objective: str = "candidates",
          tokens: int | None = None) -> Iterator[TuningStep]:
@@ -175,6 +183,7 @@ def tune(engine: Engine, domain: str, prompts: int = PROMPTS, rule: str = DEFAUL
         raise BadInput(f"one number is no λ of {count} adapters; molorec.descent tunes their weights")
     if prompts < 1:
         raise BadInput(f"{prompts} prompts are too few; give at least 1")
+    check_setting(setting)
     found = examples if examples is not None else engine.catalog.examples(domain, "tune", setting, limit=prompts)
     return minimise(Meter(engine, domain, rule, objective, tokens, found).at, found, objective=objective)
 

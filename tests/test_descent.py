@@ -145,8 +145,9 @@ def test_a_lattice_holds_every_adapter_alone_and_nothing_twice(adapters):
 
 @pytest.mark.parametrize(("named", "said"), [
     ({"granularity": "head"}, "no granularity 'head'"), ({"prompts": 3}, "too few"), ({"prompts": 0}, "too few"),
-    ({"objective": "words"}, "no objective"), ({"rule": "mean"}, "no mixing rule"), ({"settings": Settings(keep=0)}, "shares"),
-    ({"settings": Settings(held_out=1)}, "shares"), ({"settings": Settings(batch=0)}, "at least 1"),
+    ({"objective": "words"}, "no objective"), ({"rule": "mean"}, "no mixing rule"),
+    ({"settings": Settings(keep=0)}, "learn from is 0"),
+    ({"settings": Settings(held_out=1)}, "held_out is 1"), ({"settings": Settings(batch=0)}, "batch 0"),
 ])
 def test_what_cannot_be_tuned_is_refused_before_the_work(engine, named, said):
     with pytest.raises(BadInput, match=said):

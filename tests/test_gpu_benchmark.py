@@ -1,6 +1,7 @@
 """The figures of a GPU: one command measures all of them, on a processor as a dry run."""
 
 from benchmarks import gpu
+from molorec.errors import memory_in_words
 
 
 def test_one_command_measures_every_figure_and_says_what_a_processor_cannot(capsys):
@@ -23,8 +24,9 @@ def test_training_takes_as_many_rows_as_there_is_memory_for(monkeypatch):
 
     def room_for_two(rows, checkpointing):
         asked.append(rows)
-        if rows > 2:
-            raise gpu.torch.OutOfMemoryError("CUDA out of memory")
+        with memory_in_words():  # as a training does
+            if rows > 2:
+                raise gpu.torch.OutOfMemoryError("CUDA out of memory")
         return {"rows": rows}
 
     monkeypatch.setattr(bench, "_training", room_for_two)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molorec.catalog import Item, RankingExample
+from molorec.descent import descend
 from molorec.entropy import Meter
 from molorec.errors import BadInput
 from molorec.tuning import GRID, LEVELS, interpolation, minimise, nodes, tune
@@ -194,6 +195,13 @@ def test_the_papers_objective_is_tuned_by_the_same_search(engine):
     for lam, entropy in step.curve:
         assert entropy == pytest.approx(meter.mean(examples, lam), abs=1e-4)
     assert step.entropy <= min(entropy for _, entropy in step.curve) + 1e-6
+
+
+@pytest.mark.parametrize("setting", ["warm-popular", "warm-category", "validation", "nonsense"])
+def test_lists_that_say_something_of_their_truth_are_not_tuned_on(engine, setting):
+    for tuner in (tune, descend):
+        with pytest.raises(BadInput, match=f"settings warm and new-item, not '{setting}'"):
+            tuner(engine, "toybox", setting=setting)
 
 
 def test_one_adapter_and_no_prompts_are_refused(engine, adapter_folder):

@@ -88,7 +88,7 @@ def train(arguments: argparse.Namespace) -> None:
         base = backbone.load()
         build = partial(build, backbone=base, noun=catalog.domain(arguments.domain).noun)
         of_base = {"base": base.name, "base_sha256": base.sha256, "precision": base.precision}
-    facts = {"domain": arguments.domain, "events": sum(map(len, data.sequences)), **of_base}
+    facts = {"domain": arguments.domain, "data": data.sha256(), **of_base}
 
     def make(recipe: Recipe, folder: Path) -> Training:
         torch.manual_seed(recipe.seed)

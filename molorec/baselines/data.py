@@ -14,6 +14,7 @@ import torch
 
 from molorec.catalog import Catalog, Item, RankingExample
 from molorec.errors import BadInput
+from molorec.hashing import json_sha256
 
 _SORTED_TOGETHER = 16  # batches whose sequences are sorted by length, so that little of a batch is padding
 
@@ -36,6 +37,11 @@ class Interactions:
     users: dict[str, int]
     sequences: list[np.ndarray]
     texts: torch.Tensor | None = None
+
+    def sha256(self) -> str:
+        """Identifies what is learned from: the items, with their titles, and who chose them."""
+        return json_sha256([[[item.item_id, item.title] for item in self.items], self.known.tolist(),
+                            list(self.users), [sequence.tolist() for sequence in self.sequences]])
 
     @cached_property
     def number(self) -> dict[str, int]:

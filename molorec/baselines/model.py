@@ -1,5 +1,6 @@
 """What every baseline is to the training loop, and what those that read sequences have in common."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -59,7 +60,7 @@ class Recipe:
         check_least(0, negatives=self.negatives, examples=self.examples, seed=self.seed)
         if self.dimension % self.heads:
             raise BadInput(f"--dimension {self.dimension} cannot be shared by --heads {self.heads}; give a multiple of them")
-        if not (0 <= self.dropout < 1 and self.rate > 0 and self.l2 >= 0):  # written so that no number at all is refused too
+        if not (0 <= self.dropout < 1 and 0 < self.rate < math.inf and 0 <= self.l2 < math.inf):  # NaN too is refused
             raise BadInput(f"--dropout is {self.dropout}, --rate {self.rate}, --l2 {self.l2}; dropout is from 0 to below 1, the "
                            "rate above 0, l2 from 0 on")
 

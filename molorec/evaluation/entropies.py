@@ -19,7 +19,6 @@ from molorec.evaluation import protocol, rows
 from molorec.mixture.rule import DEFAULT_RULE
 
 SCHEMA = 1
-SETTINGS = ("warm", "new-item")
 COUNTS = (10, 25, 50, 100)  # of prompts, as in figure 5
 _MOST_BYTES = 2**20
 
@@ -54,7 +53,7 @@ class Entropies:
     made_with: dict
 
     def __post_init__(self) -> None:
-        if not rows.is_name(self.domain) or self.setting not in SETTINGS or not isinstance(self.made_with, dict):
+        if not rows.is_name(self.domain) or self.setting not in tuning.SETTINGS or not isinstance(self.made_with, dict):
             raise ValueError(f"domain {self.domain!r}, setting {self.setting!r}")
         values = np.array(self.values, float)
         if values.ndim != 2 or values.shape[1] != tuning.LEVELS[-1] or not len(values):
@@ -86,8 +85,7 @@ def measure(engine: Engine, domain: str, setting: str = "warm", prompts: int = C
     """
     if not engine.mixture(domain).is_pair:
         raise BadInput(f"'{domain}' has not two adapters, so there is no λ to learn")
-    if setting not in SETTINGS:
-        raise BadInput(f"λ is tuned on prompts of the settings {' and '.join(SETTINGS)}, not '{setting}'")
+    tuning.check_setting(setting)
     if prompts < 1:
         raise BadInput(f"{prompts} prompts are too few; give at least 1")
     examples = engine.catalog.examples(domain, "tune", setting, limit=prompts)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from molorec.catalog import RankingExample
-from molorec.catalog.lists import SEED
+from molorec.catalog.lists import HARD, SEED
 from molorec.catalog.splits import digest
 from molorec.engine import Engine
 from molorec.errors import BadInput
@@ -118,6 +118,9 @@ def plan(engine: Engine, domain: str, split: str = "quick", setting: str = "warm
     lams, tuned = dict(lams or {}), tuned or {}
     if split not in ("quick", "full"):
         raise BadInput(f"split '{split}' is not evaluated; choose quick or full (tune is for choosing λ)")
+    if setting == "validation":
+        raise BadInput("validation lists are those that checkpoints were chosen on; choose a setting to test in: warm, new-item, "
+                       f"{', '.join(HARD)}")
     known = (*SYSTEMS, *OPTIONAL, *lams)
     unknown = [name for name in systems if name not in known]
     if unknown:

@@ -93,6 +93,7 @@ def _training(arguments: argparse.Namespace, workers: Workers, role: str, domain
     style = template(recipe.template)
     smoothing = recipe.smoothing if recipe.objective == "listwise" and not style.listed else 0.0
     catalog = Catalog()
+    infos = [catalog.domain(name) for name in names]  # before a model is loaded for nothing
     base = backbone.load(arguments.base, config.profile(arguments.profile), arguments.precision)
     forms: set[str] = set().union(*(catalog.normal_forms(target) for target in targets))
     loaded = [load_domain(catalog, name, base.prompter, smoothing=smoothing, recent=recipe.recent,
@@ -103,7 +104,6 @@ def _training(arguments: argparse.Namespace, workers: Workers, role: str, domain
              for data, removed in loaded}
     for name, fact in facts.items():
         print(f"{name}: {fact}", flush=True)
-    infos = [catalog.domain(name) for name in names]
     card = Card(
         role=role, domain=domain, base=base.name, base_revision=base.revision, base_sha256=base.sha256,
         template=style.name, noun=infos[0].noun, tokenizer=base.prompter.fingerprint(),
@@ -170,7 +170,7 @@ def _validation(catalog: Catalog, names: Sequence[str], n: int, forms: set[str])
     check_least(0, validation_lists=n)
     found = []
     for name in names:
-        examples = catalog.examples(name, "quick", "validation", limit=4 * n // len(names))
+        examples = catalog.examples(name, "quick", "validation")
         fitting = [example for example in examples if titles.normalise(example.target.title) not in forms]
         found.extend(fitting[: max(1, n // len(names))])
     return found

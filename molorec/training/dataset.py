@@ -18,6 +18,7 @@ from molorec import titles
 from molorec.catalog import Catalog, Item, RankingExample
 from molorec.catalog.lists import NEGATIVES
 from molorec.errors import BadInput
+from molorec.hashing import json_sha256
 from molorec.prompts import HISTORY_TITLES, Prompter, Template
 from molorec.ranking.trie import TitleTrie, pack
 from molorec.training.transitions import Transitions
@@ -99,6 +100,11 @@ class TrainingDomain:
     smoothing: float
     recent: int = 6
     negatives: str = "uniform"
+
+    def sha256(self) -> str:
+        """Identifies what is learned from: the noun, the items with their titles, and who chose them."""
+        items = [[item.item_id, item.title] for item in self.items]
+        return json_sha256([self.noun, items, [list(map(int, sequence)) for sequence in self.sequences]])
 
     def __post_init__(self) -> None:
         self.tokens = self.prompter.titles(self.items)

@@ -1,6 +1,7 @@
 """The training loop: steps, checkpoints that survive a kill, and the choice of the best checkpoint."""
 
 import json
+import math
 import os
 import platform
 import time
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 
 from molorec.backbone import Backbone
 from molorec.catalog import RankingExample
-from molorec.errors import BadInput, check_least, memory_in_words
+from molorec.errors import BadInput, MolorecError, check_least, memory_in_words
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter, Card
 from molorec.mixture.layer import AdapterStack
@@ -77,12 +78,14 @@ class Recipe:
     def __post_init__(self) -> None:
         check_least(0, steps=self.steps, seed=self.seed)
         check_least(1, rows=self.rows, length=self.length, validate_every=self.validate_every)
-        if not self.learning_rate > 0:  # written so that no number at all is refused too
+        check_least(1, recent=self.recent)
+        check_least(0, warmup=self.warmup)
+        if not 0 < self.learning_rate < math.inf:  # written so that no number at all is refused too
             raise BadInput(f"--learning-rate is {self.learning_rate}; give a number above 0")
         for name in ("cooldown", "background", "calibration", "smoothing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInput(f"--{name} is {getattr(self, name)}; it is a share, from 0 to 1")
-        if not (self.replay >= 0 and self.clip > 0):
+        if not (0 <= self.replay < math.inf and 0 < self.clip < math.inf):
             raise BadInput(f"--replay is {self.replay}, --clip {self.clip}; replay is from 0 on, clip above 0")
 
     def rate(self, step: int) -> float:
@@ -163,7 +166,8 @@ class Training:
         self.rank, self.alpha = start.rank, start.alpha
         self.earlier = (start.card.steps, start.card.seconds) if start.card else (0, 0.0)
         # all that decides the result; a checkpoint is gone on from only if all of it is the same
-        self.made_from = asdict(recipe) | {"data": dict(card.data), "shares": [float(share) for share in shares],
+        self.made_from = asdict(recipe) | {"data": {domain.name: domain.sha256() for domain in domains},
+                                           "shares": [float(share) for share in shares],
                                            "validation lists": len(validation), "base": card.base_sha256,
                                            "precision": backbone.precision, "init-from": start.sha256}
         self.stack: AdapterStack = adapters.stack([start], adapters.DROPOUT).to(backbone.device)
@@ -198,7 +202,7 @@ class Training:
                 saved = time.monotonic()
             yield Progress(self.step, self.recipe.steps, batch_loss, self.labels, self.tokens / max(self.seconds, 1e-9),
                            self.seconds, validation, self.best)
-        if self.workers.is_first and not (self.folder / "best").exists():
+        if not self.validation:  # whatever another training left there
             self._save_adapter("best")
 
     def validate(self) -> float:
@@ -238,6 +242,9 @@ class Training:
             if parameter.grad is None:  # a process that had no part of this batch
                 parameter.grad = torch.zeros_like(parameter)
         self.workers.add_up([value, *(parameter.grad for parameter in parameters)])
+        if not math.isfinite(value):  # before it reaches the weights, so that the last checkpoint can be gone on from
+            raise MolorecError(f"the loss of step {self.step + 1} is {float(value)}, no number to learn from; give a smaller "
+                               f"--learning-rate than {self.recipe.learning_rate:g} and another --out")
         torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

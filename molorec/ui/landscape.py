@@ -24,9 +24,7 @@ CHANGED = "The choices on screen have changed since this sweep; press “Sweep �
 
 CSS = """
 .ml-sweep { margin: .3rem 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-.ml-landscape > .html-container { padding: 0; }
 .ml-landscape.has_children { gap: 0; }
-.ml-landscape .modebar { display: none; } /* it would cover the labels of λ, and there is nothing to zoom */
 """
 
 # Gradio draws every new figure into a new element and has no click event of its own for plots, so this watches the

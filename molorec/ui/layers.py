@@ -28,7 +28,6 @@ _SEARCH = 0.4  # of the progress bar, for the one λ at which the descent begins
 
 CSS = """
 .ml-layers-status { margin: .3rem 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-.ml-layers-map .modebar { display: none; }
 """
 
 

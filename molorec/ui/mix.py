@@ -39,8 +39,8 @@ def panel(pair: bool) -> Mix:
                                  elem_classes="ml-lam")
         gr.HTML("<div class='ml-ends'><span>0 specific alone</span><span>general alone 1</span></div>", padding=False)
         with gr.Row():
-            found["presets"] = [(gr.Button(name, size="sm", min_width=60), lam) for name, lam in PRESETS]
-            found["auto"] = gr.Button("Auto", size="sm", min_width=60)
+            found["presets"] = [(gr.Button(name, size="sm", min_width=40), lam) for name, lam in PRESETS]
+            found["auto"] = gr.Button("Auto", size="sm", min_width=40)
         with gr.Column(elem_classes="ml-quiet"):
             found["number"] = gr.Number(0.5, label="λ as a number", minimum=None, maximum=None, step=0.01)
             found["rule"] = gr.Dropdown(list(RULES), value=DEFAULT_RULE, label="Mixing rule", info=rule_note(DEFAULT_RULE))

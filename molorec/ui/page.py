@@ -82,8 +82,9 @@ def build(engine: Engine, journal: Journal | None = None) -> gr.Blocks:
         saved = gr.BrowserState({}, storage_key="molorec-view", secret=BROWSER_KEY)
         with gr.Row(elem_classes="ml-head"):
             gr.Markdown(
-                "# MoLoRec\nTwo adapters of one language model: the **general** one has learned from many domains, the "
-                "**specific** one from this domain alone. λ mixes them. Move it, and see what the model would recommend next.")
+                "# MoLoRec\nWhat will this person choose next? A language model ranks 30 titles, with two small add-ons: the "
+                "**general** one has learned from many domains, the **specific** one from this domain alone. λ mixes them: "
+                "move it, and watch the ranking change.")
             with gr.Column(scale=0, min_width=190):
                 present = gr.Button("Presenter mode", size="sm")
                 present.click(None, None, present, js=_PRESENT)
@@ -196,10 +197,10 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
         if view != shown.view:
             with suppress(JournalError):  # no reason to keep a ranking from the screen; the record's panel says what is wrong
                 journal.keep_ranking(visitor, ranking, mixture.key, engine.base.sha256)
-        now, fields = shown.then(view, ranking), link.fields_of(view)
+        now, fields = shown.then(view, ranking, sent or 0.0), link.fields_of(view)
         return (now, fields, fields, {**fields, "lam": ""}, render.history(ranking.example.history),
                 render.candidates(ranking.example.candidates), render.ranking(ranking, now.before, truth),
-                render.ranking_status(ranking, mixture),
+                render.ranking_status(ranking, mixture, truth),
                 render.facts(engine.base, mixture, ranking, sent),
                 *(nothing_to_explain if view != shown.view else (gr.skip(),) * 3))
 

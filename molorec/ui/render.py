@@ -49,16 +49,19 @@ def ranking(result: Ranking, before: Mapping[str, int], truth: bool) -> str:
     return f"<ol class='ml-ranking' tabindex='0' aria-label='Ranked titles'>{''.join(rows)}</ol>"
 
 
-def ranking_status(result: Ranking, mixture: Mixture) -> str:
-    """One line above the ranking: what is mixed, how sure the model is, and how long it took."""
+def ranking_status(result: Ranking, mixture: Mixture, truth: bool = False) -> str:
+    """One line above the ranking: what is mixed, how sure the model is, how long it took, and at which place stands what was
+    really chosen, which may be out of sight in the list."""
     if mixture.is_pair:
         mixed = f"<b>λ = {result.lam:.2f}</b> · {result.lam:.0%} general + {1 - result.lam:.0%} specific"
     else:
         mixed = f"<b>{escape(mixture.adapters[0].name)} adapter alone</b>"
     # what is asked for again comes from memory
     time = f"{result.seconds:.2f} s" if result.seconds >= 0.005 else "from memory"
+    chosen = next((ranked for ranked in result.items if truth and ranked.item == result.example.target), None)
+    found = f" · chosen next: <b>{escape(chosen.item.title)}</b>, place {chosen.rank} of {len(result.items)}" if chosen else ""
     return (f"<p class='ml-status' role='status'>{mixed} · entropy {result.entropy:.3f} of at most "
-            f"{math.log(len(result.items)):.2f} nat · {time}</p>")
+            f"{math.log(len(result.items)):.2f} nat · {time}{found}</p>")
 
 
 def facts(base: Backbone, mixture: Mixture, result: Ranking, sent: float | None = None) -> str:
@@ -103,8 +106,8 @@ def reason(explanation: Explanation, detailed: bool = False) -> str:
         return note(f"The model wrote a text that did not pass the check ({explanation.problem}), so it is not shown. "
                     "The evidence below stands on its own.")
     measured = _measured(explanation.because) if detailed and explanation.done else ""
-    tail = ("<p class='ml-dim'>The titles are those that the bars below show to matter most. How the sentence goes on is the "
-            "model's own; checked is only that it names no other title of two words or more.</p>" if explanation.done else "")
+    tail = ("<p class='ml-dim'>The titles are those that speak for it most, as the bars below show. How the sentence goes "
+            "on is the model's own; checked is only that it compares with no other title.</p>" if explanation.done else "")
     return f"<p class='ml-reason'>{escape(explanation.text)}{'' if explanation.done else ' …'}</p>{measured}{tail}"
 
 

@@ -41,29 +41,35 @@ class View:
     candidates: tuple[str, ...] = ()
 
 
+GESTURE = 1_500.0  # milliseconds
+
+
 @dataclass(frozen=True)
 class Shown:
     """What a browser tab has on screen.
 
     Attributes
     ----------
-    ranks : item id → rank now; before : the same before the last change of λ or rule.
+    ranks : item id → rank now; before : the same before the last change of λ or rule. A slider that is dragged changes λ many
+        times: what comes within :data:`GESTURE` of the change before it belongs to that one.
+    at : when the browser asked for it, in milliseconds.
     """
 
     view: View | None = None
     ranks: Mapping[str, int] = field(default_factory=dict)
     before: Mapping[str, int] = field(default_factory=dict)
+    at: float = 0.0
 
-    def then(self, view: View, ranking: Ranking) -> "Shown":
+    def then(self, view: View, ranking: Ranking, at: float = 0.0) -> "Shown":
         """What is on screen after this ranking; its titles moved only if it is of the same list."""
         ranks = {ranked.item.item_id: ranked.rank for ranked in ranking.items}
         if ranks.keys() != self.ranks.keys():
             before = {}
-        elif ranks != self.ranks:
+        elif ranks != self.ranks and not (self.before and 0 < at - self.at < GESTURE):
             before = self.ranks
         else:
             before = self.before
-        return Shown(view, ranks, before)
+        return Shown(view, ranks, before, at)
 
 
 class Job:

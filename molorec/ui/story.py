@@ -13,7 +13,6 @@ from molorec.ui.session import BUILT, Job, View
 EMPTY = "Nothing is drawn yet. The pictures are made from the model itself, for the person on screen; that takes some seconds."
 
 CSS = """
-.ml-story .block .html-container { padding-left: 0; padding-right: 0; }
 .ml-story { border-top: 1px solid var(--border-color-primary); padding-top: .6rem; }
 .ml-story-two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); gap: 0 2rem; }
 .ml-prompt { margin: .3rem 0; padding: .7em .9em; max-height: 22rem; overflow: auto; white-space: pre-wrap;

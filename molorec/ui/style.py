@@ -16,9 +16,19 @@ THEME = gr.themes.Soft(primary_hue="teal", neutral_hue="slate", font=FONTS, font
     # what has the keyboard is to stand out: Gradio's own edge of it is paler than that of the others
     input_border_color_focus="#14b8a6", input_border_color_focus_dark="#14b8a6", input_shadow_focus="0 0 0 1px #14b8a6",
     input_shadow_focus_dark="0 0 0 1px #14b8a6",
-    checkbox_border_color_dark="*neutral_400", checkbox_label_border_color_dark="*neutral_500")
+    checkbox_border_color_dark="*neutral_400", checkbox_label_border_color_dark="*neutral_500",
+    # white on Gradio's teal has 2.5 to 1; on this one 5.5
+    **dict.fromkeys(("button_primary_background_fill", "button_primary_background_fill_dark",
+                     "checkbox_label_background_fill_selected", "checkbox_label_background_fill_selected_dark"), "*primary_700"),
+    **dict.fromkeys(("button_primary_background_fill_hover", "button_primary_background_fill_hover_dark"), "*primary_800"),
+    color_accent="*primary_700", block_label_text_color="*primary_700",
+    # Gradio draws a button that cannot be pressed as one that is pointed at: not in the colour of the one to press
+    button_secondary_background_fill_hover_dark="*neutral_500")
 
 CSS = """
+.html-container { padding: 0; } /* else words stand further in than headings and buttons, and empty ones make gaps */
+.block:has(> .html-container > div:only-child:empty) { display: none; }
+.modebar { display: none !important; } /* on a touch screen it always covers what is below it */
 .ml-main { display: grid !important; align-items: start; gap: 1.2rem; grid-template-columns: minmax(0, 1fr);
   grid-template-areas: "who" "mix" "ranked" "tune"; }
 .ml-who { grid-area: who; } .ml-mix { grid-area: mix; } .ml-ranked { grid-area: ranked; } .ml-tune { grid-area: tune; }
@@ -103,9 +113,17 @@ HEAD = """<style>
 @media (min-width: 700px) { /* everything is larger by the theme's own sizes, also what Gradio draws */
   :root:has(body.ml-presenter) { --text-xs: 14px; --text-sm: 16px; --text-md: 19px; --text-lg: 22px; --text-xl: 26px;
     --body-text-size: 19px; --block-label-text-size: 16px; --block-title-text-size: 19px; --block-info-text-size: 16px;
-    --button-small-text-size: 19px; --button-large-text-size: 22px; --input-text-size: 19px; --checkbox-label-text-size: 19px;
+    --button-small-text-size: 15px; --button-large-text-size: 19px; --input-text-size: 19px; --checkbox-label-text-size: 19px;
     --prose-text-size: 19px; }
   .ml-presenter { font-size: 19px; }
-  .ml-presenter :is(.ml-row, .ml-list, .ml-edit) { font-size: 1.15em; }
+  .ml-presenter :is(.ml-row, .ml-list, .ml-edit) { font-size: 1.05em; }
+  .ml-presenter :is(.gradio-container, main) { max-width: none !important; }
+  .ml-presenter main { padding-inline: 1.2rem !important; }
+  .ml-presenter button { padding-inline: .4em !important; }
+  .ml-presenter :is(.ml-head p, button:disabled) { display: none !important; }
+}
+@media (min-width: 1050px) {
+  .ml-presenter .ml-main { grid-template-columns: minmax(0, 2.4fr) minmax(0, 3fr) minmax(0, 6fr) !important; }
+  .ml-presenter .ml-row { grid-template-columns: 1.6em 2.4em minmax(0, 1fr) 16% 3.8em !important; }
 }
 </style>"""

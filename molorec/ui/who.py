@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from molorec import owned, titles
+from molorec import owned, space, titles
 from molorec.catalog import Catalog, Item, known
 from molorec.catalog.lists import DISTINCT_BYTES, NEGATIVES
 from molorec.config import LIMITS
@@ -244,10 +244,12 @@ def _start_from(engine: Engine, domain: str, user: str, scenario: str) -> tuple[
 
 
 def domain_choices(catalog: Catalog, visitor: object = "") -> list[tuple[str, str]]:
-    """(label, name) of what the picker offers: everyone's domains, the visitor's own, and the known ones that are not here."""
+    """(label, name) of what the picker offers: everyone's domains, the visitor's own, and the known ones that are not here,
+    except on a Space, where no visitor could get them."""
     here = owned.visible(catalog, visitor)
+    missing = [] if space.is_space() else known.missing(here)
     return [(owned.label(info), info.name) for info in here] + [
-        (f"{domain.label} (data not here)", domain.name) for domain in known.missing(here)]
+        (f"{domain.label} (data not here)", domain.name) for domain in missing]
 
 
 def sample_users(catalog: Catalog, domain: str, scenario: str = "warm") -> list[tuple[str, str]]:

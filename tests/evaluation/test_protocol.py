@@ -54,6 +54,8 @@ def test_rows_keep_no_title_and_no_id(engine, evaluation):
 def test_the_people_that_lam_is_tuned_on_are_never_evaluated(engine):
     with pytest.raises(BadInput, match="tune"):
         evaluate(engine, "toybox", split="tune")
+    with pytest.raises(BadInput, match="validation lists are those that checkpoints were chosen on"):
+        evaluate(engine, "toybox", setting="validation")
 
 
 @pytest.mark.parametrize("changes", [

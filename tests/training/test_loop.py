@@ -1,5 +1,7 @@
 """Training: it learns, it survives a kill, it keeps the best."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors import SafetensorError
@@ -83,7 +85,9 @@ def test_by_default_every_process_has_a_part_of_a_batch(base, data, tmp_path, co
 
 @pytest.mark.parametrize(("changes", "words"), [
     ({"validate_every": 0}, "--validate-every is 0"), ({"rows": 0}, "--rows is 0"), ({"seed": -1}, "--seed is -1"),
-    ({"learning_rate": float("nan")}, "--learning-rate is nan"), ({"smoothing": 7.0}, "--smoothing is 7"),
+    ({"learning_rate": float("nan")}, "--learning-rate is nan"), ({"learning_rate": float("inf")}, "--learning-rate is inf"),
+    ({"recent": 0}, "recent"), ({"warmup": -5}, "warmup"), ({"clip": float("inf")}, "--clip inf"),
+    ({"smoothing": 7.0}, "--smoothing is 7"),
     ({"calibration": -1.0}, "--calibration is -1"), ({"cooldown": float("nan")}, "--cooldown is nan"),
     ({"background": 1.5}, "--background is 1.5"), ({"replay": -2.0}, "--replay is -2"), ({"clip": -1.0}, "--clip -1")])
 def test_an_impossible_recipe_is_refused_by_name(changes, words):
@@ -142,10 +146,24 @@ def test_other_data_or_another_start_does_not_go_on_from_a_checkpoint(base, data
                        init_from=adapters.read(tmp_path / "last", base.shapes, base.sha256))
     with pytest.raises(BadInput, match="init-from"):
         next(started.run())
-    other = training(base, data, tmp_path, recipe)
-    other.made_from["data"] = {"toybox": "one user less"}
+    corrected = [replace(data.items[0], title="As it should read"), *data.items[1:]]  # as many of everything as before
     with pytest.raises(BadInput, match="data differ"):
-        next(other.run())
+        next(training(base, replace(data, items=corrected), tmp_path, recipe).run())
+
+
+def test_a_loss_that_is_no_number_ends_the_training_before_it_is_learned_from(base, data, tmp_path, monkeypatch):
+    run = training(base, data, tmp_path, Recipe(steps=3, rows=1, length=80, learning_rate=1e30))
+    with pytest.raises(MolorecError, match="loss of step . is (nan|inf).*smaller --learning-rate than 1e\\+30"):
+        for _ in run.run():
+            pass
+
+
+def test_without_validation_lists_the_last_step_is_the_best_whatever_was_there(base, data, tmp_path):
+    for steps in (1, 2):
+        for _ in training(base, data, tmp_path, Recipe(steps=steps, rows=1, length=80)).run():
+            pass
+        (tmp_path / "checkpoint.safetensors").unlink()
+        assert adapters.read_card(tmp_path / "best").steps == steps
 
 
 def test_a_damaged_checkpoint_is_named_and_kept(base, data, tmp_path):

@@ -1,5 +1,6 @@
 """Every view escapes what comes from data, and shows what it was given."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -85,6 +86,14 @@ def test_the_status_says_what_is_mixed():
     assert "25% general + 75% specific" in render.ranking_status(result(), pair)
     alone = SimpleNamespace(is_pair=False, adapters=[SimpleNamespace(name="toybox")])
     assert "toybox adapter alone" in render.ranking_status(result(), alone)
+
+
+def test_the_status_says_where_the_truth_stands_if_it_is_to_be_shown():
+    ranking, pair = result(), SimpleNamespace(is_pair=True)
+    known = replace(ranking, example=replace(ranking.example, target=ranking.items[-1].item))
+    assert f"place {len(ranking.items)} of {len(ranking.items)}" in render.ranking_status(known, pair, truth=True)
+    assert "place" not in render.ranking_status(known, pair)
+    assert "place" not in render.ranking_status(replace(known, example=known.example.unlabelled()), pair, truth=True)
 
 
 def test_tuning_says_where_it_stands():

@@ -11,6 +11,7 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
+from molorec import tuning
 from molorec.catalog import prepare
 from molorec.evaluation import entropies, published, runs
 from molorec.evaluation.runs import Interval, System
@@ -131,7 +132,7 @@ def test_a_damaged_file_is_named_and_the_rest_is_shown(engine):
 def test_the_lams_that_entropy_chooses_are_drawn_where_they_were_measured():
     assert results._learned("toybox")[0] == "" and not results._learned("toybox")[1].visible
     curve = [[3.0 - 0.1 * i for i in range(9)]] * 12
-    for setting in entropies.SETTINGS:
+    for setting in tuning.SETTINGS:
         entropies.save(entropies.Entropies("toybox", setting, curve, {"command": "molorec entropies"}))
     words, plot = results._learned("toybox")
     assert "new-item: λ 1.00 on 12 prompts" in words and plot.visible

@@ -55,6 +55,16 @@ def test_a_change_of_lam_remembers_the_ranks_before_it(engine, view):
     assert shown.then(views[1], second).before == ranks_of(first)  # the same once more: the movement stays on screen
 
 
+def test_a_slider_that_is_dragged_moves_titles_from_where_they_stood_before_it(engine, view):
+    views = [replace(view, lam=lam) for lam in (0.0, 0.9, 1.0, 0.0)]
+    rankings = [rank(engine, view) for view in views]
+    shown = Shown().then(views[0], rankings[0], 1_000.0)
+    for other, ranking, at in zip(views[1:3], rankings[1:3], (60_000.0, 60_300.0), strict=True):
+        shown = shown.then(other, ranking, at)
+    assert shown.before == ranks_of(rankings[0]) and shown.ranks == ranks_of(rankings[2])
+    assert shown.then(views[3], rankings[3], 65_000.0).before == ranks_of(rankings[2])  # another gesture
+
+
 def test_another_user_starts_afresh(engine, view):
     other = replace(view, user=engine.catalog.users("toybox", "quick")[1])
     assert Shown().then(view, rank(engine, view)).then(other, rank(engine, other)).before == {}
