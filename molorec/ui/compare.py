@@ -25,6 +25,8 @@ INTRO = (
     f"rule or the person. The first {TITLES} titles are shown; ▲ and ▼, on a shaded line, say how many places higher or lower a "
     "title stands than in the mixture. Where there are more columns than fit, they scroll sideways.")
 
+CHANGED = "The choices on screen have changed since; press “Compare” to see them side by side."
+
 CSS = """
 .ml-compare { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(12.5rem, 1fr); gap: .8rem; overflow-x: auto;
   padding-bottom: .6rem; scroll-snap-type: x proximity; }
@@ -160,7 +162,7 @@ def panel(engine: Engine, screen: Screen) -> None:
     with gr.Row():
         press = gr.Button("Compare", variant="primary", min_width=120)
         pin = gr.Button("Pin this ranking", min_width=120)
-    status = gr.HTML(padding=False, visible=False)
+    status, stale = gr.HTML(padding=False, visible=False), gr.HTML(padding=False, visible=False)
     shown = gr.HTML(padding=False, visible=False)
     with gr.Row():
         removals = [gr.Button(f"Remove pin {number}", size="sm", min_width=120, visible=False)
@@ -204,7 +206,17 @@ def panel(engine: Engine, screen: Screen) -> None:
         except MolorecError as error:
             return said(error)
 
+    def look(compared: tuple[Column, ...], *asked):
+        """Says so when the screen asks for another ranking than the compared one."""
+        try:
+            same = not compared or compared[0].view == session.view_of(*asked)
+        except MolorecError:  # said where the ranking would be
+            same = False
+        return gr.HTML(render.note(CHANGED), visible=not same)
+
     press.click(compare, [pins, *screen.asked], everything, **QUICK)
+    gr.on([compared.change, screen.drawn.change], look, [compared, *screen.asked], stale, show_progress="hidden",
+          trigger_mode="always_last", queue=False)
     pin.click(keep, [compared, pins, *screen.asked], everything, **QUICK)
     for number, button in enumerate(removals):
         button.click(lambda *state, number=number: remove(number, *state), [compared, pins], everything, **QUICK)

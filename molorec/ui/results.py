@@ -14,13 +14,15 @@ from molorec.evaluation import entropies, metrics, published, rows, runs
 from molorec.evaluation.metrics import Interval
 from molorec.evaluation.published import Table
 from molorec.evaluation.runs import Run, System
-from molorec.evaluation.table import is_mixture
+from molorec.evaluation.table import OPTIONAL, is_mixture
+from molorec.evaluation.table import SYSTEMS as MEASURED
 from molorec.mixture import lam as lams
 from molorec.mixture.rule import DEFAULT_RULE
 from molorec.spreadsheet import csv_text, json_text
 from molorec.ui import render, shelf
 from molorec.ui.screen import QUICK, Screen
 
+OURS = (*MEASURED, *OPTIONAL)
 BOTH, HERE, THERE = "Both", "Measured here", "The paper"
 SETTINGS = (("People as they are (warm)", "warm"), ("New titles (new-item)", "new-item"),
             ("Other titles as popular (warm-popular)", "warm-popular"),
@@ -240,11 +242,12 @@ def _words(run: Run | None, reported: dict[str, float], metric: str) -> str:
         return ""
     said = [f"{name} says {meaning}. A blind guess would score {render.score(_chance(metric))} (the dotted line)."]
     if run:
+        said.append(_on_mixing(run))
         if _is_blind(run.system("popularity")):
             said.append("Popularity is no yardstick here: to it all candidates are alike, and ties count against it.")
-        else:
-            said += [_against_popularity(system, metric) for system in run.systems if system.against_popularity]
-        said.append(_on_mixing(run))
+        else:  # of what others built the table below says it
+            ours = [system for system in run.systems if system.against_popularity and system.name in OURS]
+            said += [_against_popularity(system, metric) for system in ours]
         if run.moves is not None:
             said.append(f"For {run.moves:.0%} of people the first title is not the same at λ = 0, ½ and 1: λ changes what is "
                         "recommended.")

@@ -154,6 +154,12 @@ def test_compare_pin_and_remove(panel_tab, engine):
         told = json.loads(open(download.value.path(), encoding="utf-8").read())
         assert [column["column"] for column in told] == [*FOUR, "Pin 1"]
         press(tab, "Remove pin 1", FOUR)
+        assert tab.locator(".ml-note").count() == 0
+        tab.get_by_role("slider").focus()
+        tab.keyboard.press("Home")
+        tab.wait_for_selector("text=have changed since")
+        press(tab, "Compare", FOUR)
+        tab.wait_for_selector("text=have changed since", state="hidden")
 
 
 @pytest.mark.browser
