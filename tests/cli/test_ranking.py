@@ -80,7 +80,7 @@ def test_tuning_by_layer_says_where_it_stands(molorec, served):
 @pytest.mark.parametrize(("words", "said"), [
     (("tune", "--granularity", "head"), "no granularity"), (("tune", "--objective", "words"), "no objective"),
     (("tune", "--keep", "0.5"), "--keep is for"), (("tune", "--tokens", "5"), "--objective tokens"),
-    (("tune", "--granularity", "layer", "--keep", "0"), "shares"),
+    (("tune", "--granularity", "layer", "--keep", "0"), "share of prompts"),
     (("tune", "--out", "none/lam.json"), "no folder"), (("rank", "--lam-file", "none.json"), "cannot be read"),
     (("rank", "--lam", "0.5", "--lam-file", "none.json"), "not allowed with"), (("export", "--out", "x"), "required")])
 def test_what_no_lam_can_be_had_from_is_bad_input(molorec, served, tmp_path, monkeypatch, words, said):
