@@ -133,7 +133,7 @@ class Limits:
     line_bytes: int = 2**20  # of one record in it
     title_characters: int = 2_000
     queue: int = 32
-    requests: int = 600  # in a minute, from one address; a λ that is dragged all the time makes some 300
+    requests: int = 600  # in a minute, from one address; a λ that is dragged all the time makes up to 580
     sessions: int = 500  # tabs whose state is held, some 450 KB each; the ones longest unused start afresh
     upload_bytes: int = 50 * 2**20  # of a file on the screen, once unpacked
     upload_rows: int = 500_000

@@ -92,42 +92,35 @@ def report(arguments: argparse.Namespace) -> None:
     """Make every table anew from stored rows: as Markdown and CSV, for the tab Results, and in texts that quote them."""
     from molorec.evaluation import entropies as measured
     from molorec.evaluation import report as reports
-    from molorec.evaluation import rows, runs, table
+    from molorec.evaluation import rows, runs
     from molorec.spreadsheet import csv_text
 
     place = arguments.rows or rows.folder()
     found, problems = rows.load(place)
     learned, more = measured.load(place)
-    for problem in (*problems, *more):
+    tables, apart = reports.tables(found)
+    for problem in (*problems, *more, *apart):
         print(f"note: {problem}", file=sys.stderr)
     if not found:
         raise BadInput(f"there are no rows in {place}; run `molorec evaluate`, or give the folder of others with --rows")
-    tests = {}
-    for name, systems in reports.tests(found).items():
-        try:
-            table.of(systems)
-            tests[name] = systems
-        except BadInput as error:  # the other test sets are worth reporting
-            print(f"note: {name} is left out: {error}", file=sys.stderr)
-    if not tests:
+    if not tables:
         raise BadInput(f"no rows in {place} make a table together; run `molorec evaluate`")
-    found = [rows for systems in tests.values() for rows in systems]
-    text = "\n\n".join(f"## {name}\n\n{reports.markdown(systems)}" for name, systems in tests.items())
+    text = "\n\n".join(f"## {name}\n\n{reports.markdown(evaluation)}" for name, evaluation in tables.items())
     if learned:
         text += f"\n\n## λ that entropy chooses\n\n{reports.learned(learned)}"
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "report.md").write_text(text + "\n", "utf-8")
-    lines = [line for systems in tests.values() for line in reports.csv_rows(systems)]
+    lines = [line for evaluation in tables.values() for line in reports.csv_rows(evaluation)]
     (arguments.out / "report.csv").write_text(csv_text(reports.CSV_HEAD, lines), "utf-8")
-    for name, systems in tests.items():
-        runs.write(runs.from_rows(systems), arguments.out / f"{name.replace(' ', '-')}.json")
+    for name, evaluation in tables.items():
+        runs.write(runs.record(evaluation), arguments.out / f"{name.replace(' ', '-')}.json")
     for file in arguments.fill:
         try:
             quoting = file.read_text("utf-8")
         except UnicodeDecodeError as error:
             raise BadFile(file, f"it is no UTF-8 text ({error}); give a Markdown file") from error
-        file.write_text(reports.fill(quoting, reports.quotes(found, learned)), "utf-8")
-    names = {name: [each.system for each in systems] for name, systems in tests.items()}
+        file.write_text(reports.fill(quoting, reports.quotes(tables, learned)), "utf-8")
+    names = {name: [result.name for result in evaluation.systems] for name, evaluation in tables.items()}
     emit(arguments, {"schema": SCHEMA, "tests": names,
                      "out": str(arguments.out)}, [text, "", f"written into {arguments.out}: report.md, report.csv, JSON"])
 

@@ -33,8 +33,7 @@ class Interval:
     def of_means(cls, mean: float, resampled: np.ndarray) -> "Interval":
         """Of a mean and what :func:`resampled_means` gives for it, or of differences of both: paired, for all means are of the
         same resampled users."""
-        low, high = np.quantile(resampled, [0.025, 0.975])
-        return cls(float(mean), float(low), float(high))
+        return cls(float(mean), *_middle(resampled))
 
 
 def rank_of(scores: Sequence[float], target: int) -> int:
@@ -100,8 +99,7 @@ def bootstrap_interval(values: Sequence[float], level: float = 0.95, seed: int =
     >>> bootstrap_interval([1.0, 1.0, 1.0])
     (1.0, 1.0)
     """
-    low, high = np.quantile(resampled_means(values, seed), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return _middle(resampled_means(values, seed), level)
 
 
 def resampled_means(values: Sequence[float] | np.ndarray, seed: int = 0) -> np.ndarray:
@@ -123,3 +121,8 @@ def resampled_means(values: Sequence[float] | np.ndarray, seed: int = 0) -> np.n
         raise ValueError("a mean of no values has no interval")
     rng = np.random.default_rng(seed)
     return np.array([values[rng.integers(0, len(values), len(values))].mean(axis=0) for _ in range(RESAMPLES)])
+
+
+def _middle(resampled: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -5,7 +5,7 @@ from the rows that ship must change nothing, which a test sees to.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from molorec.catalog.lists import NEGATIVES
 from molorec.errors import BadInput
@@ -39,9 +39,19 @@ def tests(found: Sequence[SystemRows]) -> dict[str, list[SystemRows]]:
     return groups
 
 
-def markdown(systems: Sequence[SystemRows]) -> str:
-    """A test set's table, and below it what it was made with. Raises BadInput as :func:`table.of`."""
-    evaluation = table.of(systems)
+def tables(found: Sequence[SystemRows]) -> tuple[dict[str, Evaluation], list[str]]:
+    """Each test set's table, in the order of :func:`tests`; and in words which of them make none."""
+    made, problems = {}, []
+    for name, systems in tests(found).items():
+        try:
+            made[name] = table.of(systems)
+        except BadInput as error:  # the other test sets are worth reporting
+            problems.append(f"{name} is left out: {error}")
+    return made, problems
+
+
+def markdown(evaluation: Evaluation) -> str:
+    """A test set's table, and below it what it was made with."""
     references = [name for name in REFERENCES if evaluation.system(name) and not evaluation.system(name).knows_nothing]
     lines = ["| system | λ | NDCG@1 | 95% interval | NDCG@3 | " + "".join(f"minus {name} | " for name in references)
              + "missed, but 2nd or 3rd |", "|---" * (6 + len(references)) + "|"]
@@ -55,12 +65,11 @@ def markdown(systems: Sequence[SystemRows]) -> str:
     return "\n".join([*lines, "", *_notes(evaluation)])
 
 
-def overview(tables: Sequence[Sequence[SystemRows]], names: Sequence[str] = ()) -> str:
+def overview(evaluations: Sequence[Evaluation], names: Sequence[str] = ()) -> str:
     """Several test sets in one table, a line each: NDCG@1 of the systems named, or of all that one of them has, with its 95%
     interval."""
-    evaluations = [table.of(systems) for systems in tables]
     names = names or sorted({result.name for evaluation in evaluations for result in evaluation.systems}, key=_place)
-    missed = {rows.system for systems in tables for rows in systems if _missed_its_figure(rows)}
+    missed = {result.name for evaluation in evaluations for result in evaluation.systems if _missed_its_figure(result.rows)}
     heads = ["test set", "people", *(name + (f" {NOT_REPRODUCED}" if name in missed else "") for name in names)]
     lines = [heads, ["---"] * len(heads)]
     for evaluation in evaluations:
@@ -70,9 +79,8 @@ def overview(tables: Sequence[Sequence[SystemRows]], names: Sequence[str] = ()) 
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def csv_rows(systems: Sequence[SystemRows]) -> list[list[object]]:
+def csv_rows(evaluation: Evaluation) -> list[list[object]]:
     """The same as lines under :data:`CSV_HEAD`."""
-    evaluation = table.of(systems)
     made = []
     for result in evaluation.systems:
         missed = second_or_third(result.ranks)
@@ -98,12 +106,10 @@ def fill(text: str, quoted: Callable[[str], str]) -> str:
     return _QUOTE.sub(lambda match: f"{match[1]}{quoted(match['key'])}\n{match[3]}", text)
 
 
-def quotes(systems: Sequence[SystemRows], entropies: Sequence[Entropies]) -> Callable[[str], str]:
+def quotes(by_test: Mapping[str, Evaluation], entropies: Sequence[Entropies]) -> Callable[[str], str]:
     """What a text may quote: "movielens-1m warm-quick" and the like, "overview of … and …" of several or "overview of … and …:
     general, half" of these systems alone, and "learned λ"."""
-    by_test = tests(systems)
-
-    def rows_of(key: str) -> list[SystemRows]:
+    def table_of(key: str) -> Evaluation:
         if key not in by_test:
             raise BadInput(f"there are no rows for '{key}'; there are: {', '.join(by_test) or 'none'}")
         return by_test[key]
@@ -113,8 +119,8 @@ def quotes(systems: Sequence[SystemRows], entropies: Sequence[Entropies]) -> Cal
             return learned(entropies)
         if key.startswith(_OVERVIEW):
             tests_of, _, names = key.removeprefix(_OVERVIEW).partition(": ")
-            return overview([rows_of(each) for each in tests_of.split(" and ")], names.split(", ") if names else ())
-        return markdown(rows_of(key))
+            return overview([table_of(each) for each in tests_of.split(" and ")], names.split(", ") if names else ())
+        return markdown(table_of(key))
 
     return quoted
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ from molorec import config, whole_file
 from molorec.errors import BadFile, BadInput, MolorecError
 from molorec.evaluation import table
 from molorec.evaluation.metrics import METRICS, Interval, resampled_means
-from molorec.evaluation.rows import SystemRows, readable
+from molorec.evaluation.rows import readable
 from molorec.evaluation.table import Evaluation
 from molorec.mixture.lam import AnyLam, from_json, to_json
 
@@ -83,16 +82,6 @@ class Run:
 def folder() -> Path:
     """Where the runs of this machine are kept."""
     return config.home() / "evaluations"
-
-
-def from_rows(systems: Sequence[SystemRows]) -> Run:
-    """The run of rows that were kept, in the order given: baselines too, whoever measured them.
-
-    Raises
-    ------
-    BadInput : they make no table together (:func:`table.of`).
-    """
-    return record(table.of(systems))
 
 
 def record(evaluation: Evaluation) -> Run:

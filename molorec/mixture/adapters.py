@@ -96,6 +96,7 @@ class Adapter:
 
     @property
     def key(self) -> str:
+        # the usual scale is left out, so that what is kept by the weights alone, such as a λ in the record, is still found
         usual = not self.sha256 or self.scale == ALPHA / RANK
         return self.sha256[:16] + ("" if usual else f"*{self.scale:g}")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from molorec import backbone, config, precision, titles
 from molorec.catalog import Catalog, RankingExample
 from molorec.errors import BadInput, MolorecError, check_least
+from molorec.evaluation.rows import percent
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Card
 from molorec.prompts import TEMPLATES, template
@@ -99,7 +100,7 @@ def _training(arguments: argparse.Namespace, workers: Workers, role: str, domain
     loaded = [load_domain(catalog, name, base.prompter, smoothing=smoothing, recent=recipe.recent,
                           negatives=recipe.negatives, without_forms=forms, share=share) for name in names]
     facts = {data.name: f"{len(data.sequences)} users, {len(data.items)} items, "
-             f"{sum(map(len, data.sequences))} events" + (f", {100 * share:g}% of the users" if share < 1 else "")
+             f"{sum(map(len, data.sequences))} events" + (f", {percent(share)} of the users" if share < 1 else "")
              + (f", {removed} titles of target domains removed" if removed else "")
              for data, removed in loaded}
     for name, fact in facts.items():

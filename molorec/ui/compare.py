@@ -13,7 +13,7 @@ from molorec.engine import Engine, Ranking
 from molorec.errors import BadInput, MolorecError
 from molorec.mixture.lam import in_words
 from molorec.spreadsheet import csv_text
-from molorec.ui import render, session, shelf
+from molorec.ui import render, session, shelf, stale
 from molorec.ui.screen import QUICK, Screen
 from molorec.ui.session import BUILT, View
 
@@ -162,7 +162,7 @@ def panel(engine: Engine, screen: Screen) -> None:
     with gr.Row():
         press = gr.Button("Compare", variant="primary", min_width=120)
         pin = gr.Button("Pin this ranking", min_width=120)
-    status, stale = gr.HTML(padding=False, visible=False), gr.HTML(padding=False, visible=False)
+    status, changed = gr.HTML(padding=False, visible=False), gr.HTML(padding=False, visible=False)
     shown = gr.HTML(padding=False, visible=False)
     with gr.Row():
         removals = [gr.Button(f"Remove pin {number}", size="sm", min_width=120, visible=False)
@@ -206,17 +206,9 @@ def panel(engine: Engine, screen: Screen) -> None:
         except MolorecError as error:
             return said(error)
 
-    def look(compared: tuple[Column, ...], *asked):
-        """Says so when the screen asks for another ranking than the compared one."""
-        try:
-            same = not compared or compared[0].view == session.view_of(*asked)
-        except MolorecError:  # said where the ranking would be
-            same = False
-        return gr.HTML(render.note(CHANGED), visible=not same)
-
-    press.click(compare, [pins, *screen.asked], everything, **QUICK)
-    gr.on([compared.change, screen.drawn.change], look, [compared, *screen.asked], stale, show_progress="hidden",
-          trigger_mode="always_last", queue=False)
+    press.click(compare, [pins, *screen.asked], everything, **QUICK).then(
+        lambda: gr.HTML(visible=False), None, changed, queue=False, show_progress="hidden")
+    stale.say(screen, compared, changed, CHANGED, lambda columns: columns[0].view if columns else None)
     pin.click(keep, [compared, pins, *screen.asked], everything, **QUICK)
     for number, button in enumerate(removals):
         button.click(lambda *state, number=number: remove(number, *state), [compared, pins], everything, **QUICK)

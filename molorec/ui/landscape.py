@@ -1,6 +1,5 @@
 """The λ landscape: one ranking at every λ, drawn while it is measured; a point of it can be chosen."""
 
-from dataclasses import replace
 from html import escape
 
 import gradio as gr
@@ -11,7 +10,7 @@ from molorec.errors import MolorecError
 from molorec.journal import Journal
 from molorec.landscape import Landscape
 from molorec.spreadsheet import csv_text
-from molorec.ui import render, session, shelf
+from molorec.ui import render, session, shelf, stale
 from molorec.ui.screen import LONG, QUICK, Screen, idle, running, stop, warn
 from molorec.ui.session import BUILT, Job, View
 
@@ -63,14 +62,14 @@ def panel(engine: Engine, screen: Screen, journal: Journal) -> None:
         end = gr.Button("Stop sweep", interactive=False, min_width=100)
     truth = gr.Checkbox(False, label="Show where the title they really chose stands")
     status = gr.HTML(padding=False)
-    stale = gr.HTML(padding=False, visible=False)
+    changed = gr.HTML(padding=False, visible=False)
     with gr.HTML(html_template="@children", js_on_load=_IN_BROWSER, elem_classes="ml-landscape", padding=False) as clicks:
         plot = gr.Plot(show_label=False, visible=False)
     download = gr.DownloadButton("Download the sweep (CSV)", size="sm", visible=False)
     job, swept = gr.State(Job()), gr.State(None)  # swept: the (view, landscape, tuned λ or None) on screen
 
     def sweep(job: Job, truth: bool, lams: dict, *asked):
-        """Yields (swept, status, stale, plot, download, checkbox, Sweep button, Stop button) as λ are ranked."""
+        """Yields (swept, status, note of changes, plot, download, checkbox, Sweep button, Stop button) as λ are ranked."""
         run = job.start()
         hidden = gr.HTML(visible=False), gr.Plot(visible=False), gr.DownloadButton(visible=False)
         # the checkbox rests meanwhile: a step under way would undo what it asks for
@@ -96,16 +95,6 @@ def panel(engine: Engine, screen: Screen, journal: Journal) -> None:
         view, found, tuned = swept
         return _plot(view, found, tuned, truth), _file(view, found, truth)
 
-    def compare(swept: tuple[View, Landscape, float | None] | None, *asked):
-        """Says so when the screen asks for another ranking than the swept one."""
-        if swept is None:
-            return gr.HTML(visible=False)
-        try:
-            same = replace(session.view_of(*asked), lam=swept[0].lam) == swept[0]
-        except MolorecError:  # said where the ranking would be
-            same = False
-        return gr.HTML(render.note(CHANGED), visible=not same)
-
     def choose(event: gr.EventData):
         try:
             lam = session.valid_lam(getattr(event, "lam", None))
@@ -114,14 +103,13 @@ def panel(engine: Engine, screen: Screen, journal: Journal) -> None:
             return gr.skip(), gr.skip()
         return lam, lam
 
-    start.click(sweep, [job, truth, screen.tuned, *screen.asked], [swept, status, stale, plot, download, truth, start, end],
+    start.click(sweep, [job, truth, screen.tuned, *screen.asked], [swept, status, changed, plot, download, truth, start, end],
                 **LONG)
     end.click(stop, job, end, queue=False)
     truth.input(show_truth, [swept, truth], [plot, download], **QUICK)
     clicks.click(choose, None, screen.lam_twice, **QUICK).then(**screen.rank)
     screen.lam.change(None, screen.lam, None, js=_TELL)
-    screen.drawn_list.change(compare, [swept, *screen.asked], stale, show_progress="hidden", trigger_mode="always_last",
-                             queue=False)
+    stale.say(screen, swept, changed, CHANGED, lambda swept: swept and swept[0], any_lam=True)
 
 
 def rows(view: View, found: Landscape, truth: bool) -> tuple[list[str], list[list]]:

@@ -11,7 +11,7 @@ from molorec.descent import DescentStep
 from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError
 from molorec.mixture import lam as lams
-from molorec.ui import compare, render, session, share, shelf
+from molorec.ui import compare, render, session, share, shelf, stale
 from molorec.ui.compare import Column
 from molorec.ui.screen import LONG, QUICK, Screen, idle, running, stop, warn
 from molorec.ui.session import Job, View
@@ -99,14 +99,6 @@ def panel(engine: Engine, screen: Screen) -> None:
         except MolorecError as error:
             return gr.skip(), gr.HTML(render.note(str(error)), visible=True), gr.skip()
 
-    def follow(ranked: View | None, *asked):
-        """Says so when the screen shows another ranking than the compared one."""
-        try:
-            same = ranked is None or session.view_of(*asked) == ranked
-        except MolorecError:  # said where the ranking would be
-            same = False
-        return gr.HTML(visible=False) if same else gr.HTML(render.note(CHANGED), visible=True)
-
     def mix(found: Found | None):
         """Yields (note, download button)."""
         nothing = gr.DownloadButton(value=None, interactive=False)
@@ -124,7 +116,7 @@ def panel(engine: Engine, screen: Screen) -> None:
     end.click(stop, job, end, queue=False)
     press.click(rank, [found, *screen.asked], [ranked, said, table], **QUICK)
     make.click(mix, found, [said, adapter], **LONG)
-    screen.drawn.change(follow, [ranked, *screen.asked], said, show_progress="hidden", trigger_mode="always_last", queue=False)
+    stale.say(screen, ranked, said, CHANGED, lambda view: view)
 
 
 def columns(engine: Engine, view: View, found: Found | None) -> list[Column]:

@@ -30,6 +30,7 @@ from molorec.ui import (
     results,
     session,
     share,
+    stale,
     story,
     style,
     tune,
@@ -105,6 +106,7 @@ def build(engine: Engine, journal: Journal | None = None) -> gr.Blocks:
         page.load(None, None, present, js=_OPEN_PRESENTER)
         page.load(None, None, None, js=_LEAVE_LISTS)
         _tabs(engine, journal, screen)
+        stale.wire(screen)
     for number, event in page.fns.items():
         if number not in endpoints:
             event.api_visibility = "private"  # the screen's events are no API

@@ -107,7 +107,8 @@ def reason(explanation: Explanation, detailed: bool = False) -> str:
                     "The evidence below stands on its own.")
     measured = _measured(explanation.because) if detailed and explanation.done else ""
     tail = ("<p class='ml-dim'>The titles are those that speak for it most, as the bars below show. How the sentence goes "
-            "on is the model's own; checked is only that it compares with no other title.</p>" if explanation.done else "")
+            "on is the model's own; checked is only that it names no other title of two words or more, and compares with none "
+            "of one.</p>" if explanation.done else "")
     return f"<p class='ml-reason'>{escape(explanation.text)}{'' if explanation.done else ' …'}</p>{measured}{tail}"
 
 

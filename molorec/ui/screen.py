@@ -1,5 +1,6 @@
 """The components that hold what a visitor asks for. Every panel reads them at its events: nothing is remembered twice."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -7,12 +8,23 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from molorec.ui.session import Job
+from molorec.ui.session import Job, View
 
 # Rankings share one queue of a few workers, and runs of many rankings another, so that two visitors who tune keep
 # nobody from moving λ; the engine takes all of them one forward at a time.
 QUICK = {"show_progress": "hidden", "concurrency_id": "model", "concurrency_limit": 4}
 LONG = {"show_progress": "hidden", "concurrency_id": "long", "concurrency_limit": 2}
+
+
+@dataclass(frozen=True)
+class Follower:
+    """A note that says when what a panel has kept is no longer what is on screen, see :func:`molorec.ui.stale.say`."""
+
+    kept: gr.State
+    note: gr.HTML
+    text: str
+    view: Callable[[Any], View | None]
+    any_lam: bool
 
 
 @dataclass
@@ -28,6 +40,7 @@ class Screen:
         whatever the browser makes of a component whose choices and value arrive one after the other.
     rank : keyword arguments of an event that ranks what the screen asks for; ``event.then(**screen.rank)`` after setting λ.
     refresh : the same, and what depends on the domain and the scenario alone; after setting one of these.
+    followers : the panels' notes that follow the ranking; :func:`molorec.ui.stale.wire` wires them once all are there.
     """
 
     visitor: gr.BrowserState
@@ -44,6 +57,7 @@ class Screen:
     drawn_list: gr.State
     rank: dict[str, Any] = field(default_factory=dict)
     refresh: dict[str, Any] = field(default_factory=dict)
+    followers: list[Follower] = field(default_factory=list)
 
     @property
     def asked(self) -> list[Component]:

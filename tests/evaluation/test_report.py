@@ -9,7 +9,7 @@ import pytest
 
 from molorec import cli, config
 from molorec.errors import BadInput
-from molorec.evaluation import entropies, report, rows, runs
+from molorec.evaluation import entropies, report, rows, runs, table
 from molorec.mixture.lam import to_saved
 from tests.conftest import system_rows
 
@@ -35,12 +35,12 @@ def test_a_few_shot_table_stands_apart_and_says_of_how_many(kept):
     few = [system_rows(each.system, lam=each.lam, made_with={**each.made_with, "share": 0.1}) for each in kept]
     found = report.tests([*few, *kept])
     assert list(found) == ["toybox warm-quick", "toybox warm-quick-few-10"]
-    texts = [report.markdown(each) for each in found.values()]
+    texts = [report.markdown(table.of(each)) for each in found.values()]
     assert "has learned from 10% of its people" in texts[1] and "Few-shot" not in texts[0]
 
 
 def test_a_table_says_score_interval_difference_and_what_it_is_of(kept):
-    text = report.markdown(next(iter(report.tests(kept).values())))
+    text = report.markdown(table.of(next(iter(report.tests(kept).values()))))
     lines = text.splitlines()
     assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|") == 10
     specific = next(line for line in lines if line.startswith("| specific"))
@@ -49,12 +49,13 @@ def test_a_table_says_score_interval_difference_and_what_it_is_of(kept):
 
 
 def test_a_baseline_that_did_not_reach_its_papers_figure_is_marked(kept):
-    table = next(iter(report.tests(kept).values()))
-    assert "| SASRec † |" in report.markdown(table) and "† SASRec: not held to a published figure" in report.markdown(table)
+    systems = next(iter(report.tests(kept).values()))
+    text = report.markdown(table.of(systems))
+    assert "| SASRec † |" in text and "† SASRec: not held to a published figure" in text
 
     def held(within):
-        return report.markdown([each if each.system != "SASRec" else system_rows(
-            "SASRec", lam=None, made_with={**each.made_with, "reproduced": {"within": within}}) for each in table])
+        return report.markdown(table.of([each if each.system != "SASRec" else system_rows(
+            "SASRec", lam=None, made_with={**each.made_with, "reproduced": {"within": within}}) for each in systems]))
 
     assert "† SASRec: more than .02 from the figure published for it" in held(False)
     assert "†" not in held(True)
@@ -63,18 +64,18 @@ def test_a_baseline_that_did_not_reach_its_papers_figure_is_marked(kept):
 def test_to_be_above_what_knows_nothing_is_no_feat(kept):
     others = [each for each in kept if each.system != "popularity"]
     blind = system_rows("popularity", lam=None, ranks=(30, 30, 30))
-    text = report.markdown([blind, *others])
+    text = report.markdown(table.of([blind, *others]))
     assert "minus popularity" not in text and "To popularity all candidates are alike" in text
-    text = report.markdown([system_rows("popularity", lam=None, ranks=(30, 29, 30)), *others])
+    text = report.markdown(table.of([system_rows("popularity", lam=None, ranks=(30, 29, 30)), *others]))
     assert "minus popularity" in text and "alike" not in text
 
 
 def test_a_tuned_lam_stands_beside_the_one_that_labels_would_have_chosen(kept):
-    assert "oracle" not in report.markdown(kept)
+    assert "oracle" not in report.markdown(table.of(kept))
     oracle = system_rows("oracle", lam=None, ranks=(1, 1, 1))
     mixed = next(each for each in kept if each.system == "mixed")
     difference, n = rows.compare(mixed, oracle)
-    said = report.markdown([*kept, oracle]).splitlines()[-1]
+    said = report.markdown(table.of([*kept, oracle])).splitlines()[-1]
     assert n == 3 and f"other half of the people: mixed −{abs(difference.mean):.3f}".replace("0.", ".") in said
 
 
@@ -82,13 +83,13 @@ def test_a_baseline_on_our_backbone_is_never_marked_and_says_what_it_is(kept):
     made_with = kept[0].made_with
     ours = [system_rows("P5-style", lam=None, made_with={**made_with, "base": "pico"}),
             system_rows("Top-5-generated", lam=None, made_with={**made_with, "base": "pico", "validity": 0.876, "written": 15})]
-    table = next(iter(report.tests([*ours, *kept]).values()))
-    assert [each.system for each in table][:4] == ["popularity", "SASRec", "P5-style", "Top-5-generated"]
-    text = report.markdown(table)
+    systems = next(iter(report.tests([*ours, *kept]).values()))
+    assert [each.system for each in systems][:4] == ["popularity", "SASRec", "P5-style", "Top-5-generated"]
+    text = report.markdown(table.of(systems))
     assert "| P5-style |" in text and "| Top-5-generated |" in text
     assert "P5-style, Top-5-generated: after other papers' ideas, trained here on pico; not those papers' own models." in text
     assert "Of the titles that Top-5-generated wrote, 88% are in their list." in text
-    without = report.markdown(next(iter(report.tests(kept).values())))
+    without = report.markdown(table.of(next(iter(report.tests(kept).values()))))
     assert "other papers' ideas" not in without and "wrote" not in without
 
 
@@ -98,9 +99,9 @@ def test_the_command_makes_every_file_and_fills_what_quotes_a_table(kept, tmp_pa
     text.write_text(f"Before.\n<!-- table {key} -->\nold numbers\n<!-- end of table -->\nAfter.\n")
     cli.main(["report", "--out", str(tmp_path / "out"), "--fill", str(text), "--json"])
     assert json.loads(capsys.readouterr().out)["tests"][key][0] == "popularity"
-    table = report.markdown(report.tests(kept)[key])
-    assert text.read_text() == f"Before.\n<!-- table {key} -->\n{table}\n<!-- end of table -->\nAfter.\n"
-    assert table in (tmp_path / "out" / "report.md").read_text()
+    made = report.markdown(table.of(report.tests(kept)[key]))
+    assert text.read_text() == f"Before.\n<!-- table {key} -->\n{made}\n<!-- end of table -->\nAfter.\n"
+    assert made in (tmp_path / "out" / "report.md").read_text()
     lines = list(csv.DictReader(io.StringIO((tmp_path / "out" / "report.csv").read_text("utf-8-sig"))))
     assert [line["system"] for line in lines] == ["popularity", "SASRec", "general", "specific", "mixed"]
     run = runs.read(tmp_path / "out" / f"{key.replace(' ', '-')}.json")
@@ -109,19 +110,29 @@ def test_the_command_makes_every_file_and_fills_what_quotes_a_table(kept, tmp_pa
 
 def test_an_overview_has_a_line_for_each_test_set(kept):
     new = [system_rows("mixed", setting="new-item", lam=to_saved(1.0)), system_rows("base", setting="new-item", lam=None)]
-    lines = report.quotes([*kept, *new], [])("overview of toybox warm-quick and toybox new-item-quick").splitlines()
+    quotes = report.quotes(report.tables([*kept, *new])[0], [])
+    lines = quotes("overview of toybox warm-quick and toybox new-item-quick").splitlines()
     assert lines[0] == "| test set | people | popularity | SASRec † | base | general | specific | mixed |"
     assert len(lines) == 4 and lines[2].startswith("| toybox warm | 3 | ") and ", λ 0.25 |" in lines[2]
     assert lines[3].split(" | ")[2:4] == ["", ""] and ", λ 1.00 |" in lines[3]
-    some = report.quotes([*kept, *new], [])("overview of toybox warm-quick and toybox new-item-quick: SASRec, mixed")
+    some = quotes("overview of toybox warm-quick and toybox new-item-quick: SASRec, mixed")
     assert some.splitlines()[0] == "| test set | people | SASRec † | mixed |" and len(some.splitlines()) == 4
     with pytest.raises(BadInput, match="no rows for 'zoo warm-quick'"):
-        report.quotes(kept, [])("overview of toybox warm-quick and zoo warm-quick")
+        report.quotes(report.tables(kept)[0], [])("overview of toybox warm-quick and zoo warm-quick")
 
 
 def test_a_table_that_there_is_not_is_named(kept):
     with pytest.raises(BadInput, match="no rows for 'zoo warm-quick'; there are: toybox warm-quick"):
-        report.fill("<!-- table zoo warm-quick -->\n<!-- end of table -->", report.quotes(kept, []))
+        report.fill("<!-- table zoo warm-quick -->\n<!-- end of table -->", report.quotes(report.tables(kept)[0], []))
+
+
+def test_a_test_set_that_makes_no_table_is_named_and_the_others_are_made(kept):
+    new = [system_rows(name, setting="new-item", made_with={**kept[0].made_with, "backend": "Local", "rule": rule})
+           for name, rule in (("half", "sum"), ("mixed", "product"))]
+    made, problems = report.tables([*new, *kept])
+    assert list(made) == ["toybox warm-quick"]
+    assert problems == ["toybox new-item-quick is left out: 'mixed' was not made with what 'half' was: rule is product and sum; "
+                        "measure all of them in one evaluation"]
 
 
 def test_without_rows_it_says_what_to_run(tmp_path, capsys):
@@ -137,10 +148,10 @@ def test_published_tables_are_those_of_the_rows_that_ship(name):
     found, problems = rows.load(rows.SHIPPED)
     learned, more = entropies.load(rows.SHIPPED)
     assert not problems and not more
-    assert report.fill(text, report.quotes(found, learned)) == text
+    assert report.fill(text, report.quotes(report.tables(found)[0], learned)) == text
     assert name != "PAPER.md" or re.search("<!-- table ", text)
 
 
 def test_results_that_ship_are_those_of_the_rows_that_ship():
     for name, systems in report.tests(rows.load(rows.SHIPPED)[0]).items():
-        assert runs.read(runs.SHIPPED / f"{name.replace(' ', '-')}.json") == runs.from_rows(systems)
+        assert runs.read(runs.SHIPPED / f"{name.replace(' ', '-')}.json") == runs.record(table.of(systems))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molorec.errors import BadFile, MolorecError
-from molorec.evaluation import protocol, rows, runs
+from molorec.evaluation import protocol, rows, runs, table
 from molorec.evaluation.metrics import bootstrap_interval, hit_rate, ndcg
 from molorec.evaluation.protocol import evaluate
 from molorec.hashing import file_sha256
@@ -66,9 +66,9 @@ def test_rows_that_were_kept_give_the_run_again(evaluation, run, tmp_path):
     for result in evaluation.systems:
         rows.save(result.rows, tmp_path)
     kept = {each.system: each for each in rows.load(tmp_path)[0]}
-    assert runs.from_rows([kept[system.name] for system in run.systems]) == run
+    assert runs.record(table.of([kept[system.name] for system in run.systems])) == run
     baseline = replace(kept["mixed"], system="SASRec", lam=None, made_with=rows.facts("python train_baseline.py"))
-    found = runs.from_rows([kept["popularity"], baseline, kept["half"]])
+    found = runs.record(table.of([kept["popularity"], baseline, kept["half"]]))
     assert [system.name for system in found.systems] == ["popularity", "SASRec", "half"]
     assert found.system("SASRec").scores == run.system("mixed").scores and found.adapters == run.adapters
     assert runs.read(runs.save(found, tmp_path)) == found
