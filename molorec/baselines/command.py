@@ -26,14 +26,16 @@ from molorec.errors import BadInput, check_least
 from molorec.evaluation import rows
 from molorec.evaluation.metrics import METRICS, Interval
 from molorec.evaluation.rows import SPLITS, SystemRows
+from molorec.options import Help, add_recipe
 
 SETTINGS = ("warm", "new-item", *HARD)
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """The options; one for each field of :class:`Recipe`, in place of what the model is usually trained with."""
-    options = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    options.add_argument("--model", choices=list(KINDS), required=True, help=" ")
+    """The options; one for each field of :class:`Recipe`, in place of what the model is usually trained with (a default
+    that an option's help does not name)."""
+    options = argparse.ArgumentParser(description=description, formatter_class=Help)
+    options.add_argument("--model", choices=list(KINDS), required=True, help="which baseline")
     options.add_argument("--domain", help="a domain of the catalogue (see `molorec domains list`)")
     options.add_argument("--search", action="store_true", help="try the model's grid on validation lists, and keep the best")
     options.add_argument("--reproduce", action="store_true",
@@ -48,12 +50,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     options.add_argument("--out", type=Path, help="folder for checkpoints (default: in MOLOREC_HOME)")
     options.add_argument("--rows", type=Path, help="folder for the rows (default: in MOLOREC_HOME)")
     options.add_argument("--threads", type=int, help="CPU threads")
-    for field in fields(Recipe):
-        if field.type is bool:
-            options.add_argument("--" + field.name, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=" ")
-        else:
-            options.add_argument("--" + field.name, type=field.type, default=argparse.SUPPRESS, help=" ",
-                                 choices=LOSSES if field.name == "loss" else None)
+    add_recipe(options, Recipe, {"loss": LOSSES}, defaults=False)
     return options
 
 

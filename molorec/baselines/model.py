@@ -11,48 +11,39 @@ from torch import Tensor, nn
 
 from molorec.baselines.data import Batch, Interactions, pad, windows
 from molorec.errors import BadInput, check_least
+from molorec.options import described
 
 LOSSES = ("bpr", "bce", "sampled", "softmax")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides a training's result, apart from the data. Not every model uses all of it.
-
-    Attributes
-    ----------
-    dimension : of item vectors. length : the most items of a history that are looked at.
-    blocks, heads : of a sequence encoder; its layers, for the recurrent one.
-    dropout : in [0, 1); on a language model, of the adapter's input.
-    loss : see :meth:`Sequential.objective`; of BPR-MF always "bpr".
-    negatives : for "sampled" and RecFormer-style, drawn for each batch, the same for all of it; for TALLRec-style, drawn for
-        each answer Yes.
-    rate : Adam's learning rate. batch : sequences, windows or pairs a step. l2 : of the vectors of a pair (BPR-MF).
-    identity : whether an item of a text model has a vector of its own as well.
-    examples : targets an epoch, for models that learn one at a time; for those on a language model, windows of a history.
-        0 for all targets, or a window for each user.
-    epochs, patience : the most there are, and after how many without a better validation it ends.
+    """All that decides a training's result, apart from the data. Not every model uses all of it. What each
+    field is stands beside it; more of the losses in :meth:`Sequential.objective`.
 
     Raises
     ------
     BadInput : a value is not possible.
     """
 
-    dimension: int = 64
-    length: int = 200
-    blocks: int = 2
-    heads: int = 1
-    dropout: float = 0.2
-    loss: str = "sampled"
-    negatives: int = 256
-    rate: float = 1e-3
-    batch: int = 128
-    l2: float = 0.0
-    identity: bool = False
-    examples: int = 0
-    epochs: int = 40
-    patience: int = 4
-    seed: int = 0
+    dimension: int = described(64, "of item vectors")
+    length: int = described(200, "the most items of a history that are looked at")
+    blocks: int = described(2, "layers of a sequence encoder")
+    heads: int = described(1, "of attention, in each layer")
+    dropout: float = described(0.2, "in [0, 1); on a language model, of the adapter's input")
+    loss: str = described("sampled", "of models that read sequences: the next item against one other (bpr, bce), against "
+                          "--negatives of them (sampled) or against all (softmax)")
+    negatives: int = described(256, "for \"sampled\" and RecFormer-style drawn for each batch, the same for all of it; for "
+                               "TALLRec-style drawn for each answer Yes")
+    rate: float = described(1e-3, "Adam's learning rate")
+    batch: int = described(128, "sequences, windows or pairs a step")
+    l2: float = described(0.0, "of the vectors of a pair (BPR-MF)")
+    identity: bool = described(False, "whether an item of a text model has a vector of its own as well")
+    examples: int = described(0, "targets an epoch, for models that learn one at a time; for those on a language model, windows "
+                              "of a history; 0 for all targets, or a window for each user")
+    epochs: int = described(40, "the most there are")
+    patience: int = described(4, "epochs without a better validation after which it ends")
+    seed: int = described(0, "of every random draw")
 
     def __post_init__(self) -> None:
         check_least(1, dimension=self.dimension, length=self.length, blocks=self.blocks, heads=self.heads, batch=self.batch,

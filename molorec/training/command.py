@@ -18,6 +18,7 @@ from molorec.errors import BadInput, MolorecError, check_least
 from molorec.evaluation.rows import percent
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Card
+from molorec.options import Help, add_recipe
 from molorec.prompts import TEMPLATES, template
 from molorec.training import distributed
 from molorec.training.dataset import load_domain
@@ -30,7 +31,7 @@ VALIDATION_LISTS = 100
 
 def parser(description: str) -> argparse.ArgumentParser:
     """Options of every training script: where to, from what, and one for each field of :class:`Recipe`."""
-    options = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    options = argparse.ArgumentParser(description=description, formatter_class=Help)
     options.add_argument("--out", type=Path, help="folder for checkpoints and the adapter (default: in MOLOREC_HOME)")
     options.add_argument("--init-from", type=Path, help="adapter folder to start from instead of a fresh one")
     options.add_argument("--base", help="folder or hub id of the base model (default: the profile's)")
@@ -47,9 +48,7 @@ def parser(description: str) -> argparse.ArgumentParser:
                          help="for a program that runs this: each step as a line of JSON on stdout, at low priority; "
                          "when stdin ends, write a checkpoint and stop")
     choices = {"template": list(TEMPLATES), "objective": list(OBJECTIVES), "negatives": list(NEGATIVE_SAMPLING)}
-    for field in fields(Recipe):
-        options.add_argument("--" + field.name.replace("_", "-"), type=type(field.default), default=field.default,
-                             choices=choices.get(field.name), help=" ")
+    add_recipe(options, Recipe, choices, defaults=True)
     return options
 
 

@@ -20,6 +20,7 @@ from molorec.errors import BadInput, MolorecError, check_least, memory_in_words
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter, Card
 from molorec.mixture.layer import AdapterStack
+from molorec.options import described
 from molorec.prompts import Template
 from molorec.ranking.scorer import log_probabilities
 from molorec.ranking.trie import PackedTrie, pack
@@ -35,45 +36,35 @@ NEGATIVE_SAMPLING = ("uniform", "popularity")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a training's result, apart from the data.
-
-    Attributes
-    ----------
-    steps : optimiser steps. rows, length : a batch's rows and their tokens.
-    learning_rate : reached after ``warmup`` steps, kept, and brought to 0 over the last ``cooldown`` share of steps.
-    negatives : "uniform" for a domain's own adapter; "popularity" for one that other domains use
-        (:class:`~molorec.training.dataset.TrainingDomain` says why).
-    background : share of each decision that holds first tokens neutral which only other domains of the training have
-        (listwise objective, template `open`, several domains).
-    calibration : share of each decision's label that the base model gives itself, less what it always expects
-        (:class:`~molorec.training.calibration.CalibratedTeacher`; for general adapters, listwise, template `open`).
-    replay : weight of keeping the base model's way to write reasons (:class:`~molorec.training.replay.Replay`); 0 for none.
-    smoothing : share of each label that comes from transition counts (listwise objective, template `open`).
-    recent : how many of a history's last titles those counts look at.
-    validate_every : steps between looks at the validation lists; the best of them is kept.
+    """Everything that decides a training's result, apart from the data. What each field is stands beside it; more in
+    :class:`~molorec.training.dataset.TrainingDomain` (negatives), :class:`~molorec.training.calibration.CalibratedTeacher` and
+    :class:`~molorec.training.replay.Replay`.
 
     Raises
     ------
     BadInput : a value is not possible.
     """
 
-    template: str = "open"
-    objective: str = "listwise"
-    steps: int = 1000
-    rows: int = 8
-    length: int = 160
-    learning_rate: float = 5e-4
-    warmup: int = 20
-    cooldown: float = 0.7
-    negatives: str = "uniform"
-    background: float = 0.0
-    calibration: float = 0.0
-    replay: float = 0.0
-    smoothing: float = 0.7
-    recent: int = 6
-    clip: float = 1.0
-    seed: int = 0
-    validate_every: int = 100
+    template: str = described("open", "how a decision is put to the model")
+    objective: str = described("listwise", "what is learned of a decision")
+    steps: int = described(1000, "optimiser steps")
+    rows: int = described(8, "rows of a batch")
+    length: int = described(160, "tokens of a row")
+    learning_rate: float = described(5e-4, "reached after the warmup, kept, and brought to 0 over the cooldown")
+    warmup: int = described(20, "steps over which the learning rate rises")
+    cooldown: float = described(0.7, "share of the steps over which the learning rate falls")
+    negatives: str = described("uniform", "how they are drawn: \"uniform\" for a domain's own adapter, \"popularity\" for one "
+                               "that other domains use, so that it does not learn what is popular")
+    background: float = described(0.0, "share of each decision that holds first tokens neutral which only other domains of the "
+                                  "training have (listwise, template open, several domains)")
+    calibration: float = described(0.0, "share of each decision's label that the base model gives itself, less what it always "
+                                   "expects (general adapters; listwise, template open)")
+    replay: float = described(0.0, "weight of keeping the base model's way to write reasons; 0 for none")
+    smoothing: float = described(0.7, "share of each label that comes from transition counts (listwise, template open)")
+    recent: int = described(6, "how many of a history's last titles those counts look at")
+    clip: float = described(1.0, "the longest a step's gradient may be")
+    seed: int = described(0, "of every random draw")
+    validate_every: int = described(100, "steps between looks at the validation lists; the best of them is kept")
 
     def __post_init__(self) -> None:
         check_least(0, steps=self.steps, seed=self.seed)

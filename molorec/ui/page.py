@@ -32,6 +32,7 @@ from molorec.ui import (
     share,
     stale,
     story,
+    stream,
     style,
     tune,
     who,
@@ -61,7 +62,7 @@ _DARK = "() => { document.body.classList.toggle('dark') }"
 
 def launch_options() -> dict[str, Any]:
     """Keyword arguments for ``launch`` of a page: how it looks, and its limits."""
-    return {"theme": style.THEME, "css": CSS, "head": style.HEAD, "show_error": False, "footer_links": ["api", "settings"],
+    return {"theme": style.THEME, "css": CSS, "head": style.HEAD + stream.HEAD, "show_error": False, "footer_links": ["api", "settings"],
             "enable_monitoring": False, "max_file_size": LIMITS.upload_bytes, "state_session_capacity": LIMITS.sessions,
             "app_kwargs": {"middleware": [Middleware(RateLimit)], "routes": [Route("/health", _health)]}}
 

@@ -11,7 +11,7 @@ from molorec.catalog import prepare
 from molorec.engine import Engine
 from molorec.errors import MolorecError
 from molorec.mixture.rule import DEFAULT_RULE, RULES
-from molorec.ui import link, session, stale, style
+from molorec.ui import link, session, stale, stream, style
 from molorec.ui.screen import Screen
 from tests.conftest import source_data
 
@@ -70,7 +70,7 @@ def panel_tab(browser):
             stale.wire(screen)
         open_apps.append(page)
         _, url, _ = page.launch(prevent_thread_lock=True, server_name="127.0.0.1", quiet=True, theme=style.THEME,
-                                css=style.CSS + css)
+                                css=style.CSS + css, head=stream.HEAD)
         tab = browser.new_page(viewport={"width": width, "height": 1600})
         tab.set_default_timeout(PATIENCE)
         tab.on("pageerror", lambda error: errors.append(str(error)))
