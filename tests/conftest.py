@@ -1,5 +1,6 @@
 """Pico models made on the fly: all of the code runs in seconds, without a download."""
 
+import os
 import random
 import sqlite3
 
@@ -10,12 +11,16 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 
 from molorec import backbone, config
 from molorec.catalog import Catalog, SourceData, prepare
+from molorec.catalog.prepare import PreparedDomain
 from molorec.engine import Engine
 from molorec.evaluation import rows
 from molorec.evaluation.rows import SystemRows
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter, Card
 from molorec.mixture.lam import to_saved
+
+# Processes that look for a free port at the same time find the same one: each of pytest-xdist has its own hundred.
+os.environ.setdefault("GRADIO_SERVER_PORT", str(7860 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])))
 
 WORDS = ["amber", "basin", "cedar", "delta", "ember", "fable", "grove", "harbor", "island", "jungle",
          "kettle", "lantern", "meadow", "nectar", "orchid", "prairie", "quartz", "river", "saddle", "timber"]
@@ -83,6 +88,13 @@ def source_data(users: int = 130, items: int = 80, events: int = 16, seed: int =
             seen.add(place)
             made.events.append((f"u{user}", f"i{place}", float(time)))
     return made
+
+
+def with_new_items(**source) -> PreparedDomain:
+    """Toybox with every second item held out: enough of them for lists of new items."""
+    domain = prepare("toybox", source_data(**source))
+    domain.held_out = [i % 2 == 0 for i in range(len(domain.item_ids))]
+    return domain
 
 
 def toybox_catalog(path) -> Catalog:

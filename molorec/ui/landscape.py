@@ -73,7 +73,7 @@ def panel(engine: Engine, screen: Screen, journal: Journal) -> None:
         run = job.start()
         hidden = gr.HTML(visible=False), gr.Plot(visible=False), gr.DownloadButton(visible=False)
         # the checkbox rests meanwhile: a step under way would undo what it asks for
-        yield None, render.note("Ranking at the first λ …"), *hidden, gr.Checkbox(interactive=False), *running()
+        yield None, render.news("Ranking at the first λ …"), *hidden, gr.Checkbox(interactive=False), *running()
         try:
             view = session.view_of(*asked)
             tuned = _tuned(engine, journal, view, lams)

@@ -68,7 +68,7 @@ def panel(engine: Engine, screen: Screen) -> None:
         run, last = job.start(), None
         nothing = gr.DownloadButton(value=None, interactive=False)
         hidden = gr.HTML(visible=False)
-        yield (None, render.note("Looking at the first list …"), gr.Plot(visible=False), gr.Row(visible=False), nothing, nothing,
+        yield (None, render.news("Looking at the first list …"), gr.Plot(visible=False), gr.Row(visible=False), nothing, nothing,
                hidden, hidden, *running())
         same = (gr.skip(),) * 3  # adapter, note, comparison
         try:
@@ -102,11 +102,11 @@ def panel(engine: Engine, screen: Screen) -> None:
     def mix(found: Found | None):
         """Yields (note, download button)."""
         nothing = gr.DownloadButton(value=None, interactive=False)
-        yield gr.HTML(render.note("Mixing …"), visible=True), nothing
+        yield gr.HTML(render.news("Mixing …"), visible=True), nothing
         try:
             _check(engine, found)
             path, rank = share.adapter_zip(engine, View(found.domain, rule=found.rule), found.step.lam)
-            yield (gr.HTML(render.note(share.adapter_words(path, rank, found.domain, found.step.lam, found.rule)), visible=True),
+            yield (gr.HTML(render.news(share.adapter_words(path, rank, found.domain, found.step.lam, found.rule)), visible=True),
                    gr.DownloadButton(value=path, interactive=True))
         except MolorecError as error:
             yield gr.HTML(render.note(str(error)), visible=True), nothing

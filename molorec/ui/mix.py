@@ -33,7 +33,7 @@ class Mix:
 def panel(pair: bool) -> Mix:
     """Lay the panel out; without a pair of adapters it says that there is nothing to mix."""
     gr.Markdown("### Mix")
-    found = {"alone": gr.HTML(render.note(ALONE), padding=False, visible=not pair)}
+    found = {"alone": gr.HTML(render.news(ALONE), padding=False, visible=not pair)}
     with gr.Column(visible=pair) as found["controls"]:
         found["lam"] = gr.Slider(0, 1, 0.5, step=0.01, label="λ: weight of the general adapter", buttons=[],
                                  elem_classes="ml-lam")

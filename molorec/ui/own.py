@@ -93,7 +93,7 @@ def panel(engine: Engine, screen: Screen, journal: Journal, trainings: Trainings
                 with gr.Row(visible=False) as really:
                     sure = gr.Button("Delete for good", variant="stop", min_width=120)
                     keep = gr.Button("Keep it", min_width=80)
-                gr.HTML(render.note(SAVING), padding=False)
+                gr.HTML(render.news(SAVING), padding=False)
             with gr.Column(min_width=300):
                 gr.Markdown(TRAIN)
                 with gr.Row():
@@ -140,7 +140,7 @@ def panel(engine: Engine, screen: Screen, journal: Journal, trainings: Trainings
         """Yields (outcome, Add button, what is on screen, the managed, the two files)."""
         *names, name, noun, core = rest
         stay = [gr.skip()] * (len(on_screen) + len(managed) + 2)
-        yield render.note("Reading and checking the files …"), gr.Button(interactive=False), *stay
+        yield render.news("Reading and checking the files …"), gr.Button(interactive=False), *stay
         try:
             item_names, event_names = _mapping(items, _ITEM, names[: len(_ITEM)]), _mapping(events, _EVENT, names[len(_ITEM) :])
             info = owned.bring(engine.catalog, visitor, name, noun, items, events, item_columns=item_names,
@@ -210,12 +210,12 @@ def panel(engine: Engine, screen: Screen, journal: Journal, trainings: Trainings
     def compare(job, visitor, domain):
         """Yields (what came of it, the row of its buttons, Measure button, Stop button) as people are done."""
         run = job.start()
-        yield render.note("Ranking held-out choices …"), gr.Row(visible=True), *running()
+        yield render.news("Ranking held-out choices …"), gr.Row(visible=True), *running()
         try:
             name = owned.one_of(engine.catalog, visitor, domain).name
             for done, total in gain.measure(engine, name):
                 if not job.wants(run):
-                    why = render.note(f"{job.why} {done} of {total} people were done; nothing of it is kept.")
+                    why = render.news(f"{job.why} {done} of {total} people were done; nothing of it is kept.")
                     yield why if job.why else gr.skip(), gr.skip(), *idle()
                     return
                 yield _measuring(done, total), gr.skip(), *running()

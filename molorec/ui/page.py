@@ -62,8 +62,9 @@ _DARK = "() => { document.body.classList.toggle('dark') }"
 
 def launch_options() -> dict[str, Any]:
     """Keyword arguments for ``launch`` of a page: how it looks, and its limits."""
-    return {"theme": style.THEME, "css": CSS, "head": style.HEAD + stream.HEAD, "show_error": False, "footer_links": ["api", "settings"],
-            "enable_monitoring": False, "max_file_size": LIMITS.upload_bytes, "state_session_capacity": LIMITS.sessions,
+    return {"theme": style.THEME, "css": CSS, "head": style.HEAD + stream.HEAD, "show_error": False,
+            "footer_links": ["api", "settings"], "enable_monitoring": False, "max_file_size": LIMITS.upload_bytes,
+            "state_session_capacity": LIMITS.sessions,
             "app_kwargs": {"middleware": [Middleware(RateLimit)], "routes": [Route("/health", _health)]}}
 
 
@@ -242,7 +243,9 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
         return (visitor, gr.Dropdown(choices, value=view.domain), view.scenario, user, *lists, view.lam, view.lam,
                 gr.Dropdown(value=view.rule, info=mix.rule_note(view.rule)))
 
-    again = {"inputs": asked, "outputs": outputs, "js": _SENT, **QUICK}
+    # "minimal" marks the list as waiting; what that looks like is the style's
+    again = {"inputs": asked, "outputs": outputs, "js": _SENT, **QUICK, "show_progress": "minimal",
+             "show_progress_on": result.ranking}
     screen.rank = {"fn": show, **again}
     anew = [badge, mixing.alone, mixing.controls, auto, people.scenario, people.person, people.own, people.sample, result.truth]
     screen.refresh = {**again, "fn": show_anew, "outputs": [*anew, *outputs]}

@@ -48,7 +48,8 @@ def panel() -> Ranked:
     """Lay the panel out."""
     gr.Markdown("### Ranked titles")
     found = {"status": gr.HTML(padding=False), "truth": gr.Checkbox(False, label="Show what they really chose next"),
-             "ranking": gr.HTML(padding=False)}
+             "ranking": gr.HTML("<p class='ml-dim'>The first list is being ranked …</p>", padding=False,
+                        elem_classes="ml-follows")}
     gr.Markdown("### Why this title first?")
     with gr.Row():
         found["explain"] = gr.Button("Explain the first title", min_width=120)
@@ -68,12 +69,12 @@ def wire(engine: Engine, result: Ranked, screen: Screen) -> None:
     def explain(job: Job, style: str, *asked):
         """Yields (text, evidence figure, Explain button, Stop button)."""
         run = job.start()
-        yield render.note("Dropping one title of the history at a time …"), gr.Plot(visible=False), *running()
+        yield render.news("Dropping one title of the history at a time …"), gr.Plot(visible=False), *running()
         try:
             drawn, figure, said = 0, gr.skip(), gr.skip()
             for pieces, text in session.explain(engine, session.view_of(*asked), style):
                 if not job.wants(run):  # what was written so far was not checked yet
-                    yield render.note(job.why) if job.why else gr.skip(), gr.skip(), *idle()
+                    yield render.news(job.why) if job.why else gr.skip(), gr.skip(), *idle()
                     return
                 new = len(pieces) > drawn
                 if new:

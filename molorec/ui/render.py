@@ -18,7 +18,7 @@ from molorec.tuning import TuningStep
 def history(items: Sequence[Item]) -> str:
     """The history, oldest first: what the prompt holds, and how much there is before it."""
     if not items:
-        return note("No history.")
+        return news("No history.")
     shown = items[-HISTORY_TITLES:]
     before = len(items) - len(shown)
     head = f"<p class='ml-dim'>{before} earlier choices, then:</p>" if before else ""
@@ -80,24 +80,25 @@ def position(found: PositionCheck, listed: bool) -> str:
 
 
 def tuning(step: TuningStep) -> str:
-    """Where tuning stands, with a progress bar."""
-    share = 100 * step.prompts / step.total
+    """Where tuning stands, with a progress bar: the λ and what it says large, how it was found below."""
     if step.settled:
-        enough = f"{step.prompts} prompts were enough; " if step.prompts < step.total else ""
-        state = f"<b>Done</b> · λ = {step.lam:.2f}: {enough}{escape(step.verdict)}"
+        says, share = f"{escape(step.verdict)}.", 100.0
+        enough = ", which were enough" if step.prompts < step.total else ""
+        at = f"Done: {step.prompts} of {step.total} prompts{enough}"
         then = ("<p class='ml-dim ml-quiet'>“Side by side” holds it against either adapter alone; “Use it elsewhere” makes one "
                 "adapter of it to download.</p>")
     else:
-        state, then = f"<b>Tuning</b> · λ = {step.lam:.2f}", ""
-    return (f"<div role='status'><div class='ml-progress'><span style='width:{100 if step.settled else share:.0f}%'></span></div>"
-            f"<p class='ml-status'>{state} (95% of resamples {step.lam_low:.2f} to {step.lam_high:.2f}) · {step.by} "
-            f"{step.entropy:.4f} nat, {step.entropy_start:.4f} at λ = ½ · {step.prompts} of {step.total} prompts · "
-            f"{step.seconds:.1f} s</p>{then}</div>")
+        says, share = "so far", 100 * step.prompts / step.total
+        at, then = f"Tuning: {step.prompts} of {step.total} prompts", ""
+    return (f"<div role='status'><div class='ml-progress'><span style='width:{share:.0f}%'></span></div>"
+            f"<p class='ml-answer'><b>λ = {step.lam:.2f}</b> {says}</p>"
+            f"<p class='ml-dim'>{at}, {step.seconds:.1f} s. 95% of resamples: {step.lam_low:.2f} to {step.lam_high:.2f}. "
+            f"{step.by.capitalize()}: {step.entropy:.4f} nat, {step.entropy_start:.4f} at λ = ½.</p>{then}</div>")
 
 
 def stopped(why: str, step: TuningStep) -> str:
     """What is left of a tuning that was stopped."""
-    return note(f"{why} After {step.prompts} of {step.total} prompts the best λ was {step.lam:.2f}.")
+    return news(f"{why} After {step.prompts} of {step.total} prompts the best λ was {step.lam:.2f}.")
 
 
 def reason(explanation: Explanation, detailed: bool = False) -> str:
@@ -116,6 +117,11 @@ def note(text: str) -> str:
     """A notice in words; what stands in backticks is code."""
     marked = re.sub("`([^`]+)`", lambda found: _code(found[1]), escape(text))
     return f"<p class='ml-note' role='status'>{marked}</p>"
+
+
+def news(text: str) -> str:
+    """As :func:`note`, of what is no problem: what goes on, or what can be done."""
+    return note(text).replace("ml-note", "ml-note ml-news", 1)
 
 
 def code(text: str) -> str:

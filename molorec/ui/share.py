@@ -65,7 +65,7 @@ def panel(engine: Engine, screen: Screen, journal: Journal, tab: gr.Tab) -> None
             copy = gr.Button(COPY, size="md")  # the textbox's own button would take the label from the text
             link_note = gr.HTML(padding=False, visible=False)
             show = gr.Button("Show for this view", variant="primary")
-            shown = gr.HTML(render.note("Press the button to get code and files for what is on screen."), padding=False)
+            shown = gr.HTML(render.news("Press the button to get code and files for what is on screen."), padding=False)
             with gr.Row():
                 as_csv = gr.DownloadButton("Ranking as CSV", size="md", interactive=False, min_width=120)
                 as_json = gr.DownloadButton("Ranking as JSON", size="md", interactive=False, min_width=120)
@@ -124,12 +124,12 @@ def panel(engine: Engine, screen: Screen, journal: Journal, tab: gr.Tab) -> None
     def make_adapter(*asked):
         """Yields (text, download button)."""
         nothing = gr.DownloadButton(value=None, interactive=False)
-        yield _note("Mixing …"), nothing
+        yield _news("Mixing …"), nothing
         try:
             view = session.counted(engine, session.view_of(*asked))
             file, rank = adapter_zip(engine, view)
             words = adapter_words(file, rank, view.domain, view.lam, view.rule)
-            yield _note(words), gr.DownloadButton(value=file, interactive=True)
+            yield _news(words), gr.DownloadButton(value=file, interactive=True)
         except MolorecError as error:
             yield _note(error), nothing
 
@@ -146,8 +146,8 @@ def panel(engine: Engine, screen: Screen, journal: Journal, tab: gr.Tab) -> None
         except MolorecError as error:
             return _note(error), *[gr.skip()] * 4
         if not gone:
-            return _note("Nothing was deleted."), *[gr.skip()] * 4
-        return _note(f"{gone} entries are deleted."), *_record_parts([])[1:]
+            return _news("Nothing was deleted."), *[gr.skip()] * 4
+        return _news(f"{gone} entries are deleted."), *_record_parts([])[1:]
 
     def pick(event: gr.SelectData):
         return event.row_value[0]
@@ -161,8 +161,8 @@ def panel(engine: Engine, screen: Screen, journal: Journal, tab: gr.Tab) -> None
                 raise BadInput("choose an entry of your record first")
             view = _view_of(entry)
             if _same_list(entry, view, asked):
-                return view.lam, view.lam, view.rule, _note(f"Entry {entry.number} is on screen: λ = {view.lam:g}."), ""
-            return *stay, _note(f"Opening entry {entry.number} …"), link.query_of(view)
+                return view.lam, view.lam, view.rule, _news(f"Entry {entry.number} is on screen: λ = {view.lam:g}."), ""
+            return *stay, _news(f"Opening entry {entry.number} …"), link.query_of(view)
         except MolorecError as error:
             return *stay, _note(error), ""
 
@@ -249,7 +249,7 @@ def _client_code(engine: Engine, view: View, page: str) -> str:
 
 def _record_parts(entries: Sequence[Entry]) -> tuple:
     if not entries:
-        return (_note("There is nothing in your record yet."), gr.Dataframe(visible=False),
+        return (_news("There is nothing in your record yet."), gr.Dataframe(visible=False),
                 gr.Dropdown([], value=None, visible=False), *[gr.DownloadButton(value=None, interactive=False)] * 2)
     files = [shelf.TABLES.put_text(f"molorec-record.{kind}", text(*record_rows(entries)))
              for kind, text in (("csv", csv_text), ("json", json_text))]
@@ -301,7 +301,7 @@ def _same_list(entry: Entry, view: View, asked: Sequence[object]) -> bool:
 
 def _words(view: View) -> gr.HTML:
     whose = "a list of your own" if view.scenario == BUILT else f"user {view.user}"
-    return _note(f"Code and files are for {owned.chosen_name(view.domain)}, {whose}, λ = {view.lam:g}, rule '{view.rule}'.")
+    return _news(f"Code and files are for {owned.chosen_name(view.domain)}, {whose}, λ = {view.lam:g}, rule '{view.rule}'.")
 
 
 def _note(text: object) -> gr.HTML:
@@ -313,3 +313,7 @@ def _file_name(view: View, whose: bool = True) -> str:
     if whose:
         parts.insert(1, "own-list" if view.scenario == BUILT else f"user-{view.user}")
     return shelf.plain("-".join(["molorec", *parts]))
+
+
+def _news(text: str) -> gr.HTML:
+    return gr.HTML(render.news(text), visible=True)

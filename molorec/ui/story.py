@@ -30,7 +30,7 @@ def panel(engine: Engine, screen: Screen) -> None:
     with gr.Row():
         start = gr.Button("Draw the pictures for this person", variant="primary", min_width=160)
         end = gr.Button("Stop drawing", interactive=False, min_width=100)
-    status = gr.HTML(render.note(EMPTY), padding=False)
+    status = gr.HTML(render.news(EMPTY), padding=False)
     parts = []
     for picture in PICTURES:
         with gr.Row(equal_height=False, elem_classes="ml-story"):
@@ -53,14 +53,14 @@ def panel(engine: Engine, screen: Screen) -> None:
         except MolorecError as error:
             yield render.note(str(error)), *idle(), *drawn
             return
-        yield render.note("Drawing …"), *running(), *drawn
+        yield render.news("Drawing …"), *running(), *drawn
         for i, picture in enumerate(PICTURES):
-            state, mine = render.note(f"Drawing picture {i + 1} of {len(PICTURES)} …"), slice(3 * i, 3 * i + 3)
+            state, mine = render.news(f"Drawing picture {i + 1} of {len(PICTURES)} …"), slice(3 * i, 3 * i + 3)
             try:
                 with memory_in_words():
                     for facts, figure in picture.draw(engine, view, example):
                         if not job.wants(run):
-                            yield render.note(f"{job.why} What is drawn already stays."), *idle(), *drawn
+                            yield render.news(f"{job.why} What is drawn already stays."), *idle(), *drawn
                             return
                         changes = [gr.skip()] * count
                         changes[mine] = facts, gr.skip(), gr.skip()

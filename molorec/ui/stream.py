@@ -60,7 +60,8 @@ HEAD = """<script>
       const messages = (text + read.value).split("\\n\\n");
       text = messages.pop();
       for (const message of messages) {
-        const {msg, event_id} = /"(close_stream|process_completed)"/.test(message) ? JSON.parse(message.slice("data:".length)) : {};
+        const matters = /"(close_stream|process_completed)"/.test(message);
+        const {msg, event_id} = matters ? JSON.parse(message.slice("data:".length)) : {};
         if (msg === "close_stream") return true;
         if (msg === "process_completed" && !waiting.delete(event_id)) early.add(event_id);
         page.enqueue(encoder.encode(message + "\\n\\n"));

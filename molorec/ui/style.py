@@ -51,6 +51,8 @@ CSS = """
 .ml-list { margin: 0; padding-left: 3em; line-height: 1.55; max-height: 26rem; overflow-y: auto; }
 .ml-dim { color: var(--body-text-color-subdued); margin: .2rem 0; font-size: .9em; }
 .ml-ranking { list-style: none; margin: 0; padding: 0; max-height: 40rem; overflow-y: auto; }
+.ml-follows .wrap { display: none; }
+.ml-follows .html-container.pending { opacity: .5; transition: opacity .2s .4s; } /* nothing flickers while λ is dragged */
 .ml-row { display: grid; grid-template-columns: 2em 3em minmax(0, 1fr) 22% 4.2em; gap: .5em; align-items: center;
   padding: .28em .35em; border-bottom: 1px solid var(--border-color-primary); }
 .ml-rank { text-align: right; color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; }
@@ -64,9 +66,12 @@ CSS = """
 .ml-is-truth { background: color-mix(in srgb, #f59e0b 18%, transparent); }
 .ml-truth { margin-left: .6em; padding: 0 .5em; border-radius: .6em; font-size: .8em; background: #b45309; color: #fff; }
 .ml-status { margin: .3rem 0; font-variant-numeric: tabular-nums; }
+.ml-answer { margin: .4rem 0 .2rem; font-variant-numeric: tabular-nums; }
+.ml-answer b { font-size: 1.25em; margin-right: .3em; }
 .ml-progress { height: .45em; border-radius: .25em; background: var(--border-color-primary); overflow: hidden; }
 .ml-progress span { display: block; height: 100%; background: #14b8a6; transition: width .2s; }
 .ml-note { margin: .3rem 0; padding: .5em .8em; border-left: 3px solid #f59e0b; background: var(--background-fill-secondary); }
+.ml-news { border-left-color: #14b8a6; }
 .ml-code { font-size: .93em; white-space: normal; }
 .ml-code span { display: inline-block; max-width: 100%; overflow-wrap: anywhere; } /* else "--items" could break after a dash */
 .ml-reason { font-size: 1.08em; line-height: 1.5; }

@@ -61,7 +61,7 @@ def wire(engine: Engine, journal: Journal, tuner: Tuner, screen: Screen) -> None
     def tune(job: Job, domain: str, rule: str, found: dict, prompts: int, setting: str, objective: str, visitor: str):
         """Yields (tuned λs, text, curve, λ twice, Keep button, Auto-tune button, Stop button) as prompts arrive."""
         run, stay = job.start(), (gr.skip(), gr.skip())
-        yield (found, render.note("Measuring the first prompts …"), gr.Plot(visible=False), *stay, gr.Button(visible=False),
+        yield (found, render.news("Measuring the first prompts …"), gr.Plot(visible=False), *stay, gr.Button(visible=False),
                *running())
         step = None
         try:

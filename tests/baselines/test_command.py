@@ -8,7 +8,7 @@ from molorec.baselines import command
 from molorec.catalog import Catalog, prepare
 from molorec.errors import BadInput
 from molorec.evaluation import rows
-from tests.conftest import pico_backbone, source_data
+from tests.conftest import pico_backbone, source_data, with_new_items
 
 QUICK = ["--split", "quick", "--dimension", "8", "--length", "8", "--threads", "1"]
 
@@ -45,6 +45,15 @@ def test_rows_are_kept_and_the_same_command_gives_the_same(toybox, capsys):
     run(*words)
     assert "epoch" not in capsys.readouterr().out.replace("--epochs", "")
     assert rows.load()[0][0].ranks == first.ranks
+
+
+def test_new_items_get_rows_of_their_own(home):
+    catalog = Catalog()
+    catalog.add_domain(with_new_items())
+    run("--model", "bpr-mf", "--domain", "toybox", "--epochs", "1", *QUICK)
+    found, problems = rows.load()
+    counts = {setting: len(catalog.users("toybox", "quick", setting)) for setting in ("warm", "new-item")}
+    assert not problems and {made.setting: made.n for made in found} == counts and min(counts.values()) > 0
 
 
 def test_a_search_is_reported_with_its_validation_scores(toybox, capsys):

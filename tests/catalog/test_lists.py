@@ -10,7 +10,7 @@ from molorec.catalog.lists import BIN, HARD, NEGATIVES, draw, lists_for, popular
 from molorec.catalog.splits import is_held_out, split_of, user_order
 from molorec.errors import BadInput
 from molorec.titles import normalise
-from tests.conftest import source_data
+from tests.conftest import source_data, with_new_items
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +129,7 @@ def test_a_warm_target_is_never_held_out_and_its_user_has_no_warm_list_otherwise
 
 
 def test_new_item_lists_hold_held_out_items_only_and_a_history_without_any():
-    domain = prepare("toybox", source_data(users=60))
-    domain.held_out = [i % 2 == 0 for i in range(len(domain.item_ids))]
+    domain = with_new_items(users=60)
     sequences = dict(zip(domain.users, domain.sequences, strict=True))
     drawn = lists_for(domain, "new-item")
     assert len(drawn) > 30

@@ -9,6 +9,7 @@ from molorec.errors import BadAdapter
 from molorec.evaluation import rows, runs, table
 from molorec.mixture.lam import from_saved, to_saved
 from tests.cli.conftest import document
+from tests.conftest import with_new_items
 
 
 def test_evaluate_gives_the_documented_shape(molorec, served, tmp_path):
@@ -100,3 +101,19 @@ def test_those_who_tune_are_not_evaluated(molorec, served):
 def test_options_that_do_not_go_together_are_refused(molorec, served, words, said):
     code, out, err = molorec("evaluate", "--domain", "toybox", *words)
     assert code == 2 and out == "" and said in err
+
+
+def test_new_items_are_ranked_and_their_lam_is_tuned_on_prompts_with_new_items(molorec, served):
+    served.catalog.remove_domain("toybox")
+    served.catalog.add_domain(with_new_items())
+    served.forget("toybox")
+    systems = ("popularity", "general", "specific", "mixed", "contrast")
+    answer = document(molorec("evaluate", "--domain", "toybox", "--setting", "new-item", "--systems", *systems, "--json"))
+    people = served.catalog.users("toybox", "quick", "new-item")
+    assert people and [(s["name"], s["n"]) for s in answer["systems"]] == [(name, len(people)) for name in systems]
+    assert answer["lists_sha256"] == served.catalog.lists_sha256("toybox", "new-item", "quick")
+    assert Path(answer["rows"]).name == "new-item-quick"
+    tuned = document(molorec("tune", "--domain", "toybox", "--setting", "new-item", "--json"))
+    assert tuned["lam"] == next(s["lam"] for s in answer["systems"] if s["name"] == "mixed")
+    warm = document(molorec("tune", "--domain", "toybox", "--json"))
+    assert warm["entropy_end"] != tuned["entropy_end"]  # other prompts

@@ -95,7 +95,7 @@ def test_tune_to_the_end_and_go_there(tab):
     tab.wait_for_selector("text=/Done/")
     assert tab.locator(".js-plotly-plot").first.is_visible()
     wait_until_idle(tab)
-    tuned = re.search(r"Done · λ = ([01]\.\d\d)", tab.locator(".ml-progress + .ml-status").inner_text())
+    tuned = re.search(r"λ = ([01]\.\d\d)", tab.locator(".ml-answer").inner_text())
     wait_for_lam(tab, tuned.group(1))
 
 
@@ -381,6 +381,17 @@ def test_an_answer_that_comes_late_does_not_stay_on_screen(pico_tab, engine, mon
     late.set()
     pico_tab.wait_for_function("() => window.drawn.includes('λ = 0.00')")
     wait_for_lam(pico_tab, "1.00")
+
+
+def test_a_list_that_waits_for_its_ranking_is_paler_until_it_is_there(pico_tab, engine, monkeypatch):
+    shade = "() => getComputedStyle(document.querySelector('.ml-follows .html-container')).opacity"
+    there, rank = threading.Event(), engine.rank
+    monkeypatch.setattr(engine, "rank", lambda *arguments: there.wait(PATIENCE / 1000) and rank(*arguments))
+    pico_tab.get_by_role("button", name="Random user").click()
+    pico_tab.wait_for_function(f"({shade})() === '0.5'")
+    assert pico_tab.locator(".ml-row").first.is_visible()
+    there.set()
+    pico_tab.wait_for_function(f"({shade})() === '1'")
 
 
 def test_a_dragged_slider_draws_what_is_under_way_and_the_last(pico_tab, engine, monkeypatch):

@@ -99,7 +99,8 @@ def test_the_status_says_where_the_truth_stands_if_it_is_to_be_shown():
 def test_tuning_says_where_it_stands():
     assert "width:25%" in render.tuning(step()) and "5 of 20 prompts" in render.tuning(step())
     assert "Stopped. After 5 of 20 prompts the best λ was 0.40" in render.stopped("Stopped.", step())
-    assert "width:100%" in render.tuning(step(settled=True)) and "5 prompts were enough" in render.tuning(step(settled=True))
+    done = render.tuning(step(settled=True))
+    assert "width:100%" in done and "5 of 20 prompts, which were enough" in done
 
 
 def test_a_refused_text_is_not_shown():
