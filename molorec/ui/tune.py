@@ -32,14 +32,18 @@ class Tuner:
 def panel() -> Tuner:
     """Lay the panel out."""
     gr.Markdown("### Auto-tune\nFinds the λ at which the model is least uncertain, on people whose next choice nobody looks at.")
-    found = {"prompts": gr.Slider(10, 100, PROMPTS, step=10, label="Prompts", buttons=[], elem_classes="ml-quiet",
-                                  info="How many people's lists to look at: more take longer and leave less to chance"),
-             "setting": gr.Radio([("What people chose", "warm"), ("New titles", "new-item")], value="warm", label="Prompts from",
-                                 info="New titles: lists of titles kept from the domain's own adapter", elem_classes="ml-quiet"),
-             "objective": gr.Radio([("How sure the model is", "candidates"),
-                                    ("How much surer than after a stranger's history", "contrast")], value="candidates",
-                                   label="Judge λ by", elem_classes="ml-quiet",
-                                   info="An adapter can be sure whoever asks; the second finds that out, in twice the time")}
+    found = {}
+    with gr.Accordion("On which prompts, and judged by what", open=False, elem_classes="ml-quiet"):
+        found["prompts"] = gr.Slider(
+            10, 100, PROMPTS, step=10, label="Prompts", buttons=[],
+            info="How many people's lists to look at: more take longer and leave less to chance")
+        found["setting"] = gr.Radio(
+            [("What people chose", "warm"), ("New titles", "new-item")], value="warm", label="Prompts from",
+            info="New titles: lists of titles kept from the domain's own adapter")
+        found["objective"] = gr.Radio(
+            [("How sure the model is", "candidates"), ("How much surer than after a stranger's history", "contrast")],
+            value="candidates", label="Judge λ by",
+            info="An adapter can be sure whoever asks; the second finds that out, in twice the time")
     with gr.Row():
         found["start"] = gr.Button("Auto-tune", variant="primary", min_width=80)
         found["stop"] = gr.Button("Stop tuning", interactive=False, min_width=80)

@@ -88,6 +88,7 @@ def test_nonsense_gets_a_notice_and_the_page_lives_on(tab):
 
 
 def test_tune_to_the_end_and_go_there(tab):
+    tab.get_by_role("button", name="On which prompts, and judged by what").click()
     prompts = tab.get_by_role("spinbutton", name=re.compile("Prompts"))
     prompts.fill("10")
     prompts.press("Enter")
