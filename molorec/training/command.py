@@ -113,6 +113,8 @@ def _training(arguments: argparse.Namespace, workers: Workers, role: str, domain
         + (", free text kept" if recipe.replay else "")
         + (f", labels smoothed {smoothing:g} by transition counts" if smoothing else ""),
         data=facts, data_terms="; ".join(sorted({info.terms for info in infos if info.terms})), share=share)
+    if targets:
+        card.data["without the titles of"] = ", ".join(targets)
     name = domain + (f"-share-{share:g}" if share < 1 else "") + (f"-{role}" if role == adapters.SECOND_ROUND else "")
     folder = arguments.out or config.home() / "training" / base.name.rpartition("/")[2] / name
     start = None

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
+from molorec.catalog import prepare
 from molorec.errors import BadInput
 from molorec.mixture import adapters
 from molorec.mixture.adapters import SECOND_ROUND
 from molorec.training import command
 from molorec.training.distributed import ALONE
-from tests.conftest import card_for, random_adapter
+from tests.conftest import card_for, random_adapter, source_data
 
 
 def train(*words, shares=(1.0,)):
@@ -44,6 +45,17 @@ def test_a_card_says_the_share_and_the_second_round(base, catalog, tmp_path, mon
     assert made.card.data["second round"] == f"on top of adapter 'general', {sha256[:12]}"
     assert made.card.data["toybox"].startswith("26 users") and made.card.data["toybox"].endswith(", 20% of the users")
     assert made.folder.name == "toybox-share-0.2-second-round" and made.card.share == 0.2
+
+
+def test_a_general_adapters_card_names_the_domains_whose_titles_it_never_saw(base, catalog, monkeypatch):
+    monkeypatch.setattr(command.backbone, "load", lambda *_: base)
+    monkeypatch.setattr(command, "Catalog", lambda: catalog)
+    target = source_data(items=40)  # half of toybox's titles
+    catalog.add_domain(prepare("zoo", target))
+    arguments = command.parser("test").parse_args(["--validation-lists", "0"])
+    made = command._training(arguments, ALONE, "general", "general", ["toybox"], [1.0], ["zoo"], 1.0)
+    assert made.card.data["without the titles of"] == "zoo"
+    assert made.card.data["toybox"].endswith(", 40 titles of target domains removed")
 
 
 @pytest.mark.parametrize(("error", "code"), [(BadInput("no such domain"), 2), (OSError("disk full"), 1),
