@@ -1,6 +1,7 @@
 """UniSRec: items known by their text (Hou et al., KDD 2022), trained on one domain, without pre-training on others.
 
-Its paper puts the next item against all of them (`--loss softmax`); unless told so it is put here against 256, drawn for each batch."""
+Its paper puts the next item against all of them (`--loss softmax`); unless told so it is put here against 256 that are drawn
+for each batch."""
 
 import torch
 import torch.nn.functional as F

@@ -1,6 +1,7 @@
 """VQ-Rec: items known by discrete codes of their text (Hou et al., WWW 2023), trained on one domain, without pre-training.
 
-Its paper puts the next item against all of them (`--loss softmax`); unless told so it is put here against 256, drawn for each batch."""
+Its paper puts the next item against all of them (`--loss softmax`); unless told so it is put here against 256 that are drawn
+for each batch."""
 
 import numpy as np
 import torch

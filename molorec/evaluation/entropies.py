@@ -14,8 +14,8 @@ import numpy as np
 from molorec import tuning, whole_file
 from molorec.engine import Engine
 from molorec.entropy import Meter
-from molorec.errors import BadFile, BadInput, MolorecError
-from molorec.evaluation import protocol, rows
+from molorec.errors import BadInput, MolorecError
+from molorec.evaluation import kept, protocol, rows
 from molorec.mixture.rule import DEFAULT_RULE
 
 SCHEMA = 1
@@ -119,21 +119,13 @@ def save(found: Entropies, to: Path | None = None) -> Path:
 
 def load(place: Path | None = None) -> tuple[list[Entropies], list[str]]:
     """All entropies below a folder, and in words what could not be read."""
-    return rows.readable(place or rows.folder(), "*/entropies-*.json", read)
+    return kept.readable(place or rows.folder(), "*/entropies-*.json", read)
 
 
 def read(file: Path) -> Entropies:
     """One file. Raises BadFile, with the reason, if it cannot be used."""
-    mend = "delete it and run `molorec entropies` again"
-    try:
-        if file.stat().st_size > _MOST_BYTES:
-            raise BadFile(file, f"it is larger than {_MOST_BYTES:,} bytes; {mend}")
-        content = json.loads(file.read_text("utf-8"))
-        if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
-            raise BadFile(file, f"it was not written in schema {SCHEMA}; {mend}")
-        return Entropies(**content)
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise BadFile(file, f"it cannot be read ({error}); {mend}") from error
+    return kept.read(file, lambda content: Entropies(**content), schema=SCHEMA, most=_MOST_BYTES, name=str(file),
+                     mend="delete it and run `molorec entropies` again")
 
 
 def _path(found: Entropies, to: Path) -> Path:

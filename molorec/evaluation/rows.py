@@ -9,7 +9,7 @@ import json
 import math
 import platform
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from molorec import __version__, config, whole_file
 from molorec.catalog.lists import NEGATIVES, SETTINGS
 from molorec.catalog.splits import split_of
 from molorec.errors import BadFile, BadInput, MolorecError
+from molorec.evaluation import kept
 from molorec.evaluation.metrics import METRICS, Interval
 from molorec.mixture.lam import from_saved
 
@@ -99,9 +100,9 @@ class SystemRows:
 
     def of(self, users: Collection[int]) -> "SystemRows":
         """The rows of some of the users."""
-        kept = [place for place, user in enumerate(self.users) if user in users]
-        arrays = {name: tuple(getattr(self, name)[place] for place in kept) for name in _ARRAYS if getattr(self, name)}
-        return self if len(kept) == self.n else replace(self, **arrays)
+        places = [place for place, user in enumerate(self.users) if user in users]
+        arrays = {name: tuple(getattr(self, name)[place] for place in places) for name in _ARRAYS if getattr(self, name)}
+        return self if len(places) == self.n else replace(self, **arrays)
 
 
 def is_name(text: object) -> bool:
@@ -180,43 +181,14 @@ def load(place: Path | None = None) -> tuple[list[SystemRows], list[str]]:
     -------
     rows, problems : a file that cannot be used is left out, and ``problems`` says which and why.
     """
-    return readable(place or folder(), "*/*/*.json", read)
-
-
-def readable(place: Path, pattern: str, read: Callable[[Path], T]) -> tuple[list[T], list[str]]:
-    """What ``read`` makes of a folder's files of a pattern, by path; and in words which of them it refuses with BadFile."""
-    found, problems = [], []
-    try:
-        files = sorted(place.glob(pattern))
-    except OSError as error:
-        return [], [f"{place} cannot be read ({error})"]
-    for file in files:
-        try:
-            found.append(read(file))
-        except BadFile as error:
-            problems.append(str(error))
-    return found, problems
+    return kept.readable(place or folder(), "*/*/*.json", read)
 
 
 def read(file: Path) -> SystemRows:
     """One system's file. Raises BadFile, with the reason, if it cannot be used."""
     name = "/".join(file.parts[-3:])
-    mend = "delete it and run the evaluation again"
-    try:
-        size = file.stat().st_size
-        if size > _MOST_BYTES:
-            raise BadFile(name, f"it has {size:,} bytes, more than {_MOST_BYTES:,}, so it holds no rows; delete it")
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadFile(name, f"it cannot be read ({error}); {mend}") from error
-    if not isinstance(content, dict):
-        raise BadFile(name, f"it does not hold an object; {mend}")
-    if content.pop("schema", None) != SCHEMA:
-        raise BadFile(name, f"it was not written in schema {SCHEMA}, which this MoLoRec reads; {mend}")
-    try:
-        rows = SystemRows(**content)
-    except (TypeError, ValueError) as error:
-        raise BadFile(name, f"it is not as it should be ({error}); {mend}") from error
+    rows = kept.read(file, lambda content: SystemRows(**content), schema=SCHEMA, most=_MOST_BYTES, name=name,
+                     mend="delete it and run the evaluation again")
     if path(rows, file.parents[2]) != file:
         raise BadFile(name, f"it holds the rows of {'/'.join(path(rows, Path()).parts)}; give it that name")
     return rows

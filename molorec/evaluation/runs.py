@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from molorec import config, whole_file
-from molorec.errors import BadFile, BadInput, MolorecError
-from molorec.evaluation import table
+from molorec.errors import MolorecError
+from molorec.evaluation import kept, table
 from molorec.evaluation.metrics import METRICS, Interval, resampled_means
-from molorec.evaluation.rows import readable
 from molorec.evaluation.table import Evaluation
 from molorec.mixture.lam import AnyLam, from_json, to_json
 
@@ -141,7 +140,7 @@ def load() -> tuple[list[Run], list[str]]:
     """
     found, problems = [], []
     for place in (folder(), SHIPPED):
-        runs, refused = readable(place, "*.json", read)
+        runs, refused = kept.readable(place, "*.json", read)
         found += runs
         problems += refused
     return sorted(found, key=lambda run: datetime.fromisoformat(run.date), reverse=True), problems
@@ -149,22 +148,7 @@ def load() -> tuple[list[Run], list[str]]:
 
 def read(file: Path) -> Run:
     """One run's file. Raises BadFile, with the reason, if it cannot be used."""
-    try:
-        if file.stat().st_size > _MOST_BYTES:
-            raise BadFile(file.name, f"it is larger than {_MOST_BYTES // 2**20} MB, so it is no evaluation; delete it")
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadFile(file.name, f"it cannot be read ({error}); delete it and run the evaluation again") from error
-    if not isinstance(content, dict):
-        raise BadFile(file.name, "it does not hold an object; delete it")
-    if content.get("schema") != SCHEMA:
-        raise BadFile(file.name, f"it has schema {content.get('schema')!r}, this MoLoRec reads {SCHEMA}; run the evaluation "
-                                 "again")
-    try:
-        return _run(content)
-    except (KeyError, TypeError, ValueError, AttributeError, BadInput) as error:
-        detail = f"{error} is missing" if isinstance(error, KeyError) else error
-        raise BadFile(file.name, f"it is not as it should be ({detail}); delete it and run the evaluation again") from error
+    return kept.read(file, _run, schema=SCHEMA, most=_MOST_BYTES, mend="delete it and run the evaluation again")
 
 
 # -- inside ------------------------------------------------------------------------------------------------------
