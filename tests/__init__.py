@@ -2,5 +2,6 @@
 
 import os
 
-_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-os.environ.setdefault("GRADIO_SERVER_PORT", str(7860 + 100 * _PROCESS))
+# Set whatever it was: a worker inherits it from the process that started it.
+if _worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ["GRADIO_SERVER_PORT"] = str(7860 + 100 * int(_worker.removeprefix("gw")))

@@ -1,6 +1,5 @@
 """Pico models made on the fly: all of the code runs in seconds, without a download."""
 
-import os
 import random
 import sqlite3
 
@@ -18,9 +17,6 @@ from molorec.evaluation.rows import SystemRows
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter, Card
 from molorec.mixture.lam import to_saved
-
-# Processes that look for a free port at the same time find the same one: each of pytest-xdist has its own hundred.
-os.environ.setdefault("GRADIO_SERVER_PORT", str(7860 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])))
 
 WORDS = ["amber", "basin", "cedar", "delta", "ember", "fable", "grove", "harbor", "island", "jungle",
          "kettle", "lantern", "meadow", "nectar", "orchid", "prairie", "quartz", "river", "saddle", "timber"]

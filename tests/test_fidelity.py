@@ -127,4 +127,6 @@ def test_the_command_line_says_how_near_each_is(engine, tmp_path):
     with pytest.raises(BadInput):
         found.check("float32")
     found.check("bfloat16")
+    with pytest.raises(BadInput, match="rounding explains 0.02"):
+        fidelity.Fidelity(0.03, 5, 5).check("bfloat16")
     assert adapters.read_card(tmp_path) is None

@@ -13,7 +13,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -25,7 +24,6 @@ from molorec.evaluation import kept
 from molorec.evaluation.metrics import METRICS, Interval
 from molorec.mixture.lam import from_saved
 
-T = TypeVar("T")
 SCHEMA = 1
 SHIPPED = config.PACKAGE.parent / "assets" / "results" / "rows"
 SPLITS = ("quick", "full")  # whoever λ is tuned on is never evaluated

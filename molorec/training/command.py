@@ -23,7 +23,7 @@ from molorec.prompts import TEMPLATES, template
 from molorec.training import distributed
 from molorec.training.dataset import load_domain
 from molorec.training.distributed import Workers
-from molorec.training.loop import NEGATIVE_SAMPLING, Progress, Recipe, Training
+from molorec.training.loop import NEGATIVE_SAMPLING, WITHOUT, Progress, Recipe, Training
 from molorec.training.objectives import OBJECTIVES
 
 VALIDATION_LISTS = 100
@@ -114,7 +114,7 @@ def _training(arguments: argparse.Namespace, workers: Workers, role: str, domain
         + (f", labels smoothed {smoothing:g} by transition counts" if smoothing else ""),
         data=facts, data_terms="; ".join(sorted({info.terms for info in infos if info.terms})), share=share)
     if targets:
-        card.data["without the titles of"] = ", ".join(targets)
+        card.data[WITHOUT] = ", ".join(targets)
     name = domain + (f"-share-{share:g}" if share < 1 else "") + (f"-{role}" if role == adapters.SECOND_ROUND else "")
     folder = arguments.out or config.home() / "training" / base.name.rpartition("/")[2] / name
     start = None

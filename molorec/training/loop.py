@@ -32,6 +32,7 @@ from molorec.training.recomputation import recomputed
 from molorec.training.replay import Replay
 
 NEGATIVE_SAMPLING = ("uniform", "popularity")
+WITHOUT = "without the titles of"  # in a card's data: the domains whose titles were removed from the others
 
 
 @dataclass(frozen=True)
@@ -332,11 +333,17 @@ class Training:
 def _seen(before: dict[str, str], now: dict[str, str]) -> dict[str, str]:
     """What an adapter has seen that goes on from another: a domain's earlier part is not hidden by a later, smaller one.
 
+    Only the titles that were kept from it both times have never been seen.
+
     >>> _seen({"films": "90 users"}, {"films": "9 users", "toys": "5 users"})
     {'films': '90 users, then 9 users', 'toys': '5 users'}
+    >>> _seen({"films": "90 users", WITHOUT: "a, b"}, {"films": "90 users", WITHOUT: "c, b"})
+    {'films': '90 users', 'without the titles of': 'b'}
     """
+    never = [name for name in before.get(WITHOUT, "").split(", ") if name and name in now.get(WITHOUT, "").split(", ")]
+    before, now = ({name: fact for name, fact in facts.items() if name != WITHOUT} for facts in (before, now))
     both = {name: f"{before[name]}, then {now[name]}" for name in now if before.get(name, now[name]) != now[name]}
-    return {**before, **now, **both}
+    return {**before, **now, **both, **({WITHOUT: ", ".join(never)} if never else {})}
 
 
 def device_name(device: torch.device) -> str:

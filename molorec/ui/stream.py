@@ -11,9 +11,9 @@ HEAD = """<script>
   const waiting = new Set(), early = new Set();  // ids of events that are answered; of those whose end came before that
 
   window.fetch = (...request) => {
-    const path = new URL(request[0].url ?? request[0], location.href).pathname;
-    if (path.endsWith("/queue/join")) return join(request);
-    return path.endsWith("/queue/data") ? follow(request) : ask(...request);
+    const address = String(request[0].url ?? request[0]).split("?")[0];
+    if (address.endsWith("/queue/join")) return join(request);
+    return address.endsWith("/queue/data") ? follow(request) : ask(...request);
   };
 
   function join(request) {
@@ -31,17 +31,19 @@ HEAD = """<script>
     const body = new ReadableStream({
       async start(page) {
         try {
-          let response = first, before = new Set();
-          while (response.ok && await pass(response.body, page)) {
-            await Promise.all(asking);
+          let response = first, before = [];
+          while (await pass(response, page)) {
             before.forEach(id => waiting.delete(id));  // the server knows nothing of them any more
+            while (!waiting.size && asking.size) await Promise.race(asking);
             if (!waiting.size) break;
-            before = new Set(waiting);
+            before = [...waiting];
             response = await ask(...request);
           }
           page.enqueue(END);
           page.close();
-        } catch (error) {
+        } catch (error) {  // the page says that the connection is lost, and looks for a new one
+          waiting.clear();
+          early.clear();
           page.error(error);
         }
       },
@@ -52,10 +54,10 @@ HEAD = """<script>
   const encoder = new TextEncoder();
   const END = encoder.encode('data: {"msg": "close_stream"}\\n\\n');
 
-  // Hands on all messages but the end. Whether there was one.
-  async function pass(body, page) {
+  // Hands on all messages but the end. Whether there was one; a stream may be cut instead, if nothing waits for it.
+  async function pass(response, page) {
     let text = "";
-    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+    const reader = (response.ok ? response.body : new Blob().stream()).pipeThrough(new TextDecoderStream()).getReader();
     for (let read = await reader.read(); !read.done; read = await reader.read()) {
       const messages = (text + read.value).split("\\n\\n");
       text = messages.pop();
@@ -67,6 +69,7 @@ HEAD = """<script>
         page.enqueue(encoder.encode(message + "\\n\\n"));
       }
     }
+    if (waiting.size) throw new TypeError(`the stream ended (${response.status}) while an event was waiting on it`);
     return false;
   }
 })();

@@ -39,7 +39,6 @@ CSS = """
   .ml-ranked { order: 2; } .ml-tune { order: 3; }
   .form:has(> .ml-lam) { position: sticky; top: 0; z-index: 20; background: var(--body-background-fill);
     box-shadow: 0 4px 6px -4px rgb(0 0 0 / .35); }
-  .ml-lam .tab-like-container { pointer-events: none; } /* the box with λ may be out of sight: here it can be read */
 }
 @media (min-width: 700px) {
   .ml-main { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); grid-template-rows: auto auto 1fr;
@@ -77,7 +76,7 @@ CSS = """
 .ml-code span { display: inline-block; max-width: 100%; overflow-wrap: anywhere; } /* else "--items" could break after a dash */
 .ml-reason { font-size: 1.08em; line-height: 1.5; }
 .ml-measured { line-height: 1.5; font-variant-numeric: tabular-nums; }
-@media (min-width: 700px) { /* "λ as a number" stands below, and takes any number of digits */
+@media (min-width: 700px) { /* "λ as a number" is in sight, and takes any number of digits */
   .ml-lam .tab-like-container { display: none !important; }
 }
 input[type=range]::-webkit-slider-thumb { border: 1px solid #0f766e; }

@@ -388,10 +388,12 @@ def test_a_list_that_waits_for_its_ranking_is_paler_until_it_is_there(pico_tab, 
     shade = "() => getComputedStyle(document.querySelector('.ml-follows .html-container')).opacity"
     there, rank = threading.Event(), engine.rank
     monkeypatch.setattr(engine, "rank", lambda *arguments: there.wait(PATIENCE / 1000) and rank(*arguments))
-    pico_tab.get_by_role("button", name="Random user").click()
-    pico_tab.wait_for_function(f"({shade})() === '0.5'")
-    assert pico_tab.locator(".ml-row").first.is_visible()
-    there.set()
+    try:
+        pico_tab.get_by_role("button", name="Random user").click()
+        pico_tab.wait_for_function(f"({shade})() === '0.5'")
+        assert pico_tab.locator(".ml-row").first.is_visible()
+    finally:
+        there.set()
     pico_tab.wait_for_function(f"({shade})() === '1'")
 
 
@@ -449,6 +451,8 @@ def test_on_a_phone_the_slider_stays_in_sight_above_the_ranking(browser, pico_ad
         tab.get_by_role("slider", name=re.compile("weight of the general")).focus()
         tab.keyboard.press("ArrowRight")
         wait_for_lam(tab, "0.51")
+        number = tab.locator(".ml-lam input[type=number]")  # λ as a number is out of sight
+        assert number.is_visible() and number.input_value() == "0.51"
         shown = tab.locator(".ml-row").first.bounding_box()
         assert 0 < shown["y"] < 900  # and what it changes is on the same screen
 

@@ -96,6 +96,11 @@ def test_the_status_says_where_the_truth_stands_if_it_is_to_be_shown():
     assert "place" not in render.ranking_status(replace(known, example=known.example.unlabelled()), pair, truth=True)
 
 
+def test_what_is_no_problem_is_not_said_in_the_colour_of_one():
+    assert "ml-news" in render.news(PAYLOAD) and "ml-news" not in render.note(PAYLOAD)
+    assert PAYLOAD not in render.news(PAYLOAD)
+
+
 def test_tuning_says_where_it_stands():
     assert "width:25%" in render.tuning(step()) and "5 of 20 prompts" in render.tuning(step())
     assert "Stopped. After 5 of 20 prompts the best λ was 0.40" in render.stopped("Stopped.", step())
