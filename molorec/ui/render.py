@@ -115,13 +115,17 @@ def reason(explanation: Explanation, detailed: bool = False) -> str:
 
 def note(text: str) -> str:
     """A notice in words; what stands in backticks is code."""
-    marked = re.sub("`([^`]+)`", lambda found: _code(found[1]), escape(text))
-    return f"<p class='ml-note' role='status'>{marked}</p>"
+    return _notice(text, "ml-note")
 
 
 def news(text: str) -> str:
     """As :func:`note`, of what is no problem: what goes on, or what can be done."""
-    return note(text).replace("ml-note", "ml-note ml-news", 1)
+    return _notice(text, "ml-note ml-news")
+
+
+def _notice(text: str, classes: str) -> str:
+    marked = re.sub("`([^`]+)`", lambda found: _code(found[1]), escape(text))
+    return f"<p class='{classes}' role='status'>{marked}</p>"
 
 
 def code(text: str) -> str:

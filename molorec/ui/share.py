@@ -308,12 +308,12 @@ def _note(text: object) -> gr.HTML:
     return gr.HTML(render.note(str(text)), visible=True)
 
 
+def _news(text: str) -> gr.HTML:
+    return gr.HTML(render.news(text), visible=True)
+
+
 def _file_name(view: View, whose: bool = True) -> str:
     parts = [view.domain, view.rule, f"lam{view.lam:g}"]
     if whose:
         parts.insert(1, "own-list" if view.scenario == BUILT else f"user-{view.user}")
     return shelf.plain("-".join(["molorec", *parts]))
-
-
-def _news(text: str) -> gr.HTML:
-    return gr.HTML(render.news(text), visible=True)

@@ -11,9 +11,10 @@ from molorec.catalog import prepare
 from molorec.engine import Engine
 from molorec.errors import MolorecError
 from molorec.mixture.rule import DEFAULT_RULE, RULES
-from molorec.ui import link, session, stale, stream, style
+from molorec.ui import link, session, stale, style
 from molorec.ui.screen import Screen
 from tests.conftest import source_data
+from tests.ui import pages
 
 PAYLOAD = "<img src=x onerror=window.__xss=1>"
 PATIENCE = 60_000  # ms; a shared machine can be slow
@@ -60,7 +61,7 @@ def browser():
 @pytest.fixture
 def panel_tab(browser):
     """A function that opens one panel on a plain screen in a browser tab; no script may fail there."""
-    errors, open_apps = [], []
+    errors = []
 
     @contextmanager
     def opened(panel, engine, css="", width=1400):
@@ -68,19 +69,15 @@ def panel_tab(browser):
             screen = plain_screen(engine)
             panel(engine, screen)
             stale.wire(screen)
-        open_apps.append(page)
-        _, url, _ = page.launch(prevent_thread_lock=True, server_name="127.0.0.1", quiet=True, theme=style.THEME,
-                                css=style.CSS + css, head=stream.HEAD)
-        tab = browser.new_page(viewport={"width": width, "height": 1600})
-        tab.set_default_timeout(PATIENCE)
-        tab.on("pageerror", lambda error: errors.append(str(error)))
-        tab.goto(url)
-        yield tab
-        tab.close()
+        with pages.served(page, css=style.CSS + css) as url:
+            tab = browser.new_page(viewport={"width": width, "height": 1600})
+            tab.set_default_timeout(PATIENCE)
+            tab.on("pageerror", lambda error: errors.append(str(error)))
+            tab.goto(url)
+            yield tab
+            tab.close()
 
     yield opened
-    for page in open_apps:
-        page.close()
     assert not errors
 
 

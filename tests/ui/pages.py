@@ -18,12 +18,16 @@ def served(app, **options):
 
 
 @contextmanager
-def opened(browser, url, width=1400, dark=False, ready=".ml-row"):
-    """A browser tab on the page, once what it waits for is there; no script may fail in it."""
+def opened(browser, url, width=1400, dark=False, ready=".ml-row", script=""):
+    """A browser tab on the page, once what it waits for is there; no script may fail in it.
+
+    ``script`` runs before those of the page.
+    """
     tab = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme="dark" if dark else "light")
     tab.set_default_timeout(PATIENCE)
     errors = []
     tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.add_init_script(script)
     tab.goto(url)
     tab.wait_for_selector(ready)
     yield tab

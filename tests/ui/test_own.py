@@ -16,7 +16,7 @@ from molorec.engine import Engine
 from molorec.gain import Gain
 from molorec.journal import Journal
 from molorec.training.background import State, Trainings
-from molorec.ui import own, stream, style
+from molorec.ui import own
 from molorec.ui import page as whole_page
 from tests.conftest import source_data
 from tests.ui import pages
@@ -133,11 +133,8 @@ def rank(engine, domain, user):
 
 @contextmanager
 def served(engine, trainings=None, visitor="visitor-1"):
-    app = page(engine, trainings or Trainings(lambda domain, out: [], "pico"), visitor)
-    _, url, _ = app.launch(prevent_thread_lock=True, server_name="127.0.0.1", quiet=True, theme=style.THEME,
-                           css=style.CSS + own.CSS, head=stream.HEAD)
-    yield url
-    app.close()
+    with pages.served(page(engine, trainings or Trainings(lambda domain, out: [], "pico"), visitor)) as url:
+        yield url
 
 
 @contextmanager

@@ -4,7 +4,8 @@ import gradio as gr
 import pytest
 
 from molorec.ui import stream
-from tests.ui.conftest import PATIENCE
+from tests.ui import pages
+from tests.ui.pages import PATIENCE
 
 LATE = """
 const ask = window.fetch;
@@ -32,17 +33,8 @@ def late_tab(browser):
         for name in ("One", "Two"):
             said = gr.Markdown(f"{name} is idle")
             gr.Button(name).click(lambda name=name: f"{name} is done", None, said, show_progress="hidden")
-    _, url, _ = page.launch(prevent_thread_lock=True, server_name="127.0.0.1", quiet=True, head=stream.HEAD)
-    tab = browser.new_page()
-    tab.set_default_timeout(PATIENCE)
-    errors = []
-    tab.on("pageerror", lambda error: errors.append(str(error)))
-    tab.add_init_script(LATE)
-    tab.goto(url)
-    yield tab
-    tab.close()
-    page.close()
-    assert not errors
+    with pages.served(page) as url, pages.opened(browser, url, ready="text=Two is idle", script=LATE) as tab:
+        yield tab
 
 
 def press(tab, name):
