@@ -14,6 +14,9 @@ from molorec.ui.screen import QUICK, Screen, tell
 PRESETS = (("Specific", 0.0), ("½", 0.5), ("General", 1.0))
 ALONE = "Mixing takes two adapters. This domain does not have both here, so there is nothing to mix and no λ to choose."
 # Slider and box follow each other in the browser: another event that is sent meanwhile finds both at the new λ.
+# λ where the style wants it: above the list, on a phone
+_SHOW = ("lam => { if (typeof lam === 'number') "
+         "document.documentElement.style.setProperty('--ml-lam', `'${lam.toFixed(2)}'`); }")
 _FOLLOW = "(typed, lam) => typeof typed === 'number' && typed >= 0 && typed <= 1 ? typed : lam"
 
 
@@ -61,6 +64,7 @@ def wire(engine: Engine, journal: Journal, mixing: Mix, screen: Screen) -> None:
         return lam, lam
 
     mixing.lam.input(None, mixing.lam, mixing.number, js="lam => lam")
+    mixing.lam.change(None, mixing.lam, None, js=_SHOW)
     mixing.number.input(None, [mixing.number, mixing.lam], mixing.lam, js=_FOLLOW)
     # what is no λ, or an empty box, gives way to the λ that is ranked at
     mixing.number.blur(None, [mixing.number, mixing.lam], mixing.number, js=_FOLLOW)

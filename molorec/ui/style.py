@@ -37,8 +37,11 @@ CSS = """
   .ml-mix, .ml-mix > .column:not(.hide) { display: contents !important; }
   .ml-mix > :not(.column), .ml-mix > .column > * { order: 1; flex: none; }
   .ml-ranked { order: 2; } .ml-tune { order: 3; }
-  .form:has(> .ml-lam) { position: sticky; top: 0; z-index: 20; background: var(--body-background-fill);
+  .form:has(> .ml-lam) { position: sticky; top: 0; z-index: 60; background: var(--body-background-fill);
     box-shadow: 0 4px 6px -4px rgb(0 0 0 / .35); }
+  .form:has(> .ml-lam)::after { content: var(--ml-lam, "0.50"); position: absolute; top: .7em; right: .9em;
+    font-variant-numeric: tabular-nums; } /* "λ as a number" may be out of sight */
+  .ml-lam [data-testid=block-info] { padding-right: 3em; }
 }
 @media (min-width: 700px) {
   .ml-main { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); grid-template-rows: auto auto 1fr;
@@ -76,9 +79,7 @@ CSS = """
 .ml-code span { display: inline-block; max-width: 100%; overflow-wrap: anywhere; } /* else "--items" could break after a dash */
 .ml-reason { font-size: 1.08em; line-height: 1.5; }
 .ml-measured { line-height: 1.5; font-variant-numeric: tabular-nums; }
-@media (min-width: 700px) { /* "λ as a number" is in sight, and takes any number of digits */
-  .ml-lam .tab-like-container { display: none !important; }
-}
+.ml-lam .tab-like-container { display: none !important; } /* "λ as a number" stands below, and takes any number of digits */
 input[type=range]::-webkit-slider-thumb { border: 1px solid #0f766e; }
 input[type=range]::-moz-range-thumb { border: 1px solid #0f766e; }
 .wrap:has(> .wrap-inner) { border-color: #64748b !important; } /* a dropdown's edge is not the theme's to choose */

@@ -451,8 +451,13 @@ def test_on_a_phone_the_slider_stays_in_sight_above_the_ranking(browser, pico_ad
         tab.get_by_role("slider", name=re.compile("weight of the general")).focus()
         tab.keyboard.press("ArrowRight")
         wait_for_lam(tab, "0.51")
-        number = tab.locator(".ml-lam input[type=number]")  # λ as a number is out of sight
-        assert number.is_visible() and number.input_value() == "0.51"
+        above = "getComputedStyle(document.querySelector('.form:has(> .ml-lam)'), '::after').content"  # the box is out of sight
+        assert tab.evaluate(above) == '"0.51"'
+        tab.get_by_role("button", name="On which prompts, and judged by what").click()
+        tab.get_by_text("Prompts from", exact=True).evaluate("label => scrollBy(0, label.getBoundingClientRect().top - 30)")
+        covered = "label => document.elementFromPoint(70, label.getBoundingClientRect().top + 5).closest('.ml-lam') !== null"
+        assert tab.get_by_text("Prompts from", exact=True).evaluate(covered)
+        tab.evaluate("() => window.scrollTo(0, document.querySelector('.ml-row').getBoundingClientRect().top + scrollY - 200)")
         shown = tab.locator(".ml-row").first.bounding_box()
         assert 0 < shown["y"] < 900  # and what it changes is on the same screen
 
