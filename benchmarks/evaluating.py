@@ -21,13 +21,14 @@ from molorec.catalog import Catalog
 from molorec.datasets import ensure_movielens
 from molorec.engine import Engine
 from molorec.evaluation import protocol
+from molorec.evaluation.plan import make_plan
 
 SYSTEMS = ("base", "general", "specific", "half")
 
 
 def evaluate(engine: Engine, domain: str, users: int) -> None:
     """Rank everybody's list with each system, as ``molorec evaluate`` does."""
-    planned = protocol.plan(engine, domain, limit=users, systems=SYSTEMS)
+    planned = make_plan(engine, domain, limit=users, systems=SYSTEMS)
     for _ in protocol.measure(engine, planned, engine.catalog.users(domain, "quick", "warm", users)):
         pass
 

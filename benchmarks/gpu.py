@@ -43,7 +43,8 @@ from molorec.catalog import Catalog, SourceData, prepare
 from molorec.engine import Engine
 from molorec.errors import MolorecError, is_out_of_memory
 from molorec.mixture import adapters
-from molorec.mixture.adapters import Adapter, Card
+from molorec.mixture.adapters import Adapter
+from molorec.mixture.card import Card
 from molorec.prompts import template
 from molorec.training.dataset import load_domain
 from molorec.training.loop import Recipe, Training

@@ -30,7 +30,7 @@ from molorec import backbone, config
 from molorec.catalog import Catalog
 from molorec.datasets import ensure_movielens
 from molorec.mixture import adapters
-from molorec.mixture.adapters import Card
+from molorec.mixture.card import Card
 from molorec.prompts import template
 from molorec.training.dataset import WindowSampler, load_domain
 from molorec.training.loop import Recipe, Training

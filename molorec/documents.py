@@ -5,9 +5,9 @@ from typing import TypedDict
 
 from molorec.catalog import Item
 from molorec.descent import DescentStep
-from molorec.engine import Ranking
 from molorec.explaining import Evidence, Explanation
 from molorec.mixture.lam import AnyLam, to_json
+from molorec.ranking.result import Ranking
 from molorec.tuning import TuningStep
 
 SCHEMA = 1

@@ -4,13 +4,11 @@ Thread-safe: the base model is shared and never changed; adapters are read-only 
 every call.
 """
 
-import math
 import os
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -19,98 +17,18 @@ from molorec import backbone, backends, config
 from molorec.backbone import Backbone
 from molorec.backends import Backend, Row, Writing
 from molorec.backends.local import Local
-from molorec.catalog import Catalog, Item, RankingExample
+from molorec.catalog import Catalog, RankingExample
 from molorec.config import LIMITS, Profile
-from molorec.errors import BadInput, MolorecError, memory_in_words
-from molorec.mixture import adapters
-from molorec.mixture.adapters import Adapter
-from molorec.mixture.lam import AnyLam, Lam, from_saved, simplest
-from molorec.mixture.layer import AdapterStack
+from molorec.errors import BadInput, memory_in_words
+from molorec.mixture.lam import AnyLam, Lam, simplest
+from molorec.mixture.mixture import Mixture, read_mixture
 from molorec.mixture.rule import DEFAULT_RULE, as_weights
 from molorec.mixture.rule import rule as rule_named
-from molorec.prompts import Template, template
-from molorec.ranking.trie import PackedTrie, TitleTrie, pack
+from molorec.ranking.result import Ranking
+from molorec.ranking.trie import PackedTrie, pack
 
 CACHED_RANKINGS = 4_096
 LOOK_AGAIN = 60.0  # seconds until an adapter that could not be used is read again
-
-
-@dataclass(frozen=True)
-class RankedItem:
-    """One line of a ranking; ``rank`` counts from 1."""
-
-    rank: int
-    item: Item
-    probability: float
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Candidates, best first.
-
-    Attributes
-    ----------
-    items : equal probabilities stand in the order of the candidates.
-    entropy : of the candidates' probabilities, in nats; log n for a model that knows nothing.
-    lam : the weight of the general adapter, a λ of another kind, or None for the base model alone.
-    """
-
-    example: RankingExample
-    items: tuple[RankedItem, ...]
-    entropy: float
-    lam: AnyLam | None
-    rule: str
-    seconds: float
-
-    def probabilities(self) -> list[float]:
-        """Probabilities in the order of the candidates."""
-        by_item = {ranked.item: ranked.probability for ranked in self.items}
-        return [by_item[candidate] for candidate in self.example.candidates]
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """The adapters in use for a domain: general first, specific last; one of them where only one exists.
-
-    Attributes
-    ----------
-    titles : the domain's titles, among which a candidate's tokens are decided; None where the list stands in the prompt.
-    added : when the domain came into the catalogue, in Unix seconds: one that was replaced has other titles.
-    read : when the adapters were read, by the monotonic clock.
-    """
-
-    domain: str
-    adapters: tuple[Adapter, ...]
-    stack: AdapterStack
-    template: Template
-    noun: str
-    titles: TitleTrie | None = None
-    problems: tuple[str, ...] = ()
-    added: float = 0.0
-    read: float = field(default=0.0, compare=False)
-
-    @property
-    def is_pair(self) -> bool:
-        """Whether one number is a λ: one adapter has λ = 1, and three have weights each. Neither has a slider."""
-        return len(self.adapters) == 2
-
-    @property
-    def tuned_lam(self) -> AnyLam | None:
-        """The λ that tuning found for this domain and that is kept with its specific adapter."""
-        card = self.adapters[-1].card if self.is_pair else None
-        return from_saved(card.tuned_lam) if card and card.tuned_lam and card.domain == self.domain else None
-
-    @property
-    def weak(self) -> tuple[str, ...]:
-        """In words, what this pair fell short of when it was measured on this domain; empty if of nothing."""
-        scores = [adapter.card.scores for adapter in self.adapters if adapter.card]
-        reasons = [score.get("weak") for score in scores if score.get("domain") == self.domain]
-        return tuple(dict.fromkeys(str(reason) for found in reasons if isinstance(found, list) for reason in found))
-
-    @property
-    def key(self) -> str:
-        """Identifies the adapters' weights, for caches."""
-        return self.stack.key
 
 
 class Engine:
@@ -171,46 +89,17 @@ class Engine:
         BadInput : there is no such domain, or one of ``also`` is missing or cannot be used.
         MolorecError : there is no usable adapter at all.
         """
-        info = self.catalog.domain(domain)
+        added = self.catalog.domain(domain).added
         with self._state:
             known, forgotten = self._mixtures.get(domain), self._forgotten
-        if known and known.added == info.added and not (known.problems and time.monotonic() - known.read > LOOK_AGAIN):
+        if known and known.added == added and not (known.problems and time.monotonic() - known.read > LOOK_AGAIN):
             return known
-        found, problems = [], []
-        for name in ("general", *self.also, domain):
-            try:
-                adapter = self._read(name)
-            except MolorecError as error:
-                if name in self.also:
-                    raise
-                problems.append(str(error))
-                continue
-            if adapter is None and name in self.also:
-                raise BadInput(f"there is no adapter '{name}' to mix in; it is looked for in "
-                               + ", ".join(map(str, self.adapter_folders)))
-            if adapter:
-                found.append(adapter)
-        found, more = _without_mixed(found)
-        problems += more
-        if not found:
-            detail = "; ".join(problems) or "none is in " + ", ".join(map(str, self.adapter_folders))
-            raise MolorecError(f"there is no adapter to rank '{domain}' with ({detail}); train one with "
-                               "training_scripts/")
-        styles = {adapter.card.template for adapter in found if adapter.card} or {"open"}
-        if len(styles) > 1:
-            raise MolorecError(f"the adapters for '{domain}' were trained on different templates ({', '.join(sorted(styles))}); "
-                               "they cannot be mixed: train both on one")
-        with memory_in_words():
-            stack = adapters.stack(found).to(self.base.device, self.base.dtype).eval()
-        style = template(styles.pop())
-        titles = None if style.listed else TitleTrie(self.base.prompter.titles(self.catalog.items(domain)))
-        mixture = Mixture(domain, tuple(found), stack, style, info.noun, titles, tuple(problems), info.added,
-                          time.monotonic())
+        read = read_mixture(domain, self.base, self.catalog, self.adapter_folders, self.also)
         with self._state:
             if self._forgotten != forgotten:  # what was read may be what was to be forgotten
-                return mixture
+                return read
             if self._mixtures.get(domain) is known:  # the first of several that read it at once is everybody's
-                self._mixtures[domain] = mixture
+                self._mixtures[domain] = read
             return self._mixtures[domain]
 
     def forget(self, domain: str) -> None:
@@ -218,12 +107,6 @@ class Engine:
         with self._state:
             self._mixtures.pop(domain, None)
             self._forgotten += 1
-
-    def _read(self, name: str) -> Adapter | None:
-        for folder in self.adapter_folders:
-            if (folder / name).is_dir():
-                return adapters.read(folder / name, self.base.shapes, self.base.sha256, self.base.prompter.fingerprint())
-        return None
 
     # -- ranking -------------------------------------------------------------------------------------------------
 
@@ -279,7 +162,7 @@ class Engine:
                 found[place][lam] = tuple(of.double().softmax(0).tolist())
                 self._remember((*keys[place], lam), found[place][lam])
         seconds = (time.perf_counter() - started) / max(1, len(examples) * len(lams))
-        return [[_ranking(example, at[lam], lam, rule, seconds) for lam in lams]
+        return [[Ranking.of(example, at[lam], lam, rule, seconds) for lam in lams]
                 for example, at in zip(examples, found, strict=True)]
 
     def pack(self, mixture: Mixture, example: RankingExample) -> PackedTrie:
@@ -333,19 +216,6 @@ class Engine:
                 self._cache.popitem(last=False)
 
 
-def _without_mixed(found: list[Adapter]) -> tuple[list[Adapter], list[str]]:
-    """The adapters to mix, and what is wrong with the others: those that hold the general one already."""
-    kept, problems = [], []
-    for adapter in found:
-        if len(found) > 1 and adapter.card and adapter.card.role in adapters.ALONE:
-            what = "a mixture" if adapter.card.role == adapters.MERGED else "a baseline, trained on top of a general one,"
-            problems.append(f"adapter '{adapter.name}' is {what} and not mixed with another; put it into a folder without one, "
-                            "and give that as --adapters")
-        else:
-            kept.append(adapter)
-    return kept, problems
-
-
 def _valid(mixture: Mixture, lam: AnyLam | None, rule: str) -> AnyLam | None:
     """λ as what it is remembered by; equal λ are equal there."""
     rule_named(rule)
@@ -369,11 +239,3 @@ def _weights(mixture: Mixture, lam: AnyLam | None) -> Sequence[float] | Lam | No
     if lam is None or len(mixture.adapters) == 1:
         return lam if lam is None else [1.0]
     return lam if isinstance(lam, Lam) else [lam, 1 - lam]
-
-
-def _ranking(example: RankingExample, probabilities: Sequence[float], lam: AnyLam | None, rule: str,
-             seconds: float) -> Ranking:
-    order = sorted(range(len(probabilities)), key=lambda i: -probabilities[i])  # stable: ties keep the list's order
-    entropy = -sum(p * math.log(p) for p in probabilities if p > 0)
-    items = tuple(RankedItem(rank, example.candidates[i], probabilities[i]) for rank, i in enumerate(order, start=1))
-    return Ranking(example, items, entropy, lam, rule, seconds)

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from molorec.backends import Writing
 from molorec.backends.local import Local
 from molorec.catalog import RankingExample
-from molorec.engine import Engine, Mixture
+from molorec.engine import Engine
 from molorec.errors import BadInput, memory_in_words
 from molorec.mixture.lam import ALL, AnyLam, Lam
+from molorec.mixture.mixture import Mixture
 from molorec.mixture.rule import DEFAULT_RULE
 from molorec.mixture.rule import rule as rule_named
 from molorec.ranking.scorer import hidden_states, log_probabilities

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from molorec import titles
 from molorec.backends import Writing
 from molorec.catalog import Item, RankingExample
-from molorec.engine import Engine, Mixture
+from molorec.engine import Engine
 from molorec.errors import BadInput
 from molorec.mixture.lam import AnyLam
+from molorec.mixture.mixture import Mixture
 from molorec.mixture.rule import DEFAULT_RULE
 from molorec.prompts import HISTORY_TITLES, Prompter
 

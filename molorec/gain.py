@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError
 from molorec.evaluation import protocol, table
+from molorec.evaluation.plan import make_plan
 from molorec.evaluation.table import Evaluation
-from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
+from molorec.mixture.card import update_card
 
 OWN, OTHERS = "specific", ("general", "popularity")
 PEOPLE = 200  # most people that are asked: some two minutes on two cores
@@ -50,7 +51,7 @@ def measure(engine: Engine, domain: str, people: int = PEOPLE) -> Iterator[tuple
     users = engine.catalog.users(domain, "quick", limit=people)
     if not users:
         raise BadInput("nobody is left to measure on: the first 100 people are kept for tuning, so bring more")
-    plan = protocol.plan(engine, domain, limit=people, systems=(*OTHERS, OWN))
+    plan = make_plan(engine, domain, limit=people, systems=(*OTHERS, OWN))
     answers = []
     for answer in protocol.measure(engine, plan, users):
         answers.append(answer)
@@ -89,6 +90,6 @@ def _keep(own: Adapter, found: Evaluation) -> None:
               **{f"minus {name}": [round(value, 4) for value in measured.against[name]] for name in OTHERS},
               "lists_sha256": found.lists_sha256, "weak": weak}
     try:
-        adapters.update_card(own.folder, scores=scores)
+        update_card(own.folder, scores=scores)
     except OSError as error:
         raise MolorecError(f"what was measured could not be kept ({error}); check that the disk has room") from error

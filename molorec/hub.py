@@ -14,7 +14,8 @@ from molorec import config, whole_folder
 from molorec.config import Profile
 from molorec.errors import BadAdapter, BadInput, FetchError
 from molorec.mixture import adapters
-from molorec.mixture.adapters import FILES, Card
+from molorec.mixture.adapters import FILES
+from molorec.mixture.card import CARD, Card, read_card
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def here(profile: Profile) -> list[Found]:
     for folder in (folder for root in config.adapter_folders(profile) if root.is_dir() for folder in sorted(root.iterdir())):
         if folder.is_dir() and not folder.name.startswith("."):
             try:
-                found.append(Found(folder, adapters.read_card(folder)))
+                found.append(Found(folder, read_card(folder)))
             except BadAdapter as error:
                 found.append(Found(folder, None, str(error)))
     return found
@@ -50,7 +51,7 @@ def push(folder: Path | str, repository: str, public: bool = False) -> str:
     BadAdapter : the folder is no adapter with a card. BadInput : the name can be none. FetchError : the hub said no.
     """
     folder = Path(folder)
-    if adapters.read_card(folder) is None:
+    if read_card(folder) is None:
         raise BadAdapter(f"adapter '{folder.name}' has no card, so nobody could tell what it is for; train it with "
                          "training_scripts/, or export it")
     with _hub_errors(repository, "is there a token? `hf auth login` keeps one"):
@@ -81,9 +82,9 @@ def pull(repository: str, profile: Profile, name: str | None = None, replace: bo
         with _hub_errors(repository, "check the name and the network"):
             huggingface_hub.snapshot_download(repository, revision=revision or None, allow_patterns=list(FILES), local_dir=new)
         shutil.rmtree(new / ".cache", ignore_errors=True)  # the hub's own notes
-        card = adapters.read_card(new)
+        card = read_card(new)
         if card is None:
-            raise BadAdapter(f"'{repository}' has no {adapters.CARD}, so nobody can tell what it is for; put the folder into "
+            raise BadAdapter(f"'{repository}' has no {CARD}, so nobody can tell what it is for; put the folder into "
                              f"{root} yourself if you know")
         adapters.check_files(new)
         if not _is_of(card, profile):

@@ -16,9 +16,9 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from molorec import config, database
-from molorec.engine import Ranking
 from molorec.errors import JournalError
 from molorec.mixture.rule import as_weights
+from molorec.ranking.result import Ranking
 from molorec.tuning import TuningStep
 
 SCHEMA_VERSION = 1
@@ -39,7 +39,7 @@ class Entry:
     time : UTC, ISO 8601, to the second.
     scenario, user, history, candidates, top : of a ranking; the lists of ids for a built one only, and ``top`` holds
         (title, probability) of the first five.
-    adapters, base : which weights: :attr:`molorec.engine.Mixture.key`, and the base model's SHA-256.
+    adapters, base : which weights: :attr:`molorec.mixture.mixture.Mixture.key`, and the base model's SHA-256.
     entropy : in nats; of a tuning, the mean at ``lam``.
     objective, lam_low, lam_high, prompts, curve : of a tuning, as in :class:`molorec.tuning.TuningStep`; "", None and ()
         otherwise. Of the objective "contrast", ``entropy`` and the curve are differences.

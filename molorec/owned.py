@@ -17,7 +17,7 @@ from molorec.config import LIMITS
 from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, JournalError, MolorecError
 from molorec.journal import Journal
-from molorec.mixture import adapters
+from molorec.mixture.card import read_card, update_card
 from molorec.training.background import Trainings
 
 UPLOAD = Bounds(LIMITS.upload_bytes, LIMITS.upload_rows)
@@ -184,8 +184,8 @@ def share(engine: Engine, trainings: Trainings, journal: Journal, visitor: objec
                 public.mkdir()  # another app may have been first
                 made = True
                 shutil.copytree(private, public, dirs_exist_ok=True)  # a copy: on a full disk everything stays as it is
-                card = adapters.read_card(public)
-                adapters.update_card(public, domain=name, scores={**card.scores, "domain": name} if card and card.scores else {})
+                card = read_card(public)
+                update_card(public, domain=name, scores={**card.scores, "domain": name} if card and card.scores else {})
             shared = engine.catalog.share_domain(info.name, name)
         except BaseException as error:
             if made:

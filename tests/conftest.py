@@ -15,7 +15,8 @@ from molorec.engine import Engine
 from molorec.evaluation import rows
 from molorec.evaluation.rows import SystemRows
 from molorec.mixture import adapters
-from molorec.mixture.adapters import Adapter, Card
+from molorec.mixture.adapters import Adapter
+from molorec.mixture.card import Card
 from molorec.mixture.lam import to_saved
 
 WORDS = ["amber", "basin", "cedar", "delta", "ember", "fable", "grove", "harbor", "island", "jungle",

@@ -18,7 +18,7 @@ from molorec.catalog import Catalog, Item, prepare
 from molorec.engine import Engine
 from molorec.errors import BadAdapter, BadInput, MolorecError
 from molorec.mixture import adapters, layer
-from molorec.mixture.lam import Lam, to_saved
+from molorec.mixture.lam import Lam
 from tests.conftest import card_for, pico_model, pico_tokenizer, random_adapter, source_data, toybox_adapters
 
 
@@ -104,13 +104,6 @@ def test_one_adapter_has_no_slider(base, catalog, adapter_folder, example):
     lone = Engine(base, catalog, [adapter_folder])
     assert not lone.mixture("toybox").is_pair
     assert lone.rank(example, 0.1).probabilities() == lone.rank(example, 1.0).probabilities()
-
-
-def test_a_broken_adapter_is_left_out_and_named(base, catalog, adapter_folder, example):
-    (adapter_folder / "toybox" / "adapter_model.safetensors").write_bytes(b"\x00" * 40)
-    served = Engine(base, catalog, [adapter_folder])
-    assert "damaged" in served.mixture("toybox").problems[0]
-    assert len(served.rank(example, 0.5).items) == 30
 
 
 def test_adapters_of_a_base_from_a_folder_are_found_by_its_name(catalog, home, tmp_path):
@@ -212,18 +205,6 @@ def test_other_weights_in_the_same_folder_are_other_answers(engine, base, adapte
     assert engine.rank(example, 0.0).probabilities() == before
 
 
-@pytest.mark.parametrize("role", adapters.ALONE)
-def test_what_holds_the_general_adapter_already_is_never_the_specific_one(engine, base, adapter_folder, example, role):
-    adapters.update_card(adapter_folder / "toybox", role=role)
-    mixture = engine.mixture("toybox")
-    assert [adapter.name for adapter in mixture.adapters] == ["general"]
-    assert "not mixed with another" in mixture.problems[0]
-    shutil.rmtree(adapter_folder / "general")
-    engine.forget("toybox")
-    alone = engine.mixture("toybox")
-    assert [adapter.card.role for adapter in alone.adapters] == [role] and not alone.problems
-
-
 def test_an_adapter_that_could_not_be_read_is_looked_at_again_after_a_while(engine, monkeypatch):
     read = adapters.read
 
@@ -239,13 +220,6 @@ def test_an_adapter_that_could_not_be_read_is_looked_at_again_after_a_while(engi
     monkeypatch.setattr("molorec.engine.LOOK_AGAIN", -1.0)
     assert engine.mixture("toybox").is_pair
 
-
-def test_a_tuned_lam_is_of_this_pair_and_this_domain_alone(engine, adapter_folder):
-    adapters.update_card(adapter_folder / "toybox", tuned_lam=to_saved(0.3), domain="another")
-    assert engine.mixture("toybox").tuned_lam is None
-    adapters.update_card(adapter_folder / "toybox", domain="toybox")
-    engine.forget("toybox")
-    assert engine.mixture("toybox").tuned_lam == 0.3
 
 def test_only_so_many_rankings_are_remembered_the_latest(engine, example, monkeypatch):
     monkeypatch.setattr("molorec.engine.CACHED_RANKINGS", 10)

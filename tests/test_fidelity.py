@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from molorec import backbone, fidelity, precision
 from molorec.engine import Engine
 from molorec.errors import BadInput
-from molorec.mixture import adapters, export
+from molorec.mixture import export
+from molorec.mixture.card import read_card
 from tests.conftest import pico_model, pico_tokenizer, toybox_adapters
 
 
@@ -129,4 +130,4 @@ def test_the_command_line_says_how_near_each_is(engine, tmp_path):
     found.check("bfloat16")
     with pytest.raises(BadInput, match="rounding explains 0.02"):
         fidelity.Fidelity(0.03, 5, 5).check("bfloat16")
-    assert adapters.read_card(tmp_path) is None
+    assert read_card(tmp_path) is None

@@ -6,7 +6,7 @@ from molorec import gain
 from molorec.catalog import prepare
 from molorec.errors import BadInput, MolorecError
 from molorec.evaluation import protocol
-from molorec.mixture import adapters
+from molorec.mixture.card import update_card
 from tests.conftest import source_data
 
 
@@ -48,13 +48,13 @@ def test_without_an_adapter_of_its_own_or_people_it_says_so(engine, adapter_fold
 
 
 def test_a_full_disk_is_said(engine, fail_on):
-    fail_on(adapters, "update_card", 1, OSError(28, "No space left on device"))
+    fail_on(gain, "update_card", 1, OSError(28, "No space left on device"))
     with pytest.raises(MolorecError, match="could not be kept"):
         list(gain.measure(engine, "toybox", people=2))
 
 
 @pytest.mark.parametrize("scores", [{}, {"n": 962, "ndcg@1": 0.3}, {"n": "x"}])
 def test_a_card_of_another_measurement_says_nothing(engine, adapter_folder, scores):
-    adapters.update_card(adapter_folder / "toybox", scores=scores)
+    update_card(adapter_folder / "toybox", scores=scores)
     engine.forget("toybox")
     assert gain.of(engine, "toybox") is None

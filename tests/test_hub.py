@@ -9,6 +9,7 @@ from huggingface_hub.errors import LocalTokenNotFoundError
 from molorec import config, hub
 from molorec.errors import BadAdapter, BadInput, FetchError
 from molorec.mixture import adapters
+from molorec.mixture.card import SECOND_ROUND, update_card
 from tests.conftest import card_for, random_adapter
 
 EMBEDDED = config.EMBEDDED
@@ -19,7 +20,7 @@ def adapter(base, tmp_path):
     """The folder of a specific adapter for "toybox" whose card names the embedded model."""
     made = random_adapter(base.shapes, card=card_for(base, "specific", "toybox"))
     folder = adapters.save(made, tmp_path / "toybox", base.name)
-    adapters.update_card(folder, base=EMBEDDED.base)
+    update_card(folder, base=EMBEDDED.base)
     return folder
 
 
@@ -77,9 +78,9 @@ def test_a_pulled_adapter_comes_into_use(remote, home, base):
 
 
 def test_a_baseline_does_not_take_the_place_of_the_specific_adapter(remote):
-    adapters.update_card(remote.folder, role=adapters.SECOND_ROUND)
+    update_card(remote.folder, role=SECOND_ROUND)
     assert hub.pull("someone/toys", EMBEDDED).name == "toybox-second-round"
-    adapters.update_card(remote.folder, role="merged")
+    update_card(remote.folder, role="merged")
     assert hub.pull("someone/toys", EMBEDDED).name == "toybox-merged"
 
 
@@ -101,11 +102,11 @@ def test_a_name_that_leads_elsewhere_is_refused(remote, name):
 
 
 def test_an_adapter_of_another_base_is_refused_with_the_profile_that_has_it(remote):
-    adapters.update_card(remote.folder, base="Qwen/Qwen2-7B-Instruct")
+    update_card(remote.folder, base="Qwen/Qwen2-7B-Instruct")
     with pytest.raises(BadInput, match="for the base model Qwen/Qwen2-7B-Instruct.*--profile qwen2-7b"):
         hub.pull("someone/toys", EMBEDDED)
     assert hub.pull("someone/toys", config.QWEN2_7B).parent.name == "qwen2-7b"
-    adapters.update_card(remote.folder, base="someone/else")
+    update_card(remote.folder, base="someone/else")
     with pytest.raises(BadInput, match="no profile has that one"):
         hub.pull("someone/toys", EMBEDDED)
 

@@ -8,7 +8,7 @@ and --init-from a general adapter, that one is trained on instead: a baseline, w
 Checkpoints go to MOLOREC_HOME; the same command resumes after a stop. The best adapter is printed at the end.
 """
 
-from molorec.mixture.adapters import SECOND_ROUND
+from molorec.mixture.card import SECOND_ROUND
 from molorec.training import command
 
 

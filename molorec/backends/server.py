@@ -18,11 +18,11 @@ from molorec.backbone import Backbone
 from molorec.backends import Weights, Writing
 from molorec.backends.one_token import OneToken
 from molorec.backends.vllm import LONGEST, MIXTURES
-from molorec.engine import Mixture
 from molorec.errors import BadInput, MolorecError
 from molorec.mixture import export
 from molorec.mixture.lam import STEP, Lam, rounded
 from molorec.mixture.layer import AdapterStack, Mixing
+from molorec.mixture.mixture import Mixture
 
 AT_ONCE = 64  # requests on their way
 SECONDS = 120.0

@@ -12,6 +12,7 @@ from molorec import config, port
 from molorec.cli import common
 from molorec.cli.common import SCHEMA, Options, add_lam, emit
 from molorec.errors import BadInput, MolorecError
+from molorec.mixture.card import read_card
 
 
 def add_parsers(commands, options: Options) -> None:
@@ -112,7 +113,6 @@ def export(arguments: argparse.Namespace) -> None:
     if arguments.dense and arguments.rank is not None:
         raise BadInput("--rank is of an adapter; a whole model (--dense) has none")
     from molorec import fidelity
-    from molorec.mixture import adapters
     from molorec.mixture import export as exporting
     from molorec.mixture.lam import Lam, to_json
     from molorec.mixture.rule import as_weights
@@ -130,7 +130,7 @@ def export(arguments: argparse.Namespace) -> None:
         found = fidelity.of_adapter(engine, arguments.domain, folder, arguments.lam, arguments.rule)
     if exact:
         found.check(engine.base.precision)
-    card = adapters.read_card(folder)
+    card = read_card(folder)
     error = card.data.get("truncation error") if card else None
     lines = [f"written: {folder}", str(found)]
     if error is not None:

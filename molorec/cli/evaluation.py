@@ -49,6 +49,7 @@ def add_parsers(commands, options: Options) -> None:
 def evaluate(arguments: argparse.Namespace) -> None:
     """Every system on the same lists."""
     from molorec.evaluation import parts, protocol, table
+    from molorec.evaluation.plan import make_plan
 
     _check_evaluation(arguments)
     part = _part(arguments)
@@ -58,12 +59,12 @@ def evaluate(arguments: argparse.Namespace) -> None:
         _sweep(engine, arguments)
         return
     asked = (engine, arguments.domain, arguments.split, arguments.setting, arguments.limit,
-             arguments.systems or protocol.SYSTEMS, arguments.rule, lams.pop("", arguments.lam), lams, arguments.shuffles,
+             arguments.systems or table.SYSTEMS, arguments.rule, lams.pop("", arguments.lam), lams, arguments.shuffles,
              arguments.command_line)
     told = _progress(arguments, "users", 50)
     if part:
         tuned = parts.tuned(engine, arguments.parts, arguments.domain, arguments.setting, arguments.rule)
-        path = parts.measure_part(engine, protocol.plan(*asked, tuned), *part, arguments.parts, told, arguments.at_once)
+        path = parts.measure_part(engine, make_plan(*asked, tuned), *part, arguments.parts, told, arguments.at_once)
         emit(arguments, {"schema": SCHEMA, "part": str(path)}, [f"measured: {path}; all parts together: molorec evaluate "
                                                                 f"--parts {arguments.parts}"])
         return
@@ -135,12 +136,12 @@ def _progress(arguments: argparse.Namespace, what: str, every: int):
 
 
 def _sweep(engine, arguments: argparse.Namespace) -> None:
-    from molorec.evaluation import protocol
+    from molorec.evaluation.choosing import sweep
 
     examples = engine.catalog.examples(arguments.domain, "quick", "validation", arguments.limit or 500)
     if not examples:
         raise BadInput(f"domain '{arguments.domain}' has no validation lists")
-    points = protocol.sweep(engine, examples, SWEEP, arguments.rule, _progress(arguments, "users", 50))
+    points = sweep(engine, examples, SWEEP, arguments.rule, _progress(arguments, "users", 50))
     emit(arguments, {"schema": SCHEMA, "domain": arguments.domain, "split": "validation", "n": len(examples),
                      "lists_sha256": engine.catalog.lists_sha256(arguments.domain, "validation", "quick"),
                      "sweep": [{"lam": lam, "entropy": h, "ndcg@1": n} for lam, h, n in points]},

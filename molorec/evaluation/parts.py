@@ -14,7 +14,8 @@ from filelock import FileLock, Timeout
 from molorec import whole_file
 from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, MolorecError
-from molorec.evaluation.protocol import Answer, Placed, Plan, measure
+from molorec.evaluation.plan import Plan
+from molorec.evaluation.protocol import Answer, Placed, measure
 from molorec.mixture import lam
 from molorec.mixture.lam import AnyLam
 

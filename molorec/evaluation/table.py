@@ -12,8 +12,8 @@ from molorec.errors import BadAdapter, BadFile, BadInput, MolorecError
 from molorec.evaluation import rows as stored
 from molorec.evaluation.metrics import Interval, by_position, hit_rate, ndcg, resampled_means
 from molorec.evaluation.rows import SystemRows
-from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
+from molorec.mixture.card import ALONE, update_card
 from molorec.mixture.lam import AnyLam, from_saved, general, to_saved
 from molorec.tuning import INSIDE
 
@@ -245,7 +245,7 @@ def write_scores(evaluation: Evaluation, used: Sequence[Adapter]) -> None:
                   "weak": evaluation.shortcomings}
         mixed = evaluation.system("mixed")
         changes = {"tuned_lam": to_saved(mixed.lam)} if mixed and adapter.card.role == "specific" else {}
-        adapters.update_card(adapter.folder, scores=scores, **changes)
+        update_card(adapter.folder, scores=scores, **changes)
 
 
 def is_mixture(lam: AnyLam | None) -> bool:
@@ -261,7 +261,7 @@ def _deciding(rows: SystemRows) -> dict:
     """The facts in which a system of MoLoRec must be like the others of its table; none of another system's."""
     if "backend" not in rows.made_with:  # popularity, and what others measured, here or elsewhere
         return {}
-    names = OF_MODEL if rows.system in adapters.ALONE else (*OF_MODEL, *OF_MIXTURE)
+    names = OF_MODEL if rows.system in ALONE else (*OF_MODEL, *OF_MIXTURE)
     return {name: rows.made_with[name] for name in names if name in rows.made_with}
 
 

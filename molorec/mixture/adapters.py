@@ -1,11 +1,10 @@
-"""Adapter folders: PEFT's two files, our card, and every check before a model sees them."""
+"""Adapter folders: PEFT's two files beside our card, and every check before a model sees them."""
 
-import json
 import math
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,19 +12,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from molorec import whole_file, whole_folder
-from molorec.errors import BadAdapter, BadInput
+from molorec import whole_folder
+from molorec.errors import BadAdapter
 from molorec.hashing import file_sha256
-from molorec.mixture.lam import from_saved
+from molorec.mixture.card import A_SEED, CARD, FOR_PEOPLE, Card, read_card, read_object, write_card, write_object
 from molorec.mixture.layer import AdapterStack
 
 RANK, ALPHA, DROPOUT = 16, 32, 0.05
-A_SEED = 2025
-SCHEMA = 1
-MERGED, SECOND_ROUND = "merged", "second-round"
-# an exported mixture of the other two; a baseline, the general one trained on in one domain: neither is mixed again
-ALONE = (MERGED, SECOND_ROUND)
-ROLES = ("general", "specific", *ALONE)
 
 # variants of LoRA that older configurations do not mention; refused if switched on
 _VARIANTS = ("use_qalora", "use_bdlora", "alora_invocation_tokens", "kasa_config", "corda_config", "eva_config", "arrow_config",
@@ -34,42 +27,12 @@ _VARIANTS = ("use_qalora", "use_bdlora", "alora_invocation_tokens", "kasa_config
 _BEGINNINGS = (True, False, "gaussian", "orthogonal")
 
 Factors = dict[str, tuple[Tensor, Tensor]]
-_CONFIG, _WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "molorec.json"
-FILES = (_CONFIG, _WEIGHTS, CARD, "README.md")
+_CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+FILES = (_CONFIG, _WEIGHTS, CARD, FOR_PEOPLE)
 _PREFIX = "base_model.model."
 # settings of PEFT that change the maths; an adapter that uses one is refused, not read wrongly
 _PLAIN = {"use_rslora": False, "use_dora": False, "bias": "none", "fan_in_fan_out": False, "lora_bias": False,
           "rank_pattern": {}, "alpha_pattern": {}, "modules_to_save": None, "layer_replication": None}
-
-
-@dataclass
-class Card:
-    """What is known about an adapter, kept beside its weights as ``molorec.json``.
-
-    Attributes
-    ----------
-    share : of the domains' training people, in (0, 1]; below 1 the adapter is one of the few-shot setting.
-    """
-
-    role: str
-    domain: str
-    base: str
-    base_revision: str
-    base_sha256: str
-    template: str
-    noun: str
-    tokenizer: str
-    objective: str
-    a_seed: int = A_SEED
-    data: dict = field(default_factory=dict)
-    steps: int = 0
-    seconds: float = 0.0
-    device: str = ""
-    scores: dict = field(default_factory=dict)
-    tuned_lam: dict | None = None  # see lam.to_saved
-    data_terms: str = ""
-    share: float = 1.0
-    schema: int = SCHEMA
 
 
 @dataclass
@@ -158,7 +121,7 @@ def read(folder: Path | str, shapes: Mapping[str, tuple[int, int]], base_sha256:
         it was made for another base or tokenizer.
     """
     folder = Path(folder)
-    config = _json(folder / _CONFIG)
+    config = read_object(folder / _CONFIG)
     rank, alpha = _plain_settings(folder, config)
     tensors = _tensors(folder)
     factors = _factors(folder, tensors, rank, shapes)
@@ -174,7 +137,7 @@ def read(folder: Path | str, shapes: Mapping[str, tuple[int, int]], base_sha256:
 
 def check_files(folder: Path) -> None:
     """Raises BadAdapter if a folder's settings or weights could be read for no base model at all."""
-    _plain_settings(folder, _json(folder / _CONFIG))
+    _plain_settings(folder, read_object(folder / _CONFIG))
     _tensors(folder)
 
 
@@ -201,10 +164,9 @@ def save(adapter: Adapter, folder: Path | str, base_name: str = "", dtype: torch
         config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base_name,
                   "r": adapter.rank, "lora_alpha": adapter.alpha, "lora_dropout": DROPOUT, "inference_mode": True,
                   "target_modules": sorted({path.rpartition(".")[2] for path in adapter.factors}), **_PLAIN}
-        _write_json(partial / _CONFIG, config)
+        write_object(partial / _CONFIG, config)
         if adapter.card:
-            _write_json(partial / CARD, asdict(adapter.card))
-            (partial / "README.md").write_text(card_text(adapter.card), encoding="utf-8")
+            write_card(adapter.card, partial)
         whole_folder.put(partial, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -217,85 +179,6 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str,
         save_file(dict(tensors), path, metadata=metadata)
     except SafetensorError as error:
         raise OSError(f"{path.name} cannot be written ({error}); check that the disk has room") from error
-
-
-def card_text(card: Card) -> str:
-    """The card as Markdown, for people who come across the folder elsewhere."""
-    data = "\n".join(f"- {name}: {value}" for name, value in card.data.items()) or "- not recorded"
-    scores = "\n".join(f"- {name}: {value}" for name, value in card.scores.items()) or "- not measured yet"
-    name = card.role if card.role == card.domain else f"{card.role}, {card.domain}"
-    if card.role == MERGED:
-        made, use = "Several adapters mixed at one λ, which is fixed here", "PEFT's `PeftModel.from_pretrained`"
-    else:
-        part = ("A baseline, trained on top of the general adapter; it is no part of a mixture" if card.role == SECOND_ROUND
-                else f"Role in a mixture: {card.role}")
-        made = f"{part}. {card.steps} steps in {card.seconds:.0f} s on {card.device}"
-        command = "molorec rank --lam 1" if card.role == "general" else f"molorec rank --domain {card.domain}"
-        use = f"`{command}`, or PEFT's `PeftModel.from_pretrained`"
-    return (
-        f"---\nbase_model: {card.base}\nlibrary_name: peft\ntags: [lora, recommendation, molorec]\n---\n"
-        f"# MoLoRec adapter: {name}\n\n"
-        f"A LoRA adapter of all linear layers for `{card.base}` ({card.base_revision}). {made}.\n\n"
-        f"Template `{card.template}`, objective: {card.objective}.\n\n"
-        f"## Data\n{data}\n\nTerms of the data: {card.data_terms or 'not recorded'}\n\n"
-        f"## Scores\n{scores}\n\nUse: {use}.\n"
-    )
-
-
-def update_card(folder: Path | str, **changes: object) -> None:
-    """Change fields of a saved adapter's card (scores, the tuned λ) and its README."""
-    folder = Path(folder)
-    card = read_card(folder)
-    if card is None:
-        raise BadAdapter(f"adapter '{folder.name}' has no {CARD}")
-    card = replace(card, **changes)
-    _write_json(folder / CARD, asdict(card))
-    (folder / "README.md").write_text(card_text(card), encoding="utf-8")
-
-
-def _json(path: Path) -> dict:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadAdapter(f"'{path.parent}' is no adapter folder: it has no {path.name}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadAdapter(f"adapter '{path.parent.name}': {path.name} cannot be read ({error})") from error
-    if not isinstance(content, dict):
-        raise BadAdapter(f"adapter '{path.parent.name}': {path.name} does not hold an object")
-    return content
-
-
-def _write_json(path: Path, content: dict) -> None:
-    whole_file.write(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def read_card(folder: Path) -> Card | None:
-    """An adapter folder's card, None if it has none. Raises BadAdapter if it is damaged or of another version."""
-    path = folder / CARD
-    if not path.exists():
-        return None
-    content = _json(path)
-    if content.get("schema") != SCHEMA:
-        raise BadAdapter(f"adapter '{folder.name}': its card has schema {content.get('schema')!r}, this MoLoRec "
-                         f"reads {SCHEMA}")
-    try:
-        card = Card(**content)
-    except TypeError as error:
-        raise BadAdapter(f"adapter '{folder.name}': its card is not as it should be ({error})") from error
-    for each in fields(Card):
-        value = getattr(card, each.name)
-        if not isinstance(value, each.type) and not (each.type in (float, float | None) and isinstance(value, int)):
-            raise BadAdapter(f"adapter '{folder.name}': its card has {each.name} = {value!r}")
-    if not 0 < card.share <= 1:
-        raise BadAdapter(f"adapter '{folder.name}': its card has share = {card.share}, no number above 0 and up to 1")
-    if card.tuned_lam is not None:
-        try:
-            from_saved(card.tuned_lam)
-        except BadInput as error:
-            raise BadAdapter(f"adapter '{folder.name}': its card has tuned_lam that cannot be used ({error})") from error
-    if card.role not in ROLES:
-        raise BadAdapter(f"adapter '{folder.name}': its role is '{card.role}', not one of {', '.join(ROLES)}")
-    return card
 
 
 def _plain_settings(folder: Path, config: dict) -> tuple[int, float]:

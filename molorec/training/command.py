@@ -17,7 +17,7 @@ from molorec.catalog import Catalog, RankingExample
 from molorec.errors import BadInput, MolorecError, check_least
 from molorec.evaluation.rows import percent
 from molorec.mixture import adapters
-from molorec.mixture.adapters import Card
+from molorec.mixture.card import SECOND_ROUND, Card
 from molorec.options import Help, add_recipe
 from molorec.prompts import TEMPLATES, template
 from molorec.training import distributed
@@ -64,7 +64,7 @@ def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Seque
     import torch
 
     stopped = _until_stdin_ends() if arguments.progress_json else threading.Event()
-    if role == adapters.SECOND_ROUND and arguments.init_from is None:
+    if role == SECOND_ROUND and arguments.init_from is None:
         raise BadInput("--second-round trains a general adapter on; say which with --init-from")
     check_least(1, threads=arguments.threads)
     if not all(math.isfinite(share) and share > 0 for share in shares):
@@ -115,12 +115,12 @@ def _training(arguments: argparse.Namespace, workers: Workers, role: str, domain
         data=facts, data_terms="; ".join(sorted({info.terms for info in infos if info.terms})), share=share)
     if targets:
         card.data[WITHOUT] = ", ".join(targets)
-    name = domain + (f"-share-{share:g}" if share < 1 else "") + (f"-{role}" if role == adapters.SECOND_ROUND else "")
+    name = domain + (f"-share-{share:g}" if share < 1 else "") + (f"-{role}" if role == SECOND_ROUND else "")
     folder = arguments.out or config.home() / "training" / base.name.rpartition("/")[2] / name
     start = None
     if arguments.init_from:
         start = adapters.read(arguments.init_from, base.shapes, base.sha256, base.prompter.fingerprint())
-        if role == adapters.SECOND_ROUND:
+        if role == SECOND_ROUND:
             card.data["second round"] = f"on top of adapter '{start.name}', {start.sha256[:12]}"
     return Training(base, [data for data, _ in loaded], shares, style, recipe, folder, card,
                     _validation(catalog, names, arguments.validation_lists, forms), start,

@@ -18,7 +18,8 @@ from molorec.backbone import Backbone
 from molorec.catalog import RankingExample
 from molorec.errors import BadInput, MolorecError, check_least, memory_in_words
 from molorec.mixture import adapters
-from molorec.mixture.adapters import Adapter, Card
+from molorec.mixture.adapters import Adapter
+from molorec.mixture.card import SECOND_ROUND, Card
 from molorec.mixture.layer import AdapterStack
 from molorec.options import described
 from molorec.prompts import Template
@@ -146,7 +147,7 @@ class Training:
         self.replay = Replay(backbone, domains, style, recipe.length, recipe.seed) if recipe.replay else None
         by_name = {domain.name: domain for domain in domains}
         self.validation = [self._packed(example, by_name[example.domain]) for example in validation]
-        roles = (card.role, "general") if card.role == adapters.SECOND_ROUND else (card.role,)
+        roles = (card.role, "general") if card.role == SECOND_ROUND else (card.role,)
         if init_from and init_from.card and (init_from.card.template != style.name or init_from.card.role not in roles):
             raise BadInput(f"--init-from is a {init_from.card.role} adapter for template '{init_from.card.template}'; this "
                            f"training is for a {card.role} one on '{style.name}': start from one of that kind")

@@ -9,9 +9,10 @@ import gradio as gr
 
 from molorec import owned
 from molorec.catalog import Item
-from molorec.engine import Engine, Ranking
+from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError
 from molorec.mixture.lam import in_words
+from molorec.ranking.result import Ranking
 from molorec.spreadsheet import csv_text
 from molorec.ui import render, session, shelf, stale
 from molorec.ui.screen import QUICK, Screen

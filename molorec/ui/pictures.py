@@ -9,11 +9,12 @@ import plotly.graph_objects as go
 
 from molorec import plots, precision, tuning
 from molorec.catalog import Item, RankingExample
-from molorec.engine import Engine, Ranking
+from molorec.engine import Engine
 from molorec.errors import BadInput
 from molorec.mixture import change
 from molorec.mixture.lam import in_words
 from molorec.mixture.rule import DEFAULT_RULE
+from molorec.ranking.result import Ranking
 from molorec.ui.session import View
 
 Drawn = tuple[str, go.Figure | None]  # text as HTML, and the figure beside it; None: the one that is there stays

@@ -8,10 +8,11 @@ from html import escape
 from molorec import owned
 from molorec.backbone import Backbone
 from molorec.catalog import Item
-from molorec.engine import Mixture, Ranking
 from molorec.explaining import Evidence, Explanation
+from molorec.mixture.mixture import Mixture
 from molorec.position import PositionCheck
 from molorec.prompts import HISTORY_TITLES
+from molorec.ranking.result import Ranking
 from molorec.tuning import TuningStep
 
 

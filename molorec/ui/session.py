@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from molorec import explaining, owned
 from molorec.catalog import Item, RankingExample
 from molorec.config import LIMITS
-from molorec.engine import Engine, Ranking
+from molorec.engine import Engine
 from molorec.errors import BadInput, JournalError
 from molorec.explaining import Evidence, Explanation
 from molorec.journal import Journal
 from molorec.mixture.lam import Lam, in_words
 from molorec.mixture.rule import DEFAULT_RULE, as_weights
+from molorec.ranking.result import Ranking
 
 BUILT = "built"
 # What the components of :attr:`molorec.ui.screen.Screen.asked` hold, in their order.

@@ -9,12 +9,13 @@ from tempfile import TemporaryDirectory
 import gradio as gr
 
 from molorec import documents, owned
-from molorec.engine import Engine, Ranking
+from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError
 from molorec.journal import RANKING, Entry, Journal
 from molorec.mixture import export
 from molorec.mixture.lam import AnyLam, Lam, in_words
 from molorec.mixture.rule import as_weights
+from molorec.ranking.result import Ranking
 from molorec.spreadsheet import csv_text, json_text
 from molorec.ui import link, render, session, shelf, snippets
 from molorec.ui.screen import LONG, QUICK, Screen

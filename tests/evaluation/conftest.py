@@ -2,7 +2,6 @@
 
 import pytest
 
-from molorec.evaluation import protocol
 from molorec.evaluation.protocol import evaluate
 
 USERS = 8
@@ -10,5 +9,5 @@ USERS = 8
 
 @pytest.fixture
 def evaluation(engine, monkeypatch):
-    monkeypatch.setattr(protocol, "tuned_lam", lambda *_: 0.3)
+    monkeypatch.setattr("molorec.evaluation.plan.tuned_lam", lambda *_: 0.3)
     return evaluate(engine, "toybox", limit=USERS)

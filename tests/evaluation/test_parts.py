@@ -12,6 +12,7 @@ from molorec import backbone, config
 from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, MolorecError
 from molorec.evaluation import parts, protocol, rows, runs, table
+from molorec.evaluation.plan import make_plan
 from molorec.mixture.lam import Lam
 from tests.conftest import pico_model, pico_tokenizer, toybox_adapters, toybox_catalog
 
@@ -21,7 +22,7 @@ FACTS = rows.facts("molorec evaluate")
 
 @pytest.fixture
 def plan(engine):
-    return protocol.plan(engine, "toybox", limit=LIMIT, lam=0.4)
+    return make_plan(engine, "toybox", limit=LIMIT, lam=0.4)
 
 
 def whole(engine):
@@ -29,7 +30,7 @@ def whole(engine):
 
 
 def measured(engine):
-    planned = protocol.plan(engine, "toybox", limit=LIMIT, lam=0.4)
+    planned = make_plan(engine, "toybox", limit=LIMIT, lam=0.4)
     return planned, list(protocol.measure(engine, planned, engine.catalog.users("toybox", "quick", limit=LIMIT)))
 
 
@@ -49,7 +50,7 @@ def test_parts_together_are_the_whole(engine, plan, tmp_path, count):
 
 
 def test_parts_of_an_oracle_are_chosen_from_together(engine, tmp_path):
-    planned = protocol.plan(engine, "toybox", limit=LIMIT, systems=["half", "oracle"])
+    planned = make_plan(engine, "toybox", limit=LIMIT, systems=["half", "oracle"])
     for part in (1, 2):
         measure(engine, planned, tmp_path, part, 2)
     together, alone = parts.together(tmp_path), protocol.evaluate(engine, "toybox", limit=LIMIT, systems=["half", "oracle"])
@@ -58,7 +59,7 @@ def test_parts_of_an_oracle_are_chosen_from_together(engine, tmp_path):
 
 def test_a_lam_of_each_layer_is_evaluated_in_parts_too(engine, tmp_path):
     lam = Lam("layer", {"0": [1, 0], "1": [0.25, 0.75]})
-    planned = protocol.plan(engine, "toybox", limit=3, lam=lam)
+    planned = make_plan(engine, "toybox", limit=3, lam=lam)
     path = parts.measure_part(engine, planned, 1, 1, tmp_path)
     assert parts.read(path)[0] == planned
     together = tabled(engine, *parts.together(tmp_path))
@@ -71,12 +72,12 @@ def test_a_lam_of_each_layer_is_evaluated_in_parts_too(engine, tmp_path):
 
 def test_lam_is_tuned_once_for_all_parts(engine, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(protocol, "tuned_lam", lambda *_: asked.append(1) or len(asked) / 4)
+    monkeypatch.setattr("molorec.evaluation.plan.tuned_lam", lambda *_: asked.append(1) or len(asked) / 4)
 
     def planned(**changes):
         given = {"setting": "warm", "rule": "sum", **changes}
         known = parts.tuned(engine, tmp_path, "toybox", **given)
-        return protocol.plan(engine, "toybox", limit=LIMIT, systems=["mixed", "contrast"], tuned=known, **given)
+        return make_plan(engine, "toybox", limit=LIMIT, systems=["mixed", "contrast"], tuned=known, **given)
 
     first = planned()
     assert len(asked) == 2

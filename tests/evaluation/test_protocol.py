@@ -12,9 +12,13 @@ from molorec.backends.local import Local
 from molorec.engine import Engine
 from molorec.errors import BadInput
 from molorec.evaluation import protocol
+from molorec.evaluation.choosing import POINTS
 from molorec.evaluation.metrics import ndcg, rank_of
-from molorec.evaluation.protocol import POINTS, SYSTEMS, evaluate, sweep, tuned_lam
+from molorec.evaluation.plan import make_plan
+from molorec.evaluation.protocol import evaluate
+from molorec.evaluation.table import SYSTEMS
 from molorec.mixture import adapters
+from molorec.mixture.card import ALONE, update_card
 from tests.conftest import card_for, random_adapter
 from tests.evaluation.conftest import USERS
 
@@ -51,21 +55,6 @@ def test_rows_keep_no_title_and_no_id(engine, evaluation):
         assert item.title not in text and f'"{item.item_id}"' not in text
 
 
-def test_the_people_that_lam_is_tuned_on_are_never_evaluated(engine):
-    with pytest.raises(BadInput, match="tune"):
-        evaluate(engine, "toybox", split="tune")
-    with pytest.raises(BadInput, match="validation lists are those that checkpoints were chosen on"):
-        evaluate(engine, "toybox", setting="validation")
-
-
-@pytest.mark.parametrize("changes", [
-    {"limit": 0}, {"systems": ["median"]}, {"split": "half"}, {"split": "full"}, {"setting": "cold"},
-])
-def test_what_is_not_there_is_refused(engine, changes):
-    with pytest.raises(BadInput):
-        evaluate(engine, "toybox", **{"limit": 2, "lam": 0.5, **changes})
-
-
 def test_one_adapter_leaves_nothing_to_mix(engine, adapter_folder):
     shutil.rmtree(adapter_folder / "toybox")
     evaluation = evaluate(engine, "toybox", limit=2)
@@ -73,18 +62,14 @@ def test_one_adapter_leaves_nothing_to_mix(engine, adapter_folder):
     assert evaluation.moves is None and "one adapter" in evaluation.verdict
 
 
-@pytest.mark.parametrize("role", adapters.ALONE)
+@pytest.mark.parametrize("role", ALONE)
 def test_what_is_no_part_of_a_mixture_is_measured_under_its_own_name(engine, adapter_folder, role):
     shutil.rmtree(adapter_folder / "general")
-    adapters.update_card(adapter_folder / "toybox", role=role)
+    update_card(adapter_folder / "toybox", role=role)
     found = evaluate(engine, "toybox", limit=2)
     assert [result.name for result in found.systems] == ["popularity", "base", role]
     assert found.system(role).lam is None
     assert found.system(role).ranks != found.system("base").ranks
-
-
-def test_mixed_is_at_the_lam_of_tuning(engine):
-    assert evaluate(engine, "toybox", limit=1, systems=["mixed"]).system("mixed").lam == tuned_lam(engine, "toybox")
 
 
 def test_a_given_lam_is_not_called_mixed(engine):
@@ -94,56 +79,15 @@ def test_a_given_lam_is_not_called_mixed(engine):
     assert "given" in found.verdict and "mixed was not measured" in found.shortcomings
 
 
-def test_what_one_adapter_cannot_give_is_refused(engine, adapter_folder):
-    shutil.rmtree(adapter_folder / "toybox")
-    for changes, words in (({"systems": ["specific", "half"]}, "nothing of specific, half can be"),
-                           ({"lam": 0.3}, "mixes nothing")):
-        with pytest.raises(BadInput, match=words):
-            evaluate(engine, "toybox", limit=2, **changes)
-
-
 def test_a_limit_that_cuts_nothing_is_none(engine):
     found = evaluate(engine, "toybox", limit=10_000, systems=["popularity"])
     assert found.limit is None and found.systems[0].rows.test == "warm-quick"
-
-
-def test_a_lam_for_mixed_is_not_ignored_where_mixed_is_not_asked_for(engine):
-    with pytest.raises(BadInput, match="without 'mixed'"):
-        evaluate(engine, "toybox", limit=2, systems=["half"], lam=0.3)
 
 
 def test_progress_is_told_user_by_user(engine):
     told = []
     evaluate(engine, "toybox", limit=3, systems=["popularity"], on_user=lambda *counts: told.append(counts))
     assert told == [(1, 3), (2, 3), (3, 3)]
-
-
-def test_a_sweep_says_entropy_and_gain_at_each_lam(engine):
-    examples = engine.catalog.examples("toybox", "quick", limit=3)
-    found = list(sweep(engine, examples, [0.0, 1.0]))
-    for lam, entropy, gain in found:
-        rankings = [engine.rank(example, lam) for example in examples]
-        assert entropy == pytest.approx(np.mean([ranking.entropy for ranking in rankings]))
-        assert gain == np.mean([rank_of(ranking.probabilities(), ranking.example.candidates.index(ranking.example.target)) == 1
-                                for ranking in rankings])
-    assert [lam for lam, _, _ in found] == [0.0, 1.0]
-
-
-def test_grid_is_the_best_of_eleven_on_validation_lists_of_people_in_quick(engine, monkeypatch):
-    seen = []
-    monkeypatch.setattr(protocol, "sweep", lambda engine, examples, lams, rule: seen.extend(examples) or
-                        [(lam, 0.0, 0.3 if lam == 0.7 else 0.2) for lam in lams])
-    found = evaluate(engine, "toybox", limit=2, systems=["specific", "grid"])
-    assert found.system("grid").lam == 0.7 and "mixed was not measured" in found.verdict
-    assert seen == engine.catalog.examples("toybox", "quick", "validation")
-
-
-def test_contrast_is_at_the_lam_of_tuning_by_contrast(engine, monkeypatch):
-    asked = []
-    monkeypatch.setattr(protocol, "tuned_lam", lambda *given: asked.append(given[2:]) or 0.4)
-    found = evaluate(engine, "toybox", limit=2, systems=["half", "contrast"], setting="warm")
-    assert found.system("contrast").lam == 0.4 and asked == [("sum", "warm", "contrast")]
-    assert evaluate(engine, "toybox", limit=2, systems=["contrast"], lams={"contrast": 0.2}).system("contrast").lam == 0.2
 
 
 def test_the_oracle_takes_for_each_user_a_lam_chosen_without_them(engine):
@@ -157,11 +101,6 @@ def test_the_oracle_takes_for_each_user_a_lam_chosen_without_them(engine):
         assert best[POINTS.index(lam)] == best.max()
         assert list(found.ranks[half::2]) == ranks[half::2, POINTS.index(lam)].tolist()
     assert found.lam is None
-
-
-def test_an_oracle_of_one_user_is_refused(engine):
-    with pytest.raises(BadInput, match="2 users or more"):
-        evaluate(engine, "toybox", limit=1, systems=["oracle"])
 
 
 def test_a_given_lam_has_its_own_name(engine):
@@ -181,13 +120,6 @@ def test_rows_say_what_they_were_made_with_and_no_more(engine, evaluation):
     assert "base" not in evaluation.system("popularity").rows.made_with
 
 
-def test_shuffling_is_refused_where_no_prompt_holds_the_list(engine):
-    with pytest.raises(BadInput, match="'open' has no list in its prompt"):
-        evaluate(engine, "toybox", limit=2, systems=["half"], shuffles=2)
-    with pytest.raises(BadInput, match="0 orders"):
-        evaluate(engine, "toybox", limit=2, systems=["half"], shuffles=0)
-
-
 @pytest.fixture
 def listing(base, catalog, tmp_path):
     """An engine whose adapters were trained on the template that holds the list."""
@@ -198,7 +130,7 @@ def listing(base, catalog, tmp_path):
 
 
 def test_probabilities_are_averaged_over_orders_the_first_of_which_is_the_stored_one(listing):
-    plan = protocol.plan(listing, "toybox", limit=3, systems=["popularity", "half"], shuffles=3)
+    plan = make_plan(listing, "toybox", limit=3, systems=["popularity", "half"], shuffles=3)
     users = listing.catalog.users("toybox", "quick", limit=3)
     for answer, user in zip(protocol.measure(listing, plan, users), users, strict=True):
         example = listing.catalog.example("toybox", user)
@@ -218,6 +150,6 @@ def test_probabilities_are_averaged_over_orders_the_first_of_which_is_the_stored
 def test_several_users_share_passes(engine, base, monkeypatch):
     sizes, forward = [], Local._forward
     monkeypatch.setattr(Local, "_forward", lambda self, batch: sizes.append(len(batch)) or forward(self, batch))
-    plan = protocol.plan(engine, "toybox", limit=10, systems=["base", "general", "specific", "half"])
+    plan = make_plan(engine, "toybox", limit=10, systems=["base", "general", "specific", "half"])
     assert len(list(protocol.measure(engine, plan, engine.catalog.users("toybox", "quick", limit=10)))) == 10
     assert sum(sizes) == 40 and len(sizes) <= 12  # 8 if all were full; one user at a time would be 20

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molorec.errors import BadFile, MolorecError
-from molorec.evaluation import protocol, rows, runs, table
+from molorec.evaluation import rows, runs, table
 from molorec.evaluation.metrics import bootstrap_interval, hit_rate, ndcg
 from molorec.evaluation.protocol import evaluate
 from molorec.hashing import file_sha256
@@ -21,7 +21,7 @@ MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 @pytest.fixture
 def evaluation(engine, monkeypatch):
-    monkeypatch.setattr(protocol, "tuned_lam", lambda *_: 0.3)
+    monkeypatch.setattr("molorec.evaluation.plan.tuned_lam", lambda *_: 0.3)
     return evaluate(engine, "toybox", limit=USERS)
 
 
@@ -57,7 +57,7 @@ def test_a_run_holds_what_the_evaluation_measured(engine, evaluation, run):
 
 def test_a_run_of_a_few_shot_adapter_says_so(engine, monkeypatch):
     engine.mixture("toybox").adapters[1].card.share = 0.1
-    monkeypatch.setattr(protocol, "tuned_lam", lambda *_: 0.3)
+    monkeypatch.setattr("molorec.evaluation.plan.tuned_lam", lambda *_: 0.3)
     run = runs.record(evaluate(engine, "toybox", limit=USERS))
     assert run.share == 0.1 and runs.read(runs.save(run)) == run
 

@@ -9,8 +9,7 @@ from molorec.errors import BadInput
 from molorec.evaluation import rows as stored
 from molorec.evaluation import table
 from molorec.evaluation.metrics import ndcg
-from molorec.evaluation.protocol import SYSTEMS
-from molorec.evaluation.table import Evaluation, SystemResult, write_scores
+from molorec.evaluation.table import SYSTEMS, Evaluation, SystemResult, write_scores
 from molorec.mixture.lam import to_saved
 from tests.conftest import system_rows
 from tests.evaluation.conftest import USERS

@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-from dataclasses import asdict
 
 import pytest
 import torch
@@ -176,27 +175,10 @@ def test_a_failing_save_leaves_the_old_folder(base, folder, fail_on, where, erro
     adapters.save(random_adapter(base.shapes, seed=9), folder)
 
 
-def test_a_card_that_cannot_be_written_stays_as_it_was(base, folder, fail_on):
-    before = {file.name: file.read_bytes() for file in folder.iterdir()}
-    fail_on(os, "replace", 1, OSError("No space left on device"))
-    with pytest.raises(OSError, match="No space"):
-        adapters.update_card(folder, tuned_lam=to_saved(0.37))
-    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
-
-
 def test_a_save_replaces_the_whole_folder(base, folder):
     (folder / "leftover.txt").write_text("old")
     adapters.save(random_adapter(base.shapes, seed=9), folder, dtype=torch.float32)
     assert sorted(file.name for file in folder.iterdir()) == [CONFIG, WEIGHTS]
-
-
-def test_update_card_changes_card_and_readme_and_no_weight(base, folder):
-    before = read(folder, base)
-    adapters.update_card(folder, tuned_lam=to_saved(0.37), scores={"ndcg@1": 0.21})
-    after = read(folder, base)
-    assert asdict(after.card) == {**asdict(before.card), "tuned_lam": to_saved(0.37), "scores": {"ndcg@1": 0.21}}
-    assert after.sha256 == before.sha256
-    assert "ndcg@1: 0.21" in (folder / "README.md").read_text()
 
 
 def test_an_adapter_that_cannot_be_replaced_is_kept(base, folder, monkeypatch):
@@ -212,15 +194,6 @@ def test_an_adapter_that_cannot_be_replaced_is_kept(base, folder, monkeypatch):
         adapters.save(random_adapter(base.shapes), folder)
     assert (folder / "adapter_model.safetensors").read_bytes() == before
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
-
-
-def test_update_card_needs_a_card_and_known_fields(base, folder):
-    with pytest.raises(TypeError, match="colour"):
-        adapters.update_card(folder, colour="blue")
-    assert read(folder, base).card is not None
-    (folder / CARD).unlink()
-    with pytest.raises(BadAdapter, match="toy-adapter"):
-        adapters.update_card(folder, tuned_lam=to_saved(0.5))
 
 
 def test_every_new_adapter_of_a_base_starts_from_the_same_a(base):

@@ -6,7 +6,7 @@ import torch
 from molorec.catalog import prepare
 from molorec.errors import BadInput
 from molorec.mixture import adapters
-from molorec.mixture.adapters import SECOND_ROUND
+from molorec.mixture.card import SECOND_ROUND
 from molorec.training import command
 from molorec.training.distributed import ALONE
 from tests.conftest import card_for, random_adapter, source_data

@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 
 from molorec.errors import BadInput, MolorecError
 from molorec.mixture import adapters
+from molorec.mixture.card import SECOND_ROUND, card_text, read_card
 from molorec.prompts import template
 from molorec.ranking.scorer import log_probabilities
 from molorec.ranking.trie import pack
@@ -163,7 +164,7 @@ def test_without_validation_lists_the_last_step_is_the_best_whatever_was_there(b
         for _ in training(base, data, tmp_path, Recipe(steps=steps, rows=1, length=80)).run():
             pass
         (tmp_path / "checkpoint.safetensors").unlink()
-        assert adapters.read_card(tmp_path / "best").steps == steps
+        assert read_card(tmp_path / "best").steps == steps
 
 
 def test_a_damaged_checkpoint_is_named_and_kept(base, data, tmp_path):
@@ -235,9 +236,9 @@ def test_only_a_second_round_starts_from_a_general_adapter(base, data, tmp_path)
 
     with pytest.raises(BadInput, match="general adapter.*this training is for a specific one"):
         started("specific")
-    adapter = started(adapters.SECOND_ROUND).adapter()
+    adapter = started(SECOND_ROUND).adapter()
     assert (adapter.card.role, adapter.card.data, adapter.card.steps) == ("second-round", {"films": "9 users"}, 5)
-    assert "it is no part of a mixture" in adapters.card_text(adapter.card)
+    assert "it is no part of a mixture" in card_text(adapter.card)
 
 
 def test_listwise_loss_is_the_rankings_own_log_probability(base, catalog):

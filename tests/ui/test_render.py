@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from molorec.catalog import Item, RankingExample
-from molorec.engine import RankedItem, Ranking
 from molorec.explaining import Evidence, Explanation
+from molorec.ranking.result import RankedItem, Ranking
 from molorec.ui import render
 from tests.ui.conftest import PAYLOAD
 

@@ -7,7 +7,7 @@ import pytest
 
 from molorec.errors import BadInput, NoData
 from molorec.journal import Journal
-from molorec.mixture import adapters
+from molorec.mixture.card import update_card
 from molorec.mixture.lam import Lam, to_saved
 from molorec.ui import session
 from molorec.ui.session import Job, Latest, Shown, View
@@ -122,7 +122,7 @@ def test_lists_that_make_no_sense_are_refused(engine, history, candidates, words
 def test_auto_prefers_what_this_visitor_tuned_to_what_is_kept(engine, journal, adapter_folder):
     with pytest.raises(BadInput, match="Auto-tune"):
         session.auto_lam(engine, journal, "toybox", "sum", {})
-    adapters.update_card(adapter_folder / "toybox", tuned_lam=to_saved(0.7))
+    update_card(adapter_folder / "toybox", tuned_lam=to_saved(0.7))
     engine.forget("toybox")
     assert session.auto_lam(engine, journal, "toybox", "sum", {}) == pytest.approx(0.7)
     journal.keep_lam("toybox", "sum", engine.mixture("toybox").key, 0.25)
@@ -139,7 +139,7 @@ def test_auto_prefers_what_this_visitor_tuned_to_what_is_kept(engine, journal, a
 
 def test_a_lam_of_each_layer_is_nothing_that_a_slider_can_show(engine, journal, adapter_folder):
     lam = Lam("layer", {"0": [0.2, 0.8], "1": [0.6, 0.4]})
-    adapters.update_card(adapter_folder / "toybox", tuned_lam=to_saved(lam))
+    update_card(adapter_folder / "toybox", tuned_lam=to_saved(lam))
     engine.forget("toybox")
     assert engine.mixture("toybox").tuned_lam == lam
     with pytest.raises(BadInput, match=r"each of 2 layers \(0.40 on average\).*Auto-tune"):
@@ -147,7 +147,7 @@ def test_a_lam_of_each_layer_is_nothing_that_a_slider_can_show(engine, journal, 
 
 
 def test_a_lam_tuned_under_one_rule_is_not_offered_for_another(engine, journal, adapter_folder):
-    adapters.update_card(adapter_folder / "toybox", tuned_lam=to_saved(0.7))
+    update_card(adapter_folder / "toybox", tuned_lam=to_saved(0.7))
     engine.forget("toybox")
     with pytest.raises(BadInput, match="product"):
         session.auto_lam(engine, journal, "toybox", "product", {("toybox", "sum"): 0.2})

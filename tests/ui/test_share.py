@@ -14,10 +14,10 @@ import torch
 
 from molorec import documents
 from molorec.catalog import Item
-from molorec.engine import RankedItem
 from molorec.errors import BadInput, JournalError
 from molorec.journal import Journal
 from molorec.mixture import adapters
+from molorec.ranking.result import RankedItem
 from molorec.spreadsheet import csv_text
 from molorec.ui import link, share, shelf
 from molorec.ui.session import View
