@@ -28,6 +28,7 @@ from molorec.ranking.result import Ranking
 from molorec.ranking.trie import PackedTrie, pack
 
 CACHED_RANKINGS = 4_096
+KEPT_MIXTURES = 16  # domains, the last ones asked for; each holds its adapters (32 MB of the embedded model) and titles
 LOOK_AGAIN = 60.0  # seconds until an adapter that could not be used is read again
 
 
@@ -45,7 +46,7 @@ class Engine:
                  also: Sequence[str] = ()):
         self.base, self.catalog = base, catalog
         self.adapter_folders, self.also = list(adapter_folders), tuple(also)
-        self._mixtures: dict[str, Mixture] = {}
+        self._mixtures: OrderedDict[str, Mixture] = OrderedDict()
         self._forgotten = 0
         self._cache: OrderedDict[tuple, tuple[float, ...]] = OrderedDict()
         self.backend = backend or Local(base.model)
@@ -82,7 +83,7 @@ class Engine:
         again once the domain has been replaced, by whatever program.
 
         The general or the domain's own adapter is left out where it cannot be used, and named in ``problems``; it is looked at
-        again after a while, for what kept it from being read may have passed.
+        again after a while, for what kept it from being read may have passed. One that comes while the app runs is read at once.
 
         Raises
         ------
@@ -92,15 +93,24 @@ class Engine:
         added = self.catalog.domain(domain).added
         with self._state:
             known, forgotten = self._mixtures.get(domain), self._forgotten
-        if known and known.added == added and not (known.problems and time.monotonic() - known.read > LOOK_AGAIN):
+            if known:
+                self._mixtures.move_to_end(domain)
+        if known and known.added == added and not self._may_have_changed(known):
             return known
         read = read_mixture(domain, self.base, self.catalog, self.adapter_folders, self.also)
         with self._state:
             if self._forgotten != forgotten:  # what was read may be what was to be forgotten
                 return read
-            if self._mixtures.get(domain) is known:  # the first of several that read it at once is everybody's
-                self._mixtures[domain] = read
-            return self._mixtures[domain]
+            found = self._mixtures.get(domain)
+            if found is None or found is known:  # the first of several that read it at once is everybody's
+                found = self._mixtures[domain] = read
+            while len(self._mixtures) > KEPT_MIXTURES:
+                self._mixtures.popitem(last=False)
+            return found
+
+    def _may_have_changed(self, mixture: Mixture) -> bool:
+        come = any((folder / name).is_dir() for name in mixture.missing for folder in self.adapter_folders)
+        return come or bool(mixture.problems) and time.monotonic() - mixture.read > LOOK_AGAIN
 
     def forget(self, domain: str) -> None:
         """Read a domain's adapters and titles again at the next use (after training or deleting one)."""
@@ -129,10 +139,14 @@ class Engine:
         """Rank an example's candidates at each of several λ. Raises BadInput as :meth:`rank`."""
         return self.rank_all([example], lams, rule)[0]
 
-    def rank_all(self, examples: Sequence[RankingExample], lams: Sequence[AnyLam | None],
-                 rule: str = DEFAULT_RULE) -> list[list[Ranking]]:
+    def rank_all(self, examples: Sequence[RankingExample], lams: Sequence[AnyLam | None], rule: str = DEFAULT_RULE,
+                 mixture: Mixture | None = None) -> list[list[Ranking]]:
         """Rank several examples of one domain, each at each of several λ: from the cache as far as it goes, the others in as
         few forward passes as hold them.
+
+        Parameters
+        ----------
+        mixture : of the examples' domain, for one that must not change between calls; by default the one in use now.
 
         Returns
         -------
@@ -146,7 +160,7 @@ class Engine:
         domains = {example.domain for example in examples}
         if len(domains) != 1:
             raise BadInput(f"examples of one domain are ranked together, not of {len(domains)}")
-        mixture = self.mixture(domains.pop())
+        mixture = mixture or self.mixture(domains.pop())
         lams = [_valid(mixture, lam, rule) for lam in lams]
         catalogue = mixture.titles.key if mixture.titles else ""
         keys, found, missing = [], [], []

@@ -52,11 +52,11 @@ def measure(engine: Engine, domain: str, people: int = PEOPLE) -> Iterator[tuple
     if not users:
         raise BadInput("nobody is left to measure on: the first 100 people are kept for tuning, so bring more")
     plan = make_plan(engine, domain, limit=people, systems=(*OTHERS, OWN))
-    answers = []
+    made_with, answers = protocol.facts(engine, plan), []
     for answer in protocol.measure(engine, plan, users):
         answers.append(answer)
         if len(answers) == len(users):
-            _keep(own, table.of(protocol.rows_of(plan, answers, protocol.facts(engine, plan))))
+            _keep(own, table.of(protocol.rows_of(plan, answers, made_with)))
             engine.forget(domain)
         yield len(answers), len(users)
 

@@ -5,6 +5,7 @@ note; nothing that is on screen waits for it for longer than :data:`PATIENCE`.
 """
 
 import json
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -22,11 +23,13 @@ from molorec.ranking.result import Ranking
 from molorec.tuning import TuningStep
 
 SCHEMA_VERSION = 1
-ROWS = 10_000
+ROWS, OF_ONE = 10_000, 1_000
+LIST_CHARACTERS = 64 * 1_024  # of the ids of a list that somebody built; a longer one is kept without them
 TITLES = 5  # of each ranking
 PAUSE = 3  # seconds; a λ that was left sooner was passed on the way to the next one, and is not kept
 PATIENCE = 2.0  # seconds
 RANKING, TUNING = "ranking", "tuning"
+_VISITOR = re.compile(r"[\w-]{6,128}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,15 @@ class Entry:
     curve: tuple[tuple[float, float], ...] = ()
 
 
+def is_visitor(text: object) -> bool:
+    """Whether this can be the id that a page gives its browser.
+
+    >>> is_visitor("aB3_-zz9"), is_visitor(""), is_visitor("x" * 1_000)
+    (True, False, False)
+    """
+    return isinstance(text, str) and _VISITOR.fullmatch(text) is not None
+
+
 class Journal:
     """Read and write access to one journal file; may be shared by threads (each has its own connection).
 
@@ -78,17 +90,18 @@ class Journal:
     ----------
     path : the file; ``journal.db`` in :func:`molorec.config.home` by default.
     rows : at most so many entries are kept, of all visitors together; the oldest go.
+    of_one : at most so many are kept of one visitor.
     """
 
-    def __init__(self, path: Path | str | None = None, rows: int = ROWS):
-        self.path, self.rows = Path(path or config.home() / "journal.db"), rows
+    def __init__(self, path: Path | str | None = None, rows: int = ROWS, of_one: int = OF_ONE):
+        self.path, self.rows, self.of_one = Path(path or config.home() / "journal.db"), rows, of_one
         self._local = threading.local()
         self._creating = threading.Lock()
 
     # -- a visitor's record --------------------------------------------------------------------------------------
 
     def keep_ranking(self, visitor: str, ranking: Ranking, adapters: str, base: str) -> None:
-        """Add a ranking to a visitor's record; one of nobody (``visitor`` is empty) is not kept.
+        """Add a ranking to a visitor's record; one of nobody (``visitor`` is none, :func:`is_visitor`) is not kept.
 
         It takes the place of the entry before it if that is less than :data:`PAUSE` seconds old and of the same list
         under the same rule: a slider on the move leaves one entry, where it comes to rest.
@@ -96,6 +109,8 @@ class Journal:
         example = ranking.example
         lists = {} if example.user else {"history": [item.item_id for item in example.history],
                                          "candidates": [item.item_id for item in example.candidates]}
+        if sum(len(item_id) for ids in lists.values() for item_id in ids) > LIST_CHARACTERS:
+            lists = {}
         self._keep(visitor, {
             "kind": RANKING, "domain": example.domain, "scenario": example.setting, "user": example.user, "lam": ranking.lam,
             "rule": ranking.rule, "adapters": adapters, "base": base, "entropy": ranking.entropy, "seconds": ranking.seconds,
@@ -159,15 +174,16 @@ class Journal:
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _keep(self, visitor: str, row: dict) -> None:
-        if not visitor:
+        if not is_visitor(visitor):
             return
         row = {**row, "details": json.dumps(row["details"], ensure_ascii=False), "visitor": visitor, "time": _now()}
         with self._changing() as db:
             if row["kind"] == RANKING:
                 _drop_passed(db, row)
             db["entries"].insert(row)
-            db.execute("delete from entries where number <= "
-                       "(select number from entries order by number desc limit 1 offset ?)", [self.rows])
+            for whose, most, given in (("1", self.rows, []), ("visitor = ?", self.of_one, [visitor])):
+                db.execute(f"delete from entries where {whose} and number <= (select number from entries where {whose} "
+                           "order by number desc limit 1 offset ?)", [*given, *given, most])
 
     def _entries(self, where: str, *arguments: object) -> list[Entry]:
         with self._file() as db:

@@ -11,26 +11,25 @@ from contextlib import suppress
 from pathlib import Path
 
 from molorec import config, titles
-from molorec.catalog import Catalog, DomainInfo, csv_source, prepare
+from molorec.catalog import Catalog, DomainInfo, csv_source, known, prepare
 from molorec.catalog.csv_source import Bounds
 from molorec.config import LIMITS
 from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, JournalError, MolorecError
-from molorec.journal import Journal
+from molorec.journal import Journal, is_visitor
 from molorec.mixture.card import read_card, update_card
 from molorec.training.background import Trainings
 
 UPLOAD = Bounds(LIMITS.upload_bytes, LIMITS.upload_rows)
 _SUFFIX_BYTES = 8
 _PRIVATE = re.compile(rf"-[0-9a-f]{{{2 * _SUFFIX_BYTES}}}$")
-_VISITOR = re.compile(r"[\w-]{6,128}", re.ASCII)
 _adding = threading.Lock()  # one import at a time: it bounds the memory, and makes the quota exact
 _sharing = threading.Lock()  # of two who save under one name, the second finds it taken
 
 
 def check_visitor(visitor: object) -> str:
     """The visitor's id. Raises BadInput if the browser keeps none: "" would be the owner of what is everyone's."""
-    if not isinstance(visitor, str) or not _VISITOR.fullmatch(visitor):
+    if not is_visitor(visitor):
         raise BadInput("your browser keeps no id for this page, so nothing can be kept as yours; allow local storage and reload")
     return visitor
 
@@ -109,6 +108,9 @@ def bring(catalog: Catalog, visitor: object, name: str, noun: str, items: Path |
     if core < 1:
         raise BadInput(f"the least number of choices is {core}; give 1 or more")
     with _adding:
+        if len(catalog.owned_domains()) >= LIMITS.owned_total:
+            raise BadInput(f"visitors hold {LIMITS.owned_total} domains here already, which is as many as there may be; each "
+                           "goes a day after it was brought, so try again later")
         held = len(of(catalog, visitor))
         if held >= LIMITS.owned_domains:
             raise BadInput(f"you hold {held} domains already, which is as many as a visitor may; delete one, or save one "
@@ -122,6 +124,10 @@ def bring(catalog: Catalog, visitor: object, name: str, noun: str, items: Path |
         except BadInput as error:
             raise BadInput(f"no person is left who chose at least {core} things that at least {core} people chose; give more "
                            "choices, or lower 'Fewest choices'") from error
+        different = len(set(prepared.normal_forms))
+        if 2 * different < len(prepared.item_ids):
+            prepared.notes.append(f"{len(prepared.item_ids):,} {noun} have only {different:,} different titles; is that column "
+                                  "the right one?")
         people = len({user for user, _, _ in source.events}) - len(prepared.users)
         things = len(source.titles) - len(prepared.item_ids)
         if people or things:
@@ -175,6 +181,9 @@ def share(engine: Engine, trainings: Trainings, journal: Journal, visitor: objec
     if state and state.is_running:
         raise BadInput("its adapter is being trained; stop that first, or wait until it is done")
     name = chosen_name(info.name)
+    if known.find(name):
+        raise BadInput(f"'{name}' is the name of a published data set, which everyone would take this for; bring the domain "
+                       "under another name")
     private, public, made = _adapters(engine) / info.name, _adapters(engine) / name, False
     with _sharing:
         if any((folder / name).exists() for folder in engine.adapter_folders):

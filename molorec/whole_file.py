@@ -6,12 +6,16 @@ from pathlib import Path
 
 
 def write(path: Path, text: str) -> Path:
-    """Write ``text`` as UTF-8 beside ``path``, then give it that name; two writers do not disturb each other.
+    """Write ``text`` as UTF-8 beside ``path``, then give it that name; two writers do not disturb each other. What is there
+    and no file (a pipe, a terminal) is written to as it is.
 
     Raises
     ------
     OSError : it cannot be written; what stood there before is still there.
     """
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8", newline="\n")
+        return path
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = None
     try:

@@ -309,3 +309,28 @@ def test_lam_reaches_the_layer_in_six_calls(engine, example, monkeypatch):
     monkeypatch.setattr(layer.Mixing, "__init__", noted(layer.Mixing.__init__))
     engine.rank(example, 0.3)
     assert calls == ["rank", "rank_all", "log_probabilities", "score", "_forward", "at"]
+
+
+def test_an_adapter_that_comes_while_the_app_runs_is_used(engine, adapter_folder):
+    aside = adapter_folder.parent / "aside"
+    shutil.move(adapter_folder / "toybox", aside)
+    assert not engine.mixture("toybox").is_pair and engine.mixture("toybox").missing == ("toybox",)
+    assert engine.mixture("toybox") is engine.mixture("toybox")
+    shutil.move(aside, adapter_folder / "toybox")
+    assert engine.mixture("toybox").is_pair
+
+
+@pytest.mark.parametrize("name", ["general", "toybox"])
+def test_no_adapter_is_mixed_in_twice(base, catalog, adapter_folder, name):
+    with pytest.raises(BadInput, match=f"'{name}' is a part of this mixture already"):
+        Engine(base, catalog, [adapter_folder], also=[name]).mixture("toybox")
+
+
+def test_only_the_adapters_of_the_last_domains_are_held(engine, monkeypatch):
+    monkeypatch.setattr("molorec.engine.KEPT_MIXTURES", 2)
+    for name in ("zoo", "farm"):
+        engine.catalog.add_domain(prepare(name, source_data()), noun="animals")
+    toybox, _ = engine.mixture("toybox"), engine.mixture("zoo")
+    assert engine.mixture("toybox") is toybox  # it was asked for again, so the other one goes
+    engine.mixture("farm")
+    assert list(engine._mixtures) == ["toybox", "farm"]

@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 import torch
@@ -309,3 +310,22 @@ def test_any_upload_is_brought_or_refused_in_words(engine, files, content, which
     finally:
         files[which].write_bytes(kept)
     assert owned.of(engine.catalog, VISITOR) == []
+
+
+def test_the_name_of_a_published_data_set_is_nobodys_to_take(engine, files, trainings):
+    name = bring(engine, files, name="MovieLens 100K").name
+    with pytest.raises(BadInput, match="'movielens-100k' is the name of a published data set"):
+        owned.share(engine, trainings, Journal(), VISITOR, name)
+
+
+def test_all_visitors_together_hold_so_many_domains(engine, files, monkeypatch):
+    monkeypatch.setattr(owned, "LIMITS", replace(config.LIMITS, owned_total=1))
+    bring(engine, files)
+    with pytest.raises(BadInput, match="visitors hold 1 domains here already"):
+        bring(engine, files, visitor="another-visitor")
+
+
+def test_a_column_that_says_the_same_of_many_things_is_doubted(engine, files):
+    ids = [line.split(",")[0] for line in files[0].read_text().splitlines()[1:]]
+    files[0].write_text("asin,name\n" + "".join(f"{item_id},Comedy\n" for item_id in ids))
+    assert any("only 1 different titles" in note for note in bring(engine, files).notes)

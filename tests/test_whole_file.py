@@ -2,6 +2,7 @@
 
 import os
 import stat
+import threading
 
 import pytest
 
@@ -33,3 +34,13 @@ def test_text_that_is_no_unicode_leaves_no_half_of_it(tmp_path):
     with pytest.raises(UnicodeEncodeError):
         whole_file.write(tmp_path / "x", "good \ud800")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_file_is_written_to_and_stays_what_it_is(tmp_path):
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    whole_file.write(pipe, "λ\n")
+    reader.join(10)
+    assert read == ["λ\n"] and stat.S_ISFIFO(pipe.stat().st_mode)

@@ -143,13 +143,15 @@ class Training:
             model, optimizer, best = content["model"], content["optimizer"], content["best_parameters"]
             history, seconds = content["history"], content["seconds"]
             changed = [name for name, value in self.made_from.items() if content["made_from"].get(name) != value]
-        except (OSError, RuntimeError, KeyError, TypeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
+            if not changed:
+                self.model.load_state_dict(model)
+                self.optimizer.load_state_dict(optimizer)
+        except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, EOFError,
+                pickle.UnpicklingError) as error:
             raise BadInput(f"{self._file} is damaged ({error}); delete it to start again") from error
         if changed:
             raise BadInput(f"{self.folder} holds a checkpoint of another training ({', '.join(changed)} differ); delete it, or "
                            "give another --out")
-        self.model.load_state_dict(model)
-        self.optimizer.load_state_dict(optimizer)
         self.history, self.seconds, self._best_parameters = history, seconds, best
 
 

@@ -189,9 +189,11 @@ def _table(path: File, bounds: Bounds | None) -> Iterator[tuple[int, list[str]]]
     bounds = bounds or Bounds(LIMITS.csv_bytes, LIMITS.csv_rows)
     line = 0
     try:
-        reader = csv.reader(files.lines(path, bounds.bytes), strict=True)
+        reader = csv.reader(files.lines(path, bounds.bytes, LIMITS.line_bytes), strict=True)
         header = [name.strip() for name in next(reader, [])]
         line = reader.line_num
+        if len(header) > LIMITS.csv_columns:
+            raise BadFile(path, f"the header has {len(header):,} columns; at most {LIMITS.csv_columns:,} are read", line)
         yield line, header
         for count, row in enumerate(reader, start=1):
             line = reader.line_num

@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from molorec.catalog.prepare import PreparedDomain
 from molorec.catalog.splits import digest
@@ -24,6 +25,7 @@ COMMON = 0.5  # a category that a larger share of the items has says nothing: al
 # A title is cut after 40 tokens and a token holds at least one byte, so titles that differ within their first
 # 40 bytes differ as token sequences under every tokenizer.
 DISTINCT_BYTES = 40
+TRIES = 100  # draws for each negative: where titles repeat over and over, not every person's list is worth a walk over all
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,14 @@ def draw(rng: random.Random, pool: list[int], seen: set[int], target: int, title
 
     Raises
     ------
-    BadInput : the pool holds too few items that fit.
+    BadInput : the pool holds too few items that fit, or so few that :data:`TRIES` for each do not find them.
     """
     def marks(item: int) -> tuple[str, bytes]:
         return normal_forms[item], titles[item].encode()[:DISTINCT_BYTES]
 
     chosen = [target]
     used_forms, used_starts = ({mark} for mark in marks(target))
-    for item in _in_random_order(rng, pool):
+    for item in islice(_in_random_order(rng, pool), TRIES * negatives + len(seen)):
         if len(chosen) > negatives:
             break
         form, start = marks(item)
@@ -87,7 +89,7 @@ def lists_for(domain: PreparedDomain, setting: str) -> list[StoredList]:
     """
     held_out = domain.held_out
     pool = [i for i in range(len(domain.item_ids)) if held_out[i] == (setting == "new-item")]
-    if len(pool) <= NEGATIVES:
+    if len({domain.normal_forms[i] for i in pool}) <= NEGATIVES:
         return []
     pools = _POOLS.get(setting, lambda domain, pool: lambda target: iter([pool]))(domain, pool)
     lists = []

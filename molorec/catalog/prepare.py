@@ -1,7 +1,7 @@
 """From a source's raw events to the sequences that the catalogue stores."""
 
 from array import array
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 
 from molorec import titles
@@ -36,15 +36,24 @@ def core(sequences: dict[str, list[str]], k: int) -> dict[str, list[str]]:
     >>> core({"u": ["a", "b"], "v": ["a", "b"], "w": ["a", "c"]}, 2)
     {'u': ['a', 'b'], 'v': ['a', 'b']}
     """
-    while True:
-        counts = Counter(item for sequence in sequences.values() for item in sequence)
-        kept = {
-            user: [item for item in sequence if counts[item] >= k] for user, sequence in sequences.items()
-        }
-        kept = {user: sequence for user, sequence in kept.items() if len(sequence) >= k}
-        if kept == sequences:
-            return kept
-        sequences = kept
+    chosen_by: dict[str, list[str]] = defaultdict(list)
+    for user, sequence in sequences.items():
+        for item in sequence:
+            chosen_by[item].append(user)
+    sides = sequences, chosen_by  # of an event at one side's name, what stands on the other
+    left = [{name: len(others) for name, others in side.items()} for side in sides]
+    falling = [(side, name) for side in (0, 1) for name, events in left[side].items() if events < k]
+    gone = [{name for its, name in falling if its == side} for side in (0, 1)]
+    while falling:  # each event is looked at twice at most, however long the chain of those that fall is
+        side, name = falling.pop()
+        other_side = 1 - side
+        for other in sides[side][name]:
+            left[other_side][other] -= 1
+            if left[other_side][other] == k - 1:  # just now
+                falling.append((other_side, other))
+                gone[other_side].add(other)
+    return {user: [item for item in sequence if item not in gone[1]]
+            for user, sequence in sequences.items() if user not in gone[0]}
 
 
 def prepare(name: str, source: SourceData, k: int = CORE) -> PreparedDomain:

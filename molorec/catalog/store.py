@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from molorec.catalog.records import DomainInfo, Item, RankingExample
 from molorec.errors import BadInput, CatalogError, NoData
 
 SCHEMA_VERSION = 4
+_MOST = 2**62  # a number larger than any place, which SQLite still holds
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
@@ -166,7 +167,14 @@ class Catalog:
     def search(self, domain: str, text: str, limit: int = 20) -> list[Item]:
         """Items whose title holds the words of ``text`` (the last one may be unfinished), best match first; where there
         is none, those whose title is written much like it, so that a typing error still finds something."""
-        return self._with_words(domain, text, limit) or self._written_like(domain, text, limit)
+        return self._with_words(domain, text, limit) or self._written_like(domain, [text], limit)[0]
+
+    def best_matches(self, domain: str, texts: Sequence[str]) -> list[Item | None]:
+        """For each text the first that :meth:`search` finds, or None; the titles are read once for all of them."""
+        found = [next(iter(self._with_words(domain, text, 1)), None) for text in texts]
+        missing = [text for text, item in zip(texts, found, strict=True) if item is None]
+        alike = iter(self._written_like(domain, missing, 1) if missing else ())
+        return [item or next(iter(next(alike)), None) for item in found]
 
     def _with_words(self, domain: str, text: str, limit: int) -> list[Item]:
         words = re.findall(r"\w+", unicodedata.normalize("NFC", text))
@@ -183,10 +191,11 @@ class Catalog:
         exact = [Item(row["item_id"], row["title"]) for row in whole]
         return [*exact, *(item for item in found if item not in exact)][:limit]
 
-    def _written_like(self, domain: str, text: str, limit: int) -> list[Item]:
+    def _written_like(self, domain: str, texts: Sequence[str], limit: int) -> list[list[Item]]:
         rows = list(self._rows("select item_id, title, normal_form from items where domain = ?", domain))
-        close = alike.closest(titles.normalise(text), [row["normal_form"] for row in rows], limit)
-        return [Item(rows[place]["item_id"], rows[place]["title"]) for place in close]
+        forms = [row["normal_form"] for row in rows]
+        close = [alike.closest(titles.normalise(text), forms, limit) for text in texts]
+        return [[Item(rows[place]["item_id"], rows[place]["title"]) for place in places] for places in close]
 
     def users(self, domain: str, split: str | None = None, setting: str = "warm", limit: int | None = None) -> list[str]:
         """Ids of the users that have a list in ``setting``, in split order, of one split or of all."""
@@ -344,7 +353,7 @@ class Catalog:
         return self._rows(
             f"select {columns} from users join lists using (domain, user_id) where domain = ? and setting = ? "
             "and position >= ? and position < ? order by position limit ?",
-            domain, setting, first, 2**62 if end is None else end, -1 if limit is None else limit)
+            domain, setting, first, _MOST if end is None else end, -1 if limit is None else min(limit, _MOST))
 
     def _items_of(self, row: dict) -> dict[int, Item]:
         """The items of one stored list, by number."""

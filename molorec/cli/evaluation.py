@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from molorec import whole_file
 from molorec.cli import common
 from molorec.cli.common import SCHEMA, Options, emit
 from molorec.errors import BadFile, BadInput, MolorecError, check_least
@@ -109,21 +110,24 @@ def report(arguments: argparse.Namespace) -> None:
     text = "\n\n".join(f"## {name}\n\n{reports.markdown(evaluation)}" for name, evaluation in tables.items())
     if learned:
         text += f"\n\n## λ that entropy chooses\n\n{reports.learned(learned)}"
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "report.md").write_text(text + "\n", "utf-8")
+    filled = {file: reports.fill(_text(file), reports.quotes(tables, learned)) for file in arguments.fill}
+    whole_file.write(arguments.out / "report.md", text + "\n")
     lines = [line for evaluation in tables.values() for line in reports.csv_rows(evaluation)]
-    (arguments.out / "report.csv").write_text(csv_text(reports.CSV_HEAD, lines), "utf-8")
+    whole_file.write(arguments.out / "report.csv", csv_text(reports.CSV_HEAD, lines))
     for name, evaluation in tables.items():
         runs.write(runs.record(evaluation), arguments.out / f"{name.replace(' ', '-')}.json")
-    for file in arguments.fill:
-        try:
-            quoting = file.read_text("utf-8")
-        except UnicodeDecodeError as error:
-            raise BadFile(file, f"it is no UTF-8 text ({error}); give a Markdown file") from error
-        file.write_text(reports.fill(quoting, reports.quotes(tables, learned)), "utf-8")
+    for file, whole in filled.items():
+        whole_file.write(file, whole)
     names = {name: [result.name for result in evaluation.systems] for name, evaluation in tables.items()}
     emit(arguments, {"schema": SCHEMA, "tests": names,
                      "out": str(arguments.out)}, [text, "", f"written into {arguments.out}: report.md, report.csv, JSON"])
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadFile(file, f"it is no UTF-8 text ({error}); give a Markdown file") from error
 
 
 def _progress(arguments: argparse.Namespace, what: str, every: int):

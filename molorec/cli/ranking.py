@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from molorec import whole_file
 from molorec.cli import common
 from molorec.cli.common import Options, emit
 from molorec.errors import BadInput, check_least
@@ -60,7 +61,7 @@ def tune(arguments: argparse.Namespace) -> None:
     else:
         document, lines = _descended(engine, arguments)
     if arguments.out:
-        arguments.out.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        whole_file.write(arguments.out, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
         lines.append(f"written: {arguments.out}; use it with --lam-file {arguments.out}")
     emit(arguments, document, lines)
 

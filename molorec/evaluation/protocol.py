@@ -13,6 +13,7 @@ from molorec.catalog import RankingExample
 from molorec.catalog.lists import SEED
 from molorec.catalog.splits import digest
 from molorec.engine import Engine
+from molorec.errors import BadInput
 from molorec.evaluation import rows as stored
 from molorec.evaluation import table
 from molorec.evaluation.choosing import POINTS, best_point
@@ -22,6 +23,7 @@ from molorec.evaluation.rows import SystemRows
 from molorec.evaluation.table import OF_MIXTURE, OF_MODEL, SYSTEMS, Evaluation
 from molorec.mixture.card import ALONE
 from molorec.mixture.lam import AnyLam, to_saved
+from molorec.mixture.mixture import Mixture
 from molorec.mixture.rule import DEFAULT_RULE
 
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy")
@@ -53,12 +55,17 @@ class Answer:
 
 
 def measure(engine: Engine, plan: Plan, users: Sequence[str], at_once: int | None = None) -> Iterator[Answer]:
-    """Rank the stored lists of some of the plan's users with every system, in their order.
+    """Rank the stored lists of some of the plan's users with every system, in their order and with the same adapters throughout.
 
     Parameters
     ----------
     at_once : users whose lists are ranked together; by default as many as fill the backend's passes.
+
+    Raises
+    ------
+    BadInput : the domain's adapters are no longer those of the plan.
     """
+    mixture = _planned(engine, plan)
     popularity = engine.catalog.popularity(plan.domain)
     lams = [*plan.lams.values(), *plan.points]
 
@@ -67,7 +74,7 @@ def measure(engine: Engine, plan: Plan, users: Sequence[str], at_once: int | Non
         orders = [_orders(example, plan.shuffles) for example in examples]
         shuffled = [replace(example, candidates=tuple(example.candidates[i] for i in order))
                     for example, mine in zip(examples, orders, strict=True) for order in mine]
-        ranked = iter(engine.rank_all(shuffled, lams, plan.rule) if lams else [[]] * len(shuffled))
+        ranked = iter(engine.rank_all(shuffled, lams, plan.rule, mixture) if lams else [[]] * len(shuffled))
         found = []
         for example, mine in zip(examples, orders, strict=True):
             target = example.candidates.index(example.target)
@@ -93,8 +100,8 @@ def measure(engine: Engine, plan: Plan, users: Sequence[str], at_once: int | Non
 
 
 def facts(engine: Engine, plan: Plan) -> dict:
-    """What a plan's rows were made with."""
-    mixture = engine.mixture(plan.domain)
+    """What a plan's rows are made with. Raises BadInput if the domain's adapters are no longer those of the plan."""
+    mixture = _planned(engine, plan)
     share = min((adapter.card.share for adapter in mixture.adapters if adapter.card), default=1.0)
     few = {"share": share} if share < 1 else {}
     return stored.facts(
@@ -148,11 +155,19 @@ def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "
     BadInput : as :func:`make_plan`.
     """
     planned = make_plan(engine, domain, split, setting, limit, systems, rule, lam, lams, shuffles, command)
-    answers = []
+    made_with, answers = facts(engine, planned), []
     for answer in measure(engine, planned, engine.catalog.users(domain, split, setting, limit), at_once):
         answers.append(answer)
         on_user(len(answers), planned.n)
-    return table.of(rows_of(planned, answers, facts(engine, planned)))
+    return table.of(rows_of(planned, answers, made_with))
+
+
+def _planned(engine: Engine, plan: Plan) -> Mixture:
+    mixture = engine.mixture(plan.domain)
+    if mixture.key != plan.adapters:
+        raise BadInput(f"the adapters of '{plan.domain}' are others than a moment ago ({mixture.key}, planned were "
+                       f"{plan.adapters}); start again once nothing changes them")
+    return mixture
 
 
 def _best_of_the_others(answers: Sequence[Answer]) -> list[int]:

@@ -79,7 +79,7 @@ def read_card(folder: Path) -> Card | None:
 def write_card(card: Card, folder: Path) -> None:
     """Write a card into its adapter's folder, for programs and for people. Raises OSError if that is not possible."""
     write_object(folder / CARD, asdict(card))
-    (folder / FOR_PEOPLE).write_text(card_text(card), encoding="utf-8")
+    whole_file.write(folder / FOR_PEOPLE, card_text(card))
 
 
 def update_card(folder: Path | str, **changes: object) -> None:

@@ -106,15 +106,19 @@ def write(merged: Adapter, live: Mixing, folder: Path | str, base_name: str = ""
 
     Raises
     ------
-    MolorecError : what was read is not the live mixture.
+    MolorecError : what was read is not the live mixture; what stood in the folder before is still there.
     """
-    made = adapters.save(merged, folder, base_name, torch.float32)
-    again = adapters.read(made, {path: (b.shape[0], a.shape[1]) for path, (a, b) in merged.factors.items()})
-    found = difference(again, live)
-    if not found <= TOLERANCE:
-        raise MolorecError(f"the export in {made} is not the live mixture: what it adds differs by {found:.2g} of its size; "
-                           "check the disk, and write it again")
-    return made
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as work:
+        made = adapters.save(merged, Path(work) / folder.name, base_name, torch.float32)
+        again = adapters.read(made, {path: (b.shape[0], a.shape[1]) for path, (a, b) in merged.factors.items()})
+        found = difference(again, live)
+        if not found <= TOLERANCE:
+            raise MolorecError(f"what was written for {folder} is not the live mixture: what it adds differs by {found:.2g} of "
+                               "its size; check the disk, and write it again")
+        whole_folder.put(made, folder)
+    return folder
 
 
 def export(sources: list[Adapter], stack: AdapterStack, lam, rule: str, folder: Path | str, base_name: str,
@@ -156,9 +160,12 @@ def export_dense(stack: AdapterStack, lam, rule: str, base: Path, folder: Path |
 
     Raises
     ------
-    BadInput : the base needs more memory than is free, λ is none for these layers, or the rule does not fit the adapters.
+    BadInput : the base holds 4-bit weights, or needs more memory than is free; λ is none for these layers, or the rule does
+        not fit the adapters.
     OSError : the folder cannot be written; what was there stays.
     """
+    if precisions.is_packed(base):
+        raise BadInput(f"{base} holds 4-bit weights, and a mixture is added to whole ones; give the model as it is published")
     merged = merge(stack, lam, rule)
     folder, device = Path(folder), torch.device("cpu")
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -245,7 +245,7 @@ def fast_dropout(x: Tensor, p: float) -> Tensor:
 
     On a CPU, drawing the mask of ``F.dropout`` took a fifth of a training step.
     """
-    threshold = round(p * 256)
+    threshold = min(round(p * 256), 255)  # of all dropped nothing could be scaled up
     words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device).random_(-(2**63), None)
     kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= threshold
     return x * (kept.to(x.dtype) * (256 / (256 - threshold)))

@@ -22,6 +22,8 @@ class Mixture:
 
     Attributes
     ----------
+    problems : in words, which adapters are here and cannot be used.
+    missing : names of those that are not here.
     titles : the domain's titles, among which a candidate's tokens are decided; None where the list stands in the prompt.
     added : when the domain came into the catalogue, in Unix seconds: one that was replaced has other titles.
     read : when the adapters were read, by the monotonic clock.
@@ -34,6 +36,7 @@ class Mixture:
     noun: str
     titles: TitleTrie | None = None
     problems: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     added: float = 0.0
     read: float = field(default=0.0, compare=False)
 
@@ -72,12 +75,16 @@ def read_mixture(domain: str, base: Backbone, catalog: Catalog, folders: Sequenc
 
     Raises
     ------
-    BadInput : there is no such domain, or one of ``also`` is missing or cannot be used.
+    BadInput : there is no such domain, or one of ``also`` is missing, cannot be used, or is mixed in already.
     MolorecError : there is no usable adapter at all, or they were trained on different templates.
     """
     info = catalog.domain(domain)
-    found, problems = [], []
-    for name in ("general", *also, domain):
+    names = ("general", *also, domain)
+    twice = next((name for name in also if names.count(name) > 1), None)
+    if twice:
+        raise BadInput(f"adapter '{twice}' is a part of this mixture already; mix in another, or none")
+    found, problems, missing = [], [], []
+    for name in names:
         try:
             adapter = _read_first(name, base, folders)
         except MolorecError as error:
@@ -87,8 +94,7 @@ def read_mixture(domain: str, base: Backbone, catalog: Catalog, folders: Sequenc
             continue
         if adapter is None and name in also:
             raise BadInput(f"there is no adapter '{name}' to mix in; it is looked for in " + ", ".join(map(str, folders)))
-        if adapter:
-            found.append(adapter)
+        (found if adapter else missing).append(adapter or name)
     found, more = _without_mixed(found)
     problems += more
     if not found:
@@ -102,7 +108,8 @@ def read_mixture(domain: str, base: Backbone, catalog: Catalog, folders: Sequenc
         stack = adapters.stack(found).to(base.device, base.dtype).eval()
     style = template(styles.pop())
     titles = None if style.listed else TitleTrie(base.prompter.titles(catalog.items(domain)))
-    return Mixture(domain, tuple(found), stack, style, info.noun, titles, tuple(problems), info.added, time.monotonic())
+    return Mixture(domain, tuple(found), stack, style, info.noun, titles, tuple(problems), tuple(missing), info.added,
+                   time.monotonic())
 
 
 def _read_first(name: str, base: Backbone, folders: Sequence[Path]) -> Adapter | None:

@@ -246,16 +246,17 @@ class Training:
         return float(value)
 
     def _less_memory(self) -> str:
-        """What would help if memory were full: nothing of it changes the result, so the same run goes on."""
+        """What would help if memory were full: the same run goes on, at most with other draws of dropout."""
         ways = [f"--micro-rows {self.micro_rows // 2}"] * (self.micro_rows > 1) + ["--checkpointing"] * (not self.checkpointing)
         if not ways:
             return "close other programs, or give a smaller --length or --precision nf4 and another --out"
-        return f"give {' or '.join(ways)}: with the same --out it goes on from the last checkpoint, to the same result"
+        return (f"give {' or '.join(ways)}: with the same --out it goes on from the last checkpoint, to the same result but for "
+                "the draws of dropout")
 
     def _learn(self, part: Batch, place: int) -> torch.Tensor:
         """Add the gradient of a batch's part; returns its share of the loss."""
         # so that dropout depends neither on where a run resumed nor on which process has the part
-        torch.manual_seed(self.recipe.seed * 1_000_003 + self.step + place * 1_000_000_007)
+        torch.manual_seed((self.recipe.seed * 1_000_003 + self.step + place * 1_000_000_007) % 2**63)
         model = self.backbone.model
         if self.teacher:
             part = self.teacher.blend(part, self.recipe.calibration)

@@ -188,7 +188,9 @@ def wire(engine: Engine, people: Who, screen: Screen) -> None:
     people.draw.click(draw, [people.count, domain, *lists], people.candidates, **QUICK).then(**screen.rank)
     people.shuffle.click(shuffle, people.candidates, people.candidates, **QUICK).then(**screen.rank)
     for button, target in ((people.paste_history, people.history), (people.paste_candidates, people.candidates)):
-        button.click(paste, [people.pasted, domain, target], target, **QUICK).then(**screen.rank)
+        # many lines that name nothing take long in a large shop: nobody's ranking waits for them
+        button.click(paste, [people.pasted, domain, target], target, show_progress="hidden", concurrency_id="paste",
+                     concurrency_limit=1).then(**screen.rank)
 
 
 def groups(engine: Engine, domain: str, scenario: str, user: str) -> tuple[gr.Radio, gr.Column, gr.Column, gr.Dropdown]:
@@ -284,20 +286,18 @@ def draw_candidates(catalog: Catalog, domain: str, count: int, history: Iterable
 
 
 def resolve(catalog: Catalog, domain: str, text: str) -> tuple[list[Item], list[str]]:
-    """The items that the lines of a text name, each once, and the lines for which there is none.
+    """The items that the lines of a text name, each once, and the lines for which there is none. Of a line its first
+    :data:`SEARCHED` characters count.
 
     Raises
     ------
     BadInput : there are no lines, or more than a list can hold.
     """
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip()[:SEARCHED] for line in text.splitlines() if line.strip()]
     if not lines:
         raise BadInput("there is nothing to read; put one title on a line")
     if len(lines) > LIMITS.candidates:
         raise BadInput(f"{len(lines)} lines are too many; a list holds at most {LIMITS.candidates}")
-    found, missing = [], []
-    for line in lines:
-        best = catalog.search(domain, line, limit=1)
-        found += [item for item in best if item not in found]
-        missing += [] if best else [line]
-    return found, missing
+    best = catalog.best_matches(domain, lines)
+    return (list(dict.fromkeys(item for item in best if item)),
+            [line for line, item in zip(lines, best, strict=True) if item is None])

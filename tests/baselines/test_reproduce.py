@@ -6,7 +6,9 @@ import pytest
 from molorec.baselines import data as numbers
 from molorec.baselines import reproduce
 from molorec.baselines.models import KINDS
+from molorec.catalog import prepare
 from molorec.errors import BadFile, BadInput
+from tests.conftest import source_data
 
 FIGURE = reproduce.Figure("a paper", "toybox", 20, False, {"hr@10": 0.5, "mrr": 0.2}, {"dimension": 8})
 
@@ -41,6 +43,10 @@ def test_a_figure_is_trained_for_measured_and_kept(catalog, tmp_path, monkeypatc
     assert len(epochs) == 2 == result["epochs"] and result["n"] == 130
     assert result["recipe"]["dimension"] == 8 and result["theirs"] == FIGURE.metrics
     assert result["within"] == all(abs(result["ours"][m] - FIGURE.metrics[m]) <= 0.02 for m in FIGURE.metrics)
+    source = source_data(seed=9)
+    catalog.add_domain(prepare("toybox", source), noun="things", replace=True)
+    with pytest.raises(BadInput, match=r"of another training \(data differ"):
+        reproduce.reproduce(catalog, "sasrec", {"epochs": 3, "length": 8, "batch": 32}, tmp_path)
     reproduce._file("sasrec").write_text("{")
     with pytest.raises(BadFile, match="reproduced.json"):
         reproduce.stored("sasrec")

@@ -101,7 +101,9 @@ def test_any_bytes_are_read_or_refused(tmp_path, content, as_items):
 
 
 @pytest.mark.parametrize(("limit", "words"), [({"csv_bytes": 20}, "larger than"), ({"csv_rows": 1}, "more than 1 rows"),
-                                              ({"title_characters": 5}, "title has 14 characters")])
+                                              ({"title_characters": 5}, "title has 14 characters"),
+                                              ({"csv_columns": 1}, "header has 3 columns; at most 1 are"),
+                                              ({"line_bytes": 9}, "line is longer than 9 bytes")])
 def test_files_beyond_the_limits_are_refused(tmp_path, monkeypatch, limit, words):
     monkeypatch.setattr(csv_source, "LIMITS", replace(csv_source.LIMITS, **limit))
     with pytest.raises(BadFile, match=words):
@@ -202,7 +204,8 @@ def test_a_preview_is_the_header_and_the_first_rows(tmp_path):
 
 @pytest.mark.parametrize(("content", "words"), [
     (b"", "empty"), (b"id,name\n1\n", "1 values where"), (b"id\n\0\n", "NUL"), (b"id\n\xff\n", "UTF-8"),
-    (b"id\n" + b"x" * 20_000_000, "line 2.*well-formed"), (b"x" * 20_000_000, "line 1.*well-formed"),
+    (b"id\n" + b"x" * 20_000_000, "line 2.*longer than 1 MiB"), (b"x" * 20_000_000, "line 1.*longer than 1 MiB"),
+        (b"id\n" + b"x" * 200_000, "line 2.*well-formed"),
     (b"id;name\n1;a\n", "separated by ';'.*commas"), (b"id\tname\n", r"separated by '\\t'.*commas"),
 ])
 def test_a_preview_of_a_bad_file_is_refused(tmp_path, content, words):

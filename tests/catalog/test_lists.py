@@ -159,3 +159,30 @@ def test_the_same_title_or_the_same_first_40_bytes_never_stand_in_one_list():
 def test_another_setting_or_name_draws_other_lists(domain):
     renamed = replace(domain, name="other")
     assert lists_for(domain, "warm")[0].candidates != lists_for(renamed, "warm")[0].candidates
+
+
+def test_a_domain_of_one_title_has_no_lists_and_few_different_ones_take_no_walk_over_all(domain, monkeypatch):
+    same = replace(domain, titles=["Film"] * len(domain.titles), normal_forms=["film"] * len(domain.titles))
+    assert lists_for(same, "warm") == []
+    looked = []
+
+    def in_order(_, pool):
+        for item in pool:
+            looked.append(item)
+            yield item
+
+    monkeypatch.setattr("molorec.catalog.lists._in_random_order", in_order)
+    pool = list(range(1, 1_000_000))
+    with pytest.raises(BadInput, match="could be drawn"):
+        draw(random.Random(0), pool, set(), 0, _Same("A film"), _Same("a film"))
+    assert len(looked) <= 100 * NEGATIVES + 1
+
+
+class _Same:
+    """Titles that are all alike."""
+
+    def __init__(self, title):
+        self.title = title
+
+    def __getitem__(self, place):
+        return self.title

@@ -3,6 +3,8 @@
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from molorec.catalog.prepare import core, prepare
 from molorec.catalog.records import SourceData
@@ -60,3 +62,25 @@ def test_notes_of_the_reader_are_kept():
 def test_nothing_but_untitled_items_is_bad_input():
     with pytest.raises(BadInput, match="domain 'd'"):
         prepare("d", SourceData({"a": "NaN"}, [("u", "a", 1.0)]), k=1)
+
+
+def naive_core(sequences, k):
+    """What :func:`core` is, in the words of its definition."""
+    while True:
+        counts = Counter(item for sequence in sequences.values() for item in sequence)
+        kept = {user: [item for item in sequence if counts[item] >= k] for user, sequence in sequences.items()}
+        kept = {user: sequence for user, sequence in kept.items() if len(sequence) >= k}
+        if kept == sequences:
+            return kept
+        sequences = kept
+
+
+@given(st.dictionaries(st.integers(0, 12), st.lists(st.integers(0, 8), max_size=8), max_size=13), st.integers(1, 4))
+def test_the_core_is_what_is_left_when_nothing_more_falls(sequences, k):
+    assert core(sequences, k) == naive_core(sequences, k)
+    assert list(core(sequences, k)) == list(naive_core(sequences, k))
+
+
+def test_a_chain_that_falls_one_by_one_takes_no_time():
+    chain = {f"u{i}": [f"i{i}", f"i{i + 1}"] for i in range(50_000)}  # looking at all for each of them would take an hour
+    assert core(chain, 2) == {}

@@ -454,3 +454,7 @@ def test_threads_that_are_gone_leave_no_connection_open(catalog):
             list(pool.map(lambda _: catalog.users("toybox"), range(40)))
         gc.collect()
     assert connections() <= 8 + 3  # SQLite keeps a file open for the next connection, eight at a time; three are this thread's
+
+
+def test_a_limit_beyond_all_numbers_is_none(catalog):
+    assert catalog.users("toybox", "quick", limit=10**30) == catalog.users("toybox", "quick")

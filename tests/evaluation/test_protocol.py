@@ -153,3 +153,18 @@ def test_several_users_share_passes(engine, base, monkeypatch):
     plan = make_plan(engine, "toybox", limit=10, systems=["base", "general", "specific", "half"])
     assert len(list(protocol.measure(engine, plan, engine.catalog.users("toybox", "quick", limit=10)))) == 10
     assert sum(sizes) == 40 and len(sizes) <= 12  # 8 if all were full; one user at a time would be 20
+
+
+def test_adapters_that_change_under_way_change_nothing_that_is_measured(engine, base, adapter_folder, monkeypatch):
+    plan, users = make_plan(engine, "toybox", limit=3, systems=["specific"]), engine.catalog.users("toybox", "quick", limit=3)
+    alone = list(protocol.measure(engine, plan, users))
+    answers = protocol.measure(engine, plan, users, at_once=1)
+    found = [next(answers)]
+    card = card_for(base, "specific", "toybox")
+    adapters.save(random_adapter(base.shapes, seed=7, card=card), adapter_folder / "toybox", base.name, torch.float32)
+    engine.forget("toybox")
+    engine._cache.clear()
+    assert [*found, *answers] == alone
+    for refused in (lambda: list(protocol.measure(engine, plan, users)), lambda: protocol.facts(engine, plan)):
+        with pytest.raises(BadInput, match="others than a moment ago"):
+            refused()

@@ -166,3 +166,21 @@ def test_the_card_of_a_truncated_export_names_its_error(base, tmp_path):
     folder = export.export(sources, adapters.stack(sources), 0.5, "sum", tmp_path / "small", base.name, rank=3)
     made = adapters.read(folder, base.shapes)
     assert (made.rank, made.scale) == (3, 1) and 0 < made.card.data["truncation error"] < 1
+
+
+def test_an_export_that_is_not_the_mixture_leaves_the_one_before(base, tmp_path, monkeypatch):
+    sources = pair(base)
+    folder = export.export(sources, adapters.stack(sources), 0.5, "sum", tmp_path / "mixed", base.name)
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    monkeypatch.setattr(export, "difference", lambda *_: 1.0)
+    with pytest.raises(MolorecError, match="not the live mixture"):
+        export.export(sources, adapters.stack(sources), 0.2, "sum", folder, base.name)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["mixed"]
+
+
+def test_a_base_in_4_bits_takes_no_mixture_into_its_weights(base, tmp_path, monkeypatch):
+    monkeypatch.setattr("molorec.precision.is_packed", lambda folder: True)
+    with pytest.raises(BadInput, match="holds 4-bit weights"):
+        export.export_dense(adapters.stack(pair(base)), 0.5, "sum", tmp_path / "packed", tmp_path / "dense")
+    assert not list(tmp_path.iterdir())

@@ -290,6 +290,7 @@ def test_dropout_keeps_the_mean_and_drops_its_share():
     assert dropped.mean().item() == pytest.approx(1, abs=0.01)
     assert (dropped == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
     assert dropped.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert fast_dropout(torch.ones(99_999), 0.999).unique().tolist() == [0, 256]  # at most 255 of 256 go
 
 
 def test_dropout_is_for_training_only():

@@ -22,7 +22,10 @@ def five(monkeypatch):
 
 @pytest.fixture
 def client():
-    served = Starlette(routes=[Route("/", lambda _: PlainTextResponse("there"), methods=["GET", "POST"])],
+    async def read(request):
+        return PlainTextResponse(f"there {len(await request.body())}")
+
+    served = Starlette(routes=[Route(path, read, methods=["GET", "POST"]) for path in ("/", "/upload")],
                        middleware=[Middleware(rate.RateLimit)])
     return TestClient(served)
 
@@ -57,11 +60,28 @@ def test_looking_is_free(client):
     assert {client.get("/").status_code for _ in range(20)} == {200}
 
 
-@pytest.mark.parametrize(("size", "status"), [
-    (str(LIMITS.upload_bytes), 200), (str(LIMITS.upload_bytes + 2**21), 413), ("x", 200)])
-def test_a_request_that_says_it_is_too_large_is_not_read(client, size, status):
-    answer = client.post("/", headers={"content-length": size})
-    assert answer.status_code == status and ("50 MB" in answer.text) == (status == 413)
+@pytest.mark.parametrize(("path", "size", "status"), [
+    ("/upload", str(LIMITS.upload_bytes), 200), ("/upload", str(LIMITS.upload_bytes + 2**21), 413), ("/upload", "x", 200),
+    ("/", str(LIMITS.request_bytes), 200), ("/", str(LIMITS.request_bytes + 2**21), 413)])
+def test_a_request_that_says_it_is_too_large_is_not_read(client, path, size, status):
+    answer = client.post(path, headers={"content-length": size})
+    assert answer.status_code == status and ("the most that can be sent" in answer.text) == (status == 413)
+
+
+@pytest.mark.parametrize(("pieces", "status"), [(2, 200), (4, 413), (9, 413)])
+def test_a_request_that_does_not_say_its_length_is_counted(client, pieces, status):
+    def body():
+        for _ in range(pieces):
+            yield b"x" * (LIMITS.request_bytes // 2)
+
+    answer = client.post("/", content=body())
+    assert answer.status_code == status and ("larger than 2 MB" in answer.text) == (status == 413)
+
+
+def test_so_many_files_in_an_hour_and_no_more(client, monkeypatch):
+    monkeypatch.setattr(rate, "LIMITS", replace(LIMITS, requests=50, uploads=3))
+    assert [client.post("/upload").status_code for _ in range(4)] == [200] * 3 + [429]
+    assert "3 files in an hour" in client.post("/upload").text and client.post("/").status_code == 200
 
 
 def test_the_page_is_served_behind_it(engine):

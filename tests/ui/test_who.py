@@ -93,3 +93,15 @@ def test_a_list_of_ones_own_begins_as_what_was_on_screen(engine, monkeypatch):
         _, history, candidates = choose("toybox", "built", warm.user, [], [], drawn)
         assert history == session.as_value(warm.history[-HISTORY_TITLES:])
         assert candidates == session.as_value(lists[shown].candidates)
+
+
+def test_many_lines_that_name_nothing_read_the_titles_once(engine, monkeypatch):
+    asked, rows = [], type(engine.catalog)._rows
+    monkeypatch.setattr(type(engine.catalog), "_rows",
+                        lambda self, query, *given: asked.append(query) or rows(self, query, *given))
+    first = engine.catalog.items("toybox")[0]
+    asked.clear()
+    lines = [f"qqqq zzzz {i}" for i in range(50)]
+    found, missing = who.resolve(engine.catalog, "toybox", "\n".join([first.title, *lines, "y" * 60_000]))
+    assert found == [first] and missing == [*lines, "y" * 200]
+    assert sum("item_id, title, normal_form" in query for query in asked) == 1
