@@ -85,10 +85,9 @@ def _key(name: str) -> str:
 def _keep(own: Adapter, found: Evaluation) -> None:
     measured = found.system(OWN)
     weak = [f"{OWN} is not surely above {name}" for name in OTHERS if measured.against[name][1] <= 0]
-    scores = {"domain": found.domain, "split": found.split, "setting": found.setting, "n": measured.rows.n,
-              **{_key(name): round(found.system(name).ndcg(1), 4) for name in (OWN, *OTHERS)},
-              **{f"minus {name}": [round(value, 4) for value in measured.against[name]] for name in OTHERS},
-              "lists_sha256": found.lists_sha256, "weak": weak}
+    scores = {**found.for_card(OWN, weak),
+              **{_key(name): round(found.system(name).ndcg(1), 4) for name in OTHERS},
+              **{f"minus {name}": [round(value, 4) for value in measured.against[name]] for name in OTHERS}}
     try:
         update_card(own.folder, scores=scores)
     except OSError as error:

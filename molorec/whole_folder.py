@@ -1,4 +1,4 @@
-"""Folders that are there whole or not at all, whatever interrupts whoever makes them."""
+"""Folders that are there whole or not at all, whatever goes wrong while they are made."""
 
 import os
 import shutil
@@ -7,6 +7,8 @@ from pathlib import Path
 
 def put(made: Path, folder: Path) -> None:
     """Give a finished folder on the same disk the name ``folder``; one that has the name already goes.
+
+    Between the two there is a moment without either: whoever is killed in it leaves the old one beside ``made``, as *.old.
 
     Raises
     ------

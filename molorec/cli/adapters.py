@@ -80,8 +80,7 @@ def pull(arguments: argparse.Namespace) -> None:
 
 def serve(arguments: argparse.Namespace) -> None:
     """Export a domain's mixtures at several λ and have vLLM serve them, to this machine alone."""
-    from molorec import backbone
-    from molorec.backends import server
+    from molorec import backbone, serving
     from molorec.backends.vllm import INSTALL
     from molorec.catalog import Catalog
     from molorec.engine import Engine
@@ -93,9 +92,9 @@ def serve(arguments: argparse.Namespace) -> None:
     base = backbone.outline(arguments.base, profile, arguments.precision)
     folders = [arguments.adapters] if arguments.adapters else config.adapter_folders(profile, arguments.base)
     mixture = Engine(base, Catalog(), folders, also=arguments.also).mixture(arguments.domain)
-    made = server.export_mixtures(mixture, arguments.rule, arguments.points, arguments.out)
-    command, environment = server.command(base, made, export.rank_of(mixture.stack, arguments.rule), arguments.port,
-                                          arguments.more)
+    made = serving.export_mixtures(mixture, arguments.rule, arguments.points, arguments.out)
+    command, environment = serving.command(base, made, export.rank_of(mixture.stack, arguments.rule), arguments.port,
+                                           arguments.more)
     emit(arguments, {"schema": SCHEMA, "command": command, "mixtures": list(made)},
          [f"{len(made)} mixtures are in {arguments.out}", shlex.join(command)])
     if not arguments.only_print:

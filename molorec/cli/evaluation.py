@@ -186,8 +186,8 @@ def _keep(arguments: argparse.Namespace, result) -> tuple[str | None, str | None
 def _emit_table(engine, arguments: argparse.Namespace, result, kept: str | None, rows: str | None) -> None:
     from molorec.catalog.lists import HARD
     from molorec.evaluation import metrics
-    from molorec.evaluation import rows as stored
     from molorec.mixture.lam import short, to_json
+    from molorec.wording import few_shot
 
     here, warm = (len(engine.catalog.users(result.domain, result.split, setting)) for setting in (result.setting, "warm"))
     left_out = warm - here if result.setting in HARD else 0
@@ -203,7 +203,7 @@ def _emit_table(engine, arguments: argparse.Namespace, result, kept: str | None,
                      "by_position": [_mean(values) for values in s.by_position()]}
                     for s in result.systems],
         "left_out": left_out}
-    lines = [f"{result.domain}, {result.split}, {result.setting}{stored.few_shot(result.share)}, lists {result.lists_sha256[:12]}"
+    lines = [f"{result.domain}, {result.split}, {result.setting}{few_shot(result.share)}, lists {result.lists_sha256[:12]}"
              + (f"; {left_out} of {warm} people left out, for whose true title there are too few like it" if left_out else ""),
              f"{'system':12}{'λ':>6}{'n':>7}{'NDCG@1':>9}{'95% interval':>16}{'NDCG@3':>9}{'2nd-3rd':>9}"
              f"{'  minus popularity':>28}"]

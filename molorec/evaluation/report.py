@@ -12,9 +12,10 @@ from molorec.errors import BadInput
 from molorec.evaluation import table
 from molorec.evaluation.entropies import Entropies
 from molorec.evaluation.metrics import second_or_third
-from molorec.evaluation.rows import SystemRows, few_shot, few_shot_note
+from molorec.evaluation.rows import SystemRows
 from molorec.evaluation.table import Evaluation, SystemResult
 from molorec.mixture.lam import short
+from molorec.wording import difference, few_shot, few_shot_note, score
 
 # in a table, from what knows nothing to what knows most
 BASELINES = ("BPR-MF", "GRU4Rec", "SASRec", "FMLP-Rec", "UniSRec", "VQ-Rec")
@@ -58,8 +59,8 @@ def markdown(evaluation: Evaluation) -> str:
     for result in evaluation.systems:
         missed = second_or_third(result.ranks)
         mark = f" {NOT_REPRODUCED}" if _missed_its_figure(result.rows) else ""
-        cells = [result.name + mark, short(result.lam), _score(result.ndcg(1)), f"{_score(result.low)} to {_score(result.high)}",
-                 _score(result.ndcg(3)), *(_against(result, name) for name in references),
+        cells = [result.name + mark, short(result.lam), score(result.ndcg(1)), f"{score(result.low)} to {score(result.high)}",
+                 score(result.ndcg(3)), *(_against(result, name) for name in references),
                  f"{missed.mean():.0%}" if len(missed) else ""]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", *_notes(evaluation)])
@@ -132,22 +133,17 @@ def _place(system: str) -> tuple[int, str]:
     return (ORDER.index(system) if system in ORDER else len(ORDER), system)
 
 
-def _score(value: float) -> str:
-    return f"{value:.3f}".removeprefix("0")
-
-
 def _short_score(result: SystemResult | None) -> str:
     if result is None:
         return ""
     tuned = f", λ {short(result.lam)}" if result.name in ("mixed", "contrast") else ""
-    return f"{_score(result.ndcg(1))} [{_score(result.low)}, {_score(result.high)}]{tuned}"
+    return f"{score(result.ndcg(1))} [{score(result.low)}, {score(result.high)}]{tuned}"
 
 
 def _against(result: SystemResult, name: str) -> str:
     if name not in result.against:
         return ""
-    signed = [("−" if value < 0 else "+") + _score(abs(value)) for value in result.against[name]]
-    return f"{signed[0]} [{signed[1]}, {signed[2]}]"
+    return difference(*result.against[name])
 
 
 def _missed_its_figure(rows: SystemRows) -> bool:
@@ -161,7 +157,7 @@ def _notes(evaluation: Evaluation) -> list[str]:
     made_with = table.made_with([result.rows for result in evaluation.systems])
     adapters = ", ".join(f"{name} {sha256[:12]}" for name, sha256 in made_with.get("adapters", {}).items())
     some = "" if evaluation.limit is None else f" (the first {evaluation.limit:,} of the split)"
-    said = [f"{first.n:,} people{some}, lists {evaluation.lists_sha256[:12]}; a guess scores {_score(1 / (NEGATIVES + 1))}."]
+    said = [f"{first.n:,} people{some}, lists {evaluation.lists_sha256[:12]}; a guess scores {score(1 / (NEGATIVES + 1))}."]
     if adapters:
         base, precision, rule = (made_with.get(fact, "not recorded") for fact in ("base", "precision", "rule"))
         said.append(f"{base}, {precision}, adapters {adapters}, rule {rule}.")

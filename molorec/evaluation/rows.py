@@ -112,29 +112,6 @@ def is_name(text: object) -> bool:
     return isinstance(text, str) and bool(_NAME.fullmatch(text))
 
 
-def percent(share: float) -> str:
-    """A share as it is written: "0.5%", not "0%".
-
-    >>> percent(0.005), percent(0.1)
-    ('0.5%', '10%')
-    """
-    return f"{100 * share:g}%"
-
-
-def few_shot(share: float) -> str:
-    """What stands behind a test's name if its domain's adapter learned from a share of the people.
-
-    >>> few_shot(0.1), few_shot(1.0)
-    (', few-shot 10%', '')
-    """
-    return "" if share == 1 else f", few-shot {percent(share)}"
-
-
-def few_shot_note(share: float) -> str:
-    """The same as a sentence; empty where the adapter learned from everybody."""
-    return "" if share == 1 else f"Few-shot: the domain's own adapter has learned from {percent(share)} of its people."
-
-
 def folder() -> Path:
     """Where the rows of this machine are kept."""
     return config.home() / "evaluations" / "rows"

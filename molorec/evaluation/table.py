@@ -16,6 +16,7 @@ from molorec.mixture.adapters import Adapter
 from molorec.mixture.card import ALONE, update_card
 from molorec.mixture.lam import AnyLam, from_saved, general, to_saved
 from molorec.tuning import INSIDE
+from molorec.wording import percent
 
 SYSTEMS = ("popularity", "base", "general", "specific", "half", "mixed")
 # asked for by name, since each costs many forwards: the λ of tuning by contrast, the one that is best on validation lists, and
@@ -99,6 +100,18 @@ class Evaluation:
         """The result called ``name``, if it was run."""
         return next((result for result in self.systems if result.name == name), None)
 
+    def for_card(self, name: str, weak: Sequence[str]) -> dict:
+        """What the card of a system's adapter says of it, if popularity was measured beside it.
+
+        Parameters
+        ----------
+        weak : what it falls short of, in words.
+        """
+        result = self.system(name)
+        return {"domain": self.domain, "split": self.split, "setting": self.setting, "n": result.rows.n,
+                "ndcg@1": round(result.ndcg(1), 4), "popularity ndcg@1": round(self.system("popularity").ndcg(1), 4),
+                "lists_sha256": self.lists_sha256, "weak": list(weak)}
+
     @property
     def verdict(self) -> str:
         """Whether mixing helps, in words: only at a real mixture whose paired intervals are above both adapters alone."""
@@ -157,7 +170,7 @@ def of(systems: Sequence[SystemRows]) -> Evaluation:
         stored.check_comparable(systems[0], rows)
         if rows.share != systems[0].share:
             raise BadInput(f"'{systems[0].system}' and '{rows.system}' stand in different tables: the domain's adapter learned "
-                           f"from {stored.percent(systems[0].share)} of its people, and from {stored.percent(rows.share)}")
+                           f"from {percent(systems[0].share)} of its people, and from {percent(rows.share)}")
     made_with(systems)
     users = set(systems[0].users).intersection(*(rows.users for rows in systems))
     if not users:
@@ -229,8 +242,7 @@ def write_scores(evaluation: Evaluation, used: Sequence[Adapter]) -> None:
     BadAdapter : an adapter has no card.
     BadInput : popularity was not measured.
     """
-    popularity = evaluation.system("popularity")
-    if popularity is None:
+    if evaluation.system("popularity") is None:
         raise BadInput("popularity was not measured, which a card's scores stand beside; measure it too")
     without = next((adapter for adapter in used if adapter.card is None or adapter.folder is None), None)
     if without:
@@ -239,10 +251,7 @@ def write_scores(evaluation: Evaluation, used: Sequence[Adapter]) -> None:
         own = evaluation.system(adapter.card.role)
         if own is None:
             raise BadAdapter(f"adapter '{adapter.name}' ({adapter.card.role}) took no part in this evaluation")
-        scores = {"domain": evaluation.domain, "split": evaluation.split, "setting": evaluation.setting, "n": own.rows.n,
-                  "ndcg@1": round(own.ndcg(1), 4), "ndcg@3": round(own.ndcg(3), 4),
-                  "popularity ndcg@1": round(popularity.ndcg(1), 4), "lists_sha256": evaluation.lists_sha256,
-                  "weak": evaluation.shortcomings}
+        scores = {**evaluation.for_card(adapter.card.role, evaluation.shortcomings), "ndcg@3": round(own.ndcg(3), 4)}
         mixed = evaluation.system("mixed")
         changes = {"tuned_lam": to_saved(mixed.lam)} if mixed and adapter.card.role == "specific" else {}
         update_card(adapter.folder, scores=scores, **changes)

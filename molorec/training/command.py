@@ -15,7 +15,6 @@ from pathlib import Path
 from molorec import backbone, config, precision, titles
 from molorec.catalog import Catalog, RankingExample
 from molorec.errors import BadInput, MolorecError, check_least
-from molorec.evaluation.rows import percent
 from molorec.mixture import adapters
 from molorec.mixture.card import SECOND_ROUND, Card
 from molorec.options import Help, add_recipe
@@ -25,6 +24,7 @@ from molorec.training.dataset import load_domain
 from molorec.training.distributed import Workers
 from molorec.training.loop import NEGATIVE_SAMPLING, WITHOUT, Progress, Recipe, Training
 from molorec.training.objectives import OBJECTIVES
+from molorec.wording import percent
 
 VALIDATION_LISTS = 100
 

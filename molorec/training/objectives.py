@@ -10,11 +10,10 @@ from molorec.training.dataset import Batch
 OBJECTIVES = ("listwise", "lm")
 
 
-def check(name: str) -> str:
-    """Return ``name`` if it is an objective, else raise BadInput."""
+def check(name: str) -> None:
+    """Raises BadInput if ``name`` is no objective."""
     if name not in OBJECTIVES:
         raise BadInput(f"there is no objective '{name}'; choose one of: {', '.join(OBJECTIVES)}")
-    return name
 
 
 def loss(batch: Batch, hidden: Tensor, head: Tensor) -> Tensor:

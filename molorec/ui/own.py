@@ -10,7 +10,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.context import Context
 
-from molorec import gain, owned, plots
+from molorec import gain, owned, plots, wording
 from molorec.catalog import DomainInfo, csv_source, known
 from molorec.catalog.lists import NEGATIVES
 from molorec.catalog.movielens import NAME as MOVIELENS
@@ -343,14 +343,14 @@ def gain_in_words(found: Gain) -> str:
     for other, interval in found.over.items():
         _, low, high = interval
         how = "better than" if low > 0 else "worse than" if high < 0 else "not shown to be better than"
-        lines.append(f"The plug-in is <b>{how}</b> {names[other]} ({render.score(found.scores[other])}): "
-                     f"{render.difference(*interval)}.")
+        lines.append(f"The plug-in is <b>{how}</b> {names[other]} ({wording.score(found.scores[other])}): "
+                     f"{wording.difference(*interval)}.")
     few = ("<p class='ml-dim'>The brackets hold the 95% interval of the difference; where it holds 0, the luck of which people "
            "were asked could explain it.</p>")
     own = found.scores["specific"]
     listed = "".join(f"<li>{line}</li>" for line in lines)
     return (f"<div role='status'><p class='ml-status'>Measured on the held-out last choice of {found.n:,} people: the plug-in "
-            f"alone (λ = 0) ranks it first for {own:.1%} of them (NDCG@1 {render.score(own)}); a guess would for "
+            f"alone (λ = 0) ranks it first for {own:.1%} of them (NDCG@1 {wording.score(own)}); a guess would for "
             f"{1 / (NEGATIVES + 1):.1%}.</p><ul class='ml-own-left'>{listed}</ul>{few}</div>")
 
 

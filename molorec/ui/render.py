@@ -147,25 +147,6 @@ def percent(probability: float) -> str:
     return "&lt;0.1%" if probability < 0.001 else f"{100 * probability:.1f}%"
 
 
-def score(value: float) -> str:
-    """A score from 0 to 1 with three decimals, as papers write it.
-
-    >>> score(0.3174)
-    '.317'
-    """
-    return f"{value:.3f}".removeprefix("0")
-
-
-def difference(mean: float, low: float, high: float) -> str:
-    """A difference of two scores with its interval.
-
-    >>> difference(0.11, -0.0084, 0.141)
-    '+.110 [−.008, +.141]'
-    """
-    signed = [("−" if value < 0 else "+") + score(abs(value)) for value in (mean, low, high)]
-    return f"{signed[0]} [{signed[1]}, {signed[2]}]"
-
-
 def _measured(because: Sequence[Evidence]) -> str:
     if not because:
         return "<p class='ml-measured'>No single title of the history matters much to its probability.</p>"

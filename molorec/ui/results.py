@@ -6,7 +6,7 @@ from html import escape
 
 import gradio as gr
 
-from molorec import owned, plots
+from molorec import owned, plots, wording
 from molorec.catalog.lists import NEGATIVES
 from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError, NoData
@@ -181,7 +181,7 @@ def _labelled(fitting: Sequence[Run]) -> dict[str, Run]:
     for run in fitting:
         lam = next((f", {lams.in_words(system.lam)}" for system in run.systems if system.name == "chosen"), "")
         rule = "" if run.rule == DEFAULT_RULE else f", rule {run.rule}"
-        label = f"{_day(run)}, {run.split}, {run.n:,} people{rows.few_shot(run.share)}{rule}{lam}"
+        label = f"{_day(run)}, {run.split}, {run.n:,} people{wording.few_shot(run.share)}{rule}{lam}"
         while label in found:
             label += " (earlier)"
         found[label] = run
@@ -209,7 +209,7 @@ def _provenance(run: Run) -> str:
     line = (f"Measured here on {_day(run)}: {run.domain}, split {run.split}, setting {run.setting}, {run.n:,} people, lists "
             f"{run.lists_sha256[:12]}. Model {run.base}, adapters {adapters}, mixing rule {run.rule}.")
     some = "" if run.limit is None else render.note(f"Only the first {run.n:,} people of the split were asked.")
-    few = render.note(rows.few_shot_note(run.share)) if run.share < 1 else ""
+    few = render.note(wording.few_shot_note(run.share)) if run.share < 1 else ""
     return f"<p class='ml-dim'>{escape(line)}</p>{some}{few}"
 
 
@@ -240,7 +240,7 @@ def _words(run: Run | None, reported: dict[str, float], metric: str) -> str:
     name, meaning = METRICS[metric]
     if not run and not reported:
         return ""
-    said = [f"{name} says {meaning}. A blind guess would score {render.score(_chance(metric))} (the dotted line)."]
+    said = [f"{name} says {meaning}. A blind guess would score {wording.score(_chance(metric))} (the dotted line)."]
     if run:
         said.append(_on_mixing(run))
         if _is_blind(run.system("popularity")):
@@ -284,7 +284,7 @@ def _on_mixing(run: Run) -> str:
 
 
 def _difference(interval: Interval) -> str:
-    return render.difference(interval.mean, interval.low, interval.high)
+    return wording.difference(interval.mean, interval.low, interval.high)
 
 
 def _rows(run: Run | None, table: Table | None, domain: str, metric: str) -> list[list[str]]:
@@ -293,8 +293,8 @@ def _rows(run: Run | None, table: Table | None, domain: str, metric: str) -> lis
     blind = run is not None and _is_blind(run.system("popularity"))
     for system in run.systems if run else ():
         score, against = system.scores[metric], None if blind else system.against_popularity.get(metric)
-        rows.append([HERE, system.name, lams.short(system.lam), f"{run.n:,}", render.score(score.mean),
-                     f"{render.score(score.low)} to {render.score(score.high)}", _difference(against) if against else ""])
+        rows.append([HERE, system.name, lams.short(system.lam), f"{run.n:,}", wording.score(score.mean),
+                     f"{wording.score(score.low)} to {wording.score(score.high)}", _difference(against) if against else ""])
     for name, score in (table.of(domain, metric) if table else {}).items():
         rows.append([f"Paper, Table {table.number}", name, "", "", f"{score:.4f}".removeprefix("0"), "", ""])
     return rows

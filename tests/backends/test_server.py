@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from dataclasses import replace
 
 import httpx
 import pytest
@@ -10,11 +9,11 @@ import torch
 
 from molorec import backbone, tuning
 from molorec.backends import Writing, server
-from molorec.backends.server import Server, command, export_mixtures, name_of
+from molorec.backends.server import Server, name_of
 from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError
-from molorec.mixture import adapters, export
 from molorec.mixture.lam import Lam
+from molorec.serving import export_mixtures
 from tests.conftest import pico_model, pico_tokenizer, toybox_adapters
 
 ADDRESS = "http://127.0.0.1:8000"
@@ -146,21 +145,6 @@ def test_a_server_that_fails_later_is_said_too(engine, played, base, monkeypatch
         list(made.write([5], [0.5, 0.5], engine.mixture("toybox").stack, "sum", Writing(2, 0, frozenset(), [], 0.0)))
 
 
-def test_the_exported_mixtures_are_those_of_the_slider(engine, tmp_path):
-    mixture = engine.mixture("toybox")
-    made = export_mixtures(mixture, "sum", 5, tmp_path)
-    lams = [name.rpartition("-")[2] for name in made]
-    assert lams == sorted(lams) and {"0.0000", "0.2500", "0.5000", "0.7500", "1.0000"} <= set(lams)
-    again = adapters.read(made[name_of(mixture.stack.key, "sum", [0.25, 0.75])], engine.base.shapes)
-    expected = export.merge(mixture.stack, [0.25, 0.75], "sum")
-    assert all(torch.equal(again.factors[path][0], a) for path, (a, _) in expected.factors.items())
-    for points in (1, 10_002):
-        with pytest.raises(BadInput, match="cannot be served"):
-            export_mixtures(mixture, "sum", points, tmp_path)
-    with pytest.raises(BadInput, match="two adapters, not of 3"):
-        export_mixtures(replace(mixture, adapters=(*mixture.adapters, mixture.adapters[0])), "sum", 3, tmp_path)
-
-
 def test_a_served_domain_can_be_tuned(engine, played, base, tmp_path):
     mixture = engine.mixture("toybox")
     served = [float(name.rpartition("-")[2]) for name in export_mixtures(mixture, "sum", 2, tmp_path)]
@@ -168,20 +152,6 @@ def test_a_served_domain_can_be_tuned(engine, played, base, tmp_path):
     other = Engine(base, engine.catalog, engine.adapter_folders, Server(ADDRESS, 420))
     ours, theirs = (list(tuning.tune(each, "toybox", 2))[-1] for each in (engine, other))
     assert theirs.settled and theirs.lam == pytest.approx(ours.lam, abs=0.005)
-
-
-def test_the_server_listens_to_this_machine_alone_and_loads_nothing_later(tmp_path):
-    tokenizer = pico_tokenizer()
-    pico_model("qwen2", len(tokenizer)).save_pretrained(tmp_path / "pico")
-    tokenizer.save_pretrained(tmp_path / "pico")
-    base = backbone.outline(tmp_path / "pico", precision="nf4")
-    words, environment = command(base, {"one": tmp_path / "one"}, 8, 8000)
-    assert words[words.index("--host") + 1] == "127.0.0.1" and environment == {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "0"}
-    more, _ = command(base, {"one": tmp_path / "one"}, 8, 8000, ["--data-parallel-size", "2", "--host", "0.0.0.0"])
-    assert more.index("--data-parallel-size") < more.index("0.0.0.0") < more.index("127.0.0.1")  # of two, the last one counts
-    assert words[words.index("--max-lora-rank") + 1] == "8" and words[words.index("--quantization") + 1] == "bitsandbytes"
-    with pytest.raises(BadInput, match="rank 600"):
-        command(base, {}, 600, 8000)
 
 
 def test_an_outline_has_everything_but_weights(tmp_path, catalog):

@@ -16,10 +16,11 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from molorec import backbone, explaining
 from molorec.backends import vllm as in_process
-from molorec.backends.server import Server, command, export_mixtures
+from molorec.backends.server import Server
 from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError
 from molorec.mixture import export
+from molorec.serving import command, export_mixtures
 from tests.conftest import pico_tokenizer, toybox_adapters, toybox_catalog
 
 SAME = 1e-4

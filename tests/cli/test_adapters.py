@@ -76,10 +76,10 @@ def test_serve_says_all_of_its_own_and_nothing_of_the_servers_in_its_document(st
 import sys
 from molorec import cli
 from molorec.cli import adapters
-from molorec.backends import server
+from molorec import serving
 find = adapters.importlib.util.find_spec
 adapters.importlib.util.find_spec = lambda name, *rest: name == "vllm" or find(name, *rest)
-server.command = lambda *_: ([sys.executable, "-c", "print('the server speaks')"], {})
+serving.command = lambda *_: ([sys.executable, "-c", "print('the server speaks')"], {})
 cli.main(sys.argv[1:])
 """
     done = subprocess.run([sys.executable, "-c", script, "serve", "--domain", "toybox", "--base", pico_folder, "--precision",

@@ -11,11 +11,11 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from molorec import tuning
+from molorec import tuning, wording
 from molorec.catalog import prepare
 from molorec.evaluation import entropies, published, runs
 from molorec.evaluation.runs import Interval, System
-from molorec.ui import render, results, shelf
+from molorec.ui import results, shelf
 from molorec.ui.results import BOTH, HERE, THERE
 from tests.conftest import source_data
 from tests.ui.conftest import PAYLOAD, plain_screen
@@ -50,8 +50,8 @@ def test_the_shipped_run_and_the_paper_stand_in_separate_panels(engine):
     assert len(cells(shown)) == len(SHIPPED.systems) + 13
     specific = SHIPPED.system("specific").scores["ndcg@1"]
     row = next(row for row in cells(shown) if row[1] == "specific")
-    assert row[:5] == ["Measured here", "specific", "0.00", f"{SHIPPED.n:,}", render.score(specific.mean)]
-    assert row[5] == f"{render.score(specific.low)} to {render.score(specific.high)}" and row[6].startswith("+.")
+    assert row[:5] == ["Measured here", "specific", "0.00", f"{SHIPPED.n:,}", wording.score(specific.mean)]
+    assert row[5] == f"{wording.score(specific.low)} to {wording.score(specific.high)}" and row[6].startswith("+.")
     assert cells(shown)[-1][:5] == ["Paper, Table 1", "MoLoRec", "", "", ".5783"]
     assert "cannot be set beside" in shown["about"] and SHIPPED.lists_sha256[:12] in shown["about"]
     offered = [value.partition(", ")[2] for _, value in shown["run"].choices]  # behind the day
@@ -68,7 +68,7 @@ def test_the_source_is_a_filter(engine, source, rows):
 def test_the_words_are_of_the_numbers(engine):
     words = ask(engine)["words"]
     above = SHIPPED.system("specific").against_popularity["ndcg@1"]
-    assert f"specific, λ=0.00 is surely above popularity: {render.difference(above.mean, above.low, above.high)}" in words
+    assert f"specific, λ=0.00 is surely above popularity: {wording.difference(above.mean, above.low, above.high)}" in words
     assert "general, λ=1.00 is surely below popularity" in words
     near = Interval(0.01, -0.02, 0.04)
     unsure = replace(SHIPPED.system("half"), against_popularity={metric: near for metric in runs.METRICS})
