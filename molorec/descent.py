@@ -133,7 +133,7 @@ def descend(engine: Engine, domain: str, granularity: str = "layer", prompts: in
     settings = settings or Settings()
     count = len(engine.mixture(domain).adapters)
     if count == 1:
-        raise BadInput(f"'{domain}' has one adapter only, so there is no λ to tune")
+        raise BadInput("this domain has one adapter only, so there is no λ to tune")
     if granularity not in GRANULARITIES:
         raise BadInput(f"there is no granularity '{granularity}'; choose one of: {', '.join(GRANULARITIES)}")
     if prompts < 1:

@@ -74,7 +74,7 @@ def sweep(engine: Engine, example: RankingExample, rule: str = DEFAULT_RULE, poi
     mixture = engine.mixture(example.domain)
     if not mixture.is_pair:
         here = "one adapter only" if len(mixture.adapters) == 1 else f"{len(mixture.adapters)} adapters"
-        raise BadInput(f"'{example.domain}' has {here}, and λ is swept between two")
+        raise BadInput(f"this domain has {here}, and λ is swept between two")
     if not 2 <= points <= MOST_POINTS:
         raise BadInput(f"{points} points are too {'few' if points < 2 else 'many'}; give 2 to {MOST_POINTS}")
     return _swept(engine, example, rule, points)

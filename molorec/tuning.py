@@ -178,7 +178,7 @@ def tune(engine: Engine, domain: str, prompts: int = PROMPTS, rule: str = DEFAUL
     """
     count = len(engine.mixture(domain).adapters)
     if count == 1:
-        raise BadInput(f"'{domain}' has one adapter only, so there is no λ to tune")
+        raise BadInput("this domain has one adapter only, so there is no λ to tune")
     if count > 2:
         raise BadInput(f"one number is no λ of {count} adapters; molorec.descent tunes their weights")
     if prompts < 1:

@@ -92,10 +92,13 @@ def time(value: object, file: File | str, line: int, column: str | None = None) 
     """A time as a number. Raises BadFile for what is none, or not finite."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError):
         number = math.nan
+    except OverflowError:  # a whole number of hundreds of digits, in JSON
+        number = math.inf
     if not math.isfinite(number):
-        raise BadFile(file, f"'{short(str(value))}' is not a number; give a Unix time or a running number", line, column)
+        problem = "is not a number" if math.isnan(number) else "is too large"
+        raise BadFile(file, f"'{short(str(value))}' {problem}; give a Unix time or a running number", line, column)
     return number
 
 

@@ -169,12 +169,13 @@ class Catalog:
         is none, those whose title is written much like it, so that a typing error still finds something."""
         return self._with_words(domain, text, limit) or self._written_like(domain, [text], limit)[0]
 
-    def best_matches(self, domain: str, texts: Sequence[str]) -> list[Item | None]:
-        """For each text the first that :meth:`search` finds, or None; the titles are read once for all of them."""
+    def best_matches(self, domain: str, texts: Sequence[str]) -> list[tuple[Item | None, bool]]:
+        """For each text the first that :meth:`search` finds, or None, and whether it holds the text's words; where it does not,
+        it is only written much like it. The titles are read once for all texts."""
         found = [next(iter(self._with_words(domain, text, 1)), None) for text in texts]
         missing = [text for text, item in zip(texts, found, strict=True) if item is None]
         alike = iter(self._written_like(domain, missing, 1) if missing else ())
-        return [item or next(iter(next(alike)), None) for item in found]
+        return [(item, True) if item else (next(iter(next(alike)), None), False) for item in found]
 
     def _with_words(self, domain: str, text: str, limit: int) -> list[Item]:
         words = re.findall(r"\w+", unicodedata.normalize("NFC", text))

@@ -24,7 +24,8 @@ INTRO = (
     "### Side by side\nRanks this list by the base model as it was before any training on recommendations, by each adapter "
     "alone, and by the mixture at the λ on screen. **Pin** a ranking to keep it as a further column while you change λ, the "
     f"rule or the person. The first {TITLES} titles are shown; ▲ and ▼, on a shaded line, say how many places higher or lower a "
-    "title stands than in the mixture. Where there are more columns than fit, they scroll sideways.")
+    "title stands than in the mixture. A model that is sure of its first title, with a low entropy, need not be right: the base "
+    "model often is surest of all. Where there are more columns than fit, they scroll sideways.")
 
 CHANGED = "The choices on screen have changed since; press “Compare” to see them side by side."
 

@@ -12,7 +12,8 @@ from molorec.ui import render, session
 from molorec.ui.screen import QUICK, Screen, tell
 
 PRESETS = (("Specific", 0.0), ("½", 0.5), ("General", 1.0))
-ALONE = "Mixing takes two adapters. This domain does not have both here, so there is nothing to mix and no λ to choose."
+ALONE = ("Mixing takes two adapters, and this domain has one here, so there is no λ to choose: its lists are ranked by that one. "
+         "A domain of your own gets a second one under “Your own domain”, with the button “Train”.")
 # Slider and box follow each other in the browser: another event that is sent meanwhile finds both at the new λ.
 # λ where the style wants it: above the list, on a phone
 _SHOW = ("lam => { if (typeof lam === 'number') "
@@ -33,11 +34,11 @@ class Mix:
     rule: gr.Dropdown
 
 
-def panel(pair: bool) -> Mix:
-    """Lay the panel out; without a pair of adapters it says that there is nothing to mix."""
+def panel(adapters: int) -> Mix:
+    """Lay the panel out for a domain of so many adapters; of one alone it says that there is nothing to mix."""
     gr.Markdown("### Mix")
-    found = {"alone": gr.HTML(render.news(ALONE), padding=False, visible=not pair)}
-    with gr.Column(visible=pair) as found["controls"]:
+    found = {"alone": gr.HTML(render.news(ALONE), padding=False, visible=adapters == 1)}
+    with gr.Column(visible=adapters == 2) as found["controls"]:
         found["lam"] = gr.Slider(0, 1, 0.5, step=0.01, label="λ: weight of the general adapter", buttons=[],
                                  elem_classes="ml-lam")
         gr.HTML("<div class='ml-ends'><span>0 specific alone</span><span>general alone 1</span></div>", padding=False)

@@ -224,6 +224,8 @@ def panel(engine: Engine, screen: Screen, journal: Journal, trainings: Trainings
         except MolorecError as error:
             yield render.note(str(error)), gr.skip(), *idle()
 
+    for file in (items, events):  # what was wrong with another file
+        file.upload(lambda: "", None, outcome, queue=False, show_progress="hidden")
     add_button.click(add, [screen.visitor, items, events, *columns, name, noun, core],
                      [outcome, add_button, *on_screen, *managed, items, events], **LONG).then(**screen.refresh)
     sure.click(remove, [screen.visitor, mine, screen.domain], [outcome, *on_screen, *managed], **QUICK).then(**screen.refresh)
@@ -277,9 +279,14 @@ def _upload(label: str, what: str, wanted: Sequence[tuple[str, str]]) -> tuple[g
 
 
 def _mapping(path: str | None, wanted: Sequence[tuple[str, str]], chosen: Sequence[str | None]) -> dict[str, str]:
-    """What is wanted → the file's column. Raises BadInput if there is no file, or a column is not chosen."""
+    """What is wanted → the file's column. Raises BadInput if there is no file, it cannot be
+    read, or a column is not chosen."""
     if not path:
         raise BadInput("choose two files: one of the things, one of who chose what")
+    try:
+        csv_source.preview(path, bounds=owned.UPLOAD)  # a file that cannot be read has no columns to choose from
+    except BadFile as error:
+        raise owned.named(error) from error
     for (key, label), column in zip(wanted, chosen, strict=True):
         if not column and key not in csv_source.OPTIONAL:
             raise BadInput(f"choose which column of {Path(path).name} holds “{label}”")

@@ -48,6 +48,9 @@ CSS = "".join(panel.CSS for panel in (style, landscape, layers, compare, results
 # Gradio goes through its record of events after every one; nobody reads that record here.
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 CACHE_SECONDS = (3_600, 86_400)  # how often, and how old, downloads and uploads are deleted; visitors may share one
+# a link has been followed once its view is on screen: a reload then shows what is on screen, not the link's view again
+_FORGET_LINK = ("() => { const url = new URL(location); " + "".join(f"url.searchParams.delete('{field}'); " for field in PLACE)
+                + "history.replaceState(history.state, '', url); }")
 _PRESENT = "() => document.body.classList.toggle('ml-presenter') ? 'Leave presenter mode' : 'Presenter mode'"
 _OPEN_PRESENTER = ("() => document.body.classList.toggle('ml-presenter', new URLSearchParams(location.search).get('presenter') "
                    "=== '1') ? 'Leave presenter mode' : 'Presenter mode'")
@@ -97,10 +100,10 @@ def build(engine: Engine, journal: Journal | None = None) -> gr.Blocks:
             with gr.Column(elem_classes="ml-who"):
                 people = who.panel(engine, domain)
             with gr.Column(elem_classes="ml-mix"):
-                mixing = mix.panel(_is_pair(engine, domain))
+                mixing = mix.panel(_adapters(engine, domain))
             with gr.Column(elem_classes="ml-ranked"):
                 result = ranked.panel()
-            with gr.Column(visible=_is_pair(engine, domain), elem_classes="ml-tune") as auto:
+            with gr.Column(visible=_adapters(engine, domain) == 2, elem_classes="ml-tune") as auto:
                 tuner = tune.panel()
         screen = Screen(visitor, people.domain, people.scenario, people.user, people.history, people.candidates, mixing.lam,
                         mixing.number, mixing.rule, gr.State({}), gr.State({}), gr.State({}))
@@ -134,17 +137,19 @@ def _tabs(engine: Engine, journal: Journal, screen: Screen) -> None:
             share.panel(engine, screen, journal, tab)
 
 
-def _is_pair(engine: Engine, domain: str) -> bool:
+def _adapters(engine: Engine, domain: str) -> int:
+    """How many adapters a domain is ranked with; 0 where it cannot be, which is said where the ranking would be."""
     try:
-        return engine.mixture(domain).is_pair
+        return len(engine.mixture(domain).adapters)
     except MolorecError:
-        return False
+        return 0
 
 
 def _of_domain(engine: Engine, domain: str):
     """The badge, the word that there is nothing to mix, and the controls to mix and to tune with."""
-    pair = _is_pair(engine, domain)
-    return _badge(engine, domain), gr.HTML(visible=not pair), gr.Column(visible=pair), gr.Column(visible=pair)
+    adapters = _adapters(engine, domain)
+    pair = gr.Column(visible=adapters == 2)
+    return _badge(engine, domain), gr.HTML(visible=adapters == 1), pair, pair
 
 
 def _badge(engine: Engine, domain: str) -> str:
@@ -209,13 +214,13 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
                 *(nothing_to_explain if view != shown.view else (gr.skip(),) * 3))
 
     def show_typed(number: float | None, *values):
-        """:func:`show` at the λ in the box; an empty box is one that somebody is typing in."""
+        """:func:`show` at the λ in the box. In an empty one somebody is typing, and of what is no λ the slider has kept the
+        last that was one, which may not have been ranked at yet: both are ranked at the slider's."""
         values = list(values)
         try:
             values[PLACE["lam"]] = values[PLACE["lam"]] if number is None else session.valid_lam(number)
         except MolorecError as error:
             warn(error)
-            return (gr.skip(),) * len(outputs)
         return show(*values)
 
     def show_anew(*values):
@@ -264,4 +269,5 @@ def _wire(engine: Engine, journal: Journal, page: gr.Blocks, badge: gr.HTML, sav
     result.facts.click(**screen.rank)
     opened = [screen.visitor, people.domain, people.scenario, people.user, people.history, people.candidates, *screen.lam_twice,
               mixing.rule]
-    page.load(open_page, [screen.visitor, saved], opened, **QUICK).then(**screen.refresh)
+    page.load(open_page, [screen.visitor, saved], opened, **QUICK).then(**screen.refresh).then(
+        None, None, None, js=_FORGET_LINK)

@@ -159,7 +159,7 @@ PICTURES = (
 
 def _check_pair(engine: Engine, view: View) -> None:
     if not engine.mixture(view.domain).is_pair:
-        raise BadInput(f"'{view.domain}' has one adapter only, so there is nothing to mix and no λ to choose")
+        raise BadInput("this domain has one adapter only, so there is nothing to mix and no λ to choose")
 
 
 def _like(ranking: Ranking) -> str:

@@ -15,6 +15,7 @@ from molorec.prompts import HISTORY_TITLES
 from molorec.ranking.result import Ranking
 from molorec.tuning import TuningStep
 
+RESAMPLED_FROM = 10  # prompts; of fewer, resampling says next to nothing
 
 def history(items: Sequence[Item]) -> str:
     """The history, oldest first: what the prompt holds, and how much there is before it."""
@@ -22,7 +23,7 @@ def history(items: Sequence[Item]) -> str:
         return news("No history.")
     shown = items[-HISTORY_TITLES:]
     before = len(items) - len(shown)
-    head = f"<p class='ml-dim'>{before} earlier choices, then:</p>" if before else ""
+    head = f"<p class='ml-dim'>{before} earlier choice{'s' if before > 1 else ''}, then:</p>" if before else ""
     rows = "".join(f"<li>{escape(item.title)}</li>" for item in shown)
     return f"{head}<ol class='ml-list' tabindex='0' aria-label='History' start='{before + 1}'>{rows}</ol>"
 
@@ -75,7 +76,8 @@ def facts(base: Backbone, mixture: Mixture, result: Ranking, sent: float | None 
 
 def position(found: PositionCheck, listed: bool) -> str:
     """How much the order of the candidates mattered."""
-    why = "" if listed else " The model does not read the list before it answers here, so its order cannot matter."
+    why = "" if listed else (" The model does not read the list before it answers here, so its order cannot matter; what "
+                             "moved is rounding.")
     return (f"<p class='ml-status' role='status'>{found.shuffles} of {found.total} other orders of the list: the same first "
             f"title in {found.same_first}; no title's probability moved by more than {100 * found.largest:.2f} points.{why}</p>")
 
@@ -91,15 +93,17 @@ def tuning(step: TuningStep) -> str:
     else:
         says, share = "so far", 100 * step.prompts / step.total
         at, then = f"Tuning: {step.prompts} of {step.total} prompts", ""
+    sure = (f"95% of resamples: {step.lam_low:.2f} to {step.lam_high:.2f}." if step.prompts >= RESAMPLED_FROM or step.settled
+            else "Too few prompts yet to say how sure that is.")
     return (f"<div role='status'><div class='ml-progress'><span style='width:{share:.0f}%'></span></div>"
             f"<p class='ml-answer'><b>λ = {step.lam:.2f}</b> {says}</p>"
-            f"<p class='ml-dim'>{at}, {step.seconds:.1f} s. 95% of resamples: {step.lam_low:.2f} to {step.lam_high:.2f}. "
+            f"<p class='ml-dim'>{at}, {step.seconds:.1f} s. {sure} "
             f"{step.by.capitalize()}: {step.entropy:.4f} nat, {step.entropy_start:.4f} at λ = ½.</p>{then}</div>")
 
 
 def stopped(why: str, step: TuningStep) -> str:
     """What is left of a tuning that was stopped."""
-    return news(f"{why} After {step.prompts} of {step.total} prompts the best λ was {step.lam:.2f}.")
+    return news(f"{why} After {step.prompts} of {step.total} prompts the best λ was {step.lam:.2f}; “Auto” stays as it was.")
 
 
 def reason(explanation: Explanation, detailed: bool = False) -> str:

@@ -67,7 +67,9 @@ CSS = """
 .ml-fill { display: block; height: 100%; background: #14b8a6; }
 .ml-percent { text-align: right; font-variant-numeric: tabular-nums; }
 .ml-is-truth { background: color-mix(in srgb, #f59e0b 18%, transparent); }
-.ml-truth { margin-left: .6em; padding: 0 .5em; border-radius: .6em; font-size: .8em; background: #b45309; color: #fff; }
+.ml-truth { margin-left: .6em; padding: 0 .5em; border-radius: .6em; font-size: .8em; background: #b45309; color: #fff;
+  white-space: nowrap; }
+input[role=listbox] { text-overflow: ellipsis; margin-right: 1.8em !important; } /* not under the arrow */
 .ml-status { margin: .3rem 0; font-variant-numeric: tabular-nums; }
 .ml-answer { margin: .4rem 0 .2rem; font-variant-numeric: tabular-nums; }
 .ml-answer b { font-size: 1.25em; margin-right: .3em; }

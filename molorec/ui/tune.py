@@ -70,11 +70,12 @@ def wire(engine: Engine, journal: Journal, tuner: Tuner, screen: Screen) -> None
         step = None
         try:
             for step in tuning.tune(engine, domain, int(prompts), rule, setting, objective=objective):
-                found = {**found, (domain, rule): step.lam}
                 if not job.wants(run):
-                    stopped = render.stopped(job.why, step), gr.skip(), *stay, gr.Button(visible=True)
+                    stopped = render.stopped(job.why, step), gr.skip(), *stay, gr.Button(visible=False)
                     yield found, *(stopped if job.why else [gr.skip()] * 5), *idle()
                     return
+                if step.settled:  # what a run that was stopped had found is no λ to go by
+                    found = {**found, (domain, rule): step.lam}
                 there = (step.lam, step.lam) if step.settled else stay
                 buttons = idle() if step.settled else running()
                 yield (found, render.tuning(step), gr.Plot(plots.entropy_curve(step), visible=True), *there,

@@ -163,15 +163,22 @@ def wire(engine: Engine, people: Who, screen: Screen) -> None:
     def shuffle(candidates: list | None):
         return random.sample(candidates or [], len(candidates or []))
 
-    def paste(text: str, domain: str, before: list):
+    def paste(text: str, domain: str, before: list, least: int):
+        """The titles of the text in place of a list, of ``least`` at least."""
         try:
-            items, missing = resolve(engine.catalog, domain, text or "")
+            items, guessed, missing = resolve(engine.catalog, domain, text or "")
         except MolorecError as error:
             warn(error)
             return before
         if missing:
             warn(f"{len(missing)} of the lines name no title of {owned.chosen_name(domain)}: {', '.join(missing)[:200]}")
-        return session.as_value(items) if items else before
+        if len(items) < least:
+            warn(f"titles found: {len(items)}. A list to rank needs {least}; it stays as it was." if least > 1 else
+                 "no title was found; the list stays as it was.")
+            return before
+        read = "; ".join(f"“{line[:40]}” as “{title[:60]}”" for line, title in list(guessed.items())[:5])
+        tell(f"{len(items)} in place of the {len(before or [])} that were there." + (f" Read {read}." if read else ""))
+        return session.as_value(items)
 
     domain, scenario, user, lists = people.domain, people.scenario, people.user, [people.history, people.candidates]
     domain.input(choose_domain, [screen.visitor, domain], [domain, scenario, user, *lists], **QUICK).then(**screen.refresh)
@@ -187,10 +194,10 @@ def wire(engine: Engine, people: Who, screen: Screen) -> None:
     people.found.select(add, [domain, *lists], lists, **QUICK).then(**screen.rank)
     people.draw.click(draw, [people.count, domain, *lists], people.candidates, **QUICK).then(**screen.rank)
     people.shuffle.click(shuffle, people.candidates, people.candidates, **QUICK).then(**screen.rank)
-    for button, target in ((people.paste_history, people.history), (people.paste_candidates, people.candidates)):
+    for button, target, least in ((people.paste_history, people.history, 1), (people.paste_candidates, people.candidates, 2)):
         # many lines that name nothing take long in a large shop: nobody's ranking waits for them
-        button.click(paste, [people.pasted, domain, target], target, show_progress="hidden", concurrency_id="paste",
-                     concurrency_limit=1).then(**screen.rank)
+        button.click(paste, [people.pasted, domain, target, gr.State(least)], target, show_progress="hidden",
+                     concurrency_id="paste", concurrency_limit=1).then(**screen.rank)
 
 
 def groups(engine: Engine, domain: str, scenario: str, user: str) -> tuple[gr.Radio, gr.Column, gr.Column, gr.Dropdown]:
@@ -285,9 +292,13 @@ def draw_candidates(catalog: Catalog, domain: str, count: int, history: Iterable
     return chosen
 
 
-def resolve(catalog: Catalog, domain: str, text: str) -> tuple[list[Item], list[str]]:
-    """The items that the lines of a text name, each once, and the lines for which there is none. Of a line its first
-    :data:`SEARCHED` characters count.
+def resolve(catalog: Catalog, domain: str, text: str) -> tuple[list[Item], dict[str, str], list[str]]:
+    """What the lines of a text name; of a line its first :data:`SEARCHED` characters count.
+
+    Returns
+    -------
+    items, guessed, missing : each item once; of the lines that are only written much like a title, line → that title; the
+        lines for which there is none.
 
     Raises
     ------
@@ -298,6 +309,7 @@ def resolve(catalog: Catalog, domain: str, text: str) -> tuple[list[Item], list[
         raise BadInput("there is nothing to read; put one title on a line")
     if len(lines) > LIMITS.candidates:
         raise BadInput(f"{len(lines)} lines are too many; a list holds at most {LIMITS.candidates}")
-    best = catalog.best_matches(domain, lines)
-    return (list(dict.fromkeys(item for item in best if item)),
-            [line for line, item in zip(lines, best, strict=True) if item is None])
+    best = list(zip(lines, catalog.best_matches(domain, lines), strict=True))
+    return (list(dict.fromkeys(item for _, (item, _) in best if item)),
+            {line: item.title for line, (item, has_words) in best if item and not has_words},
+            [line for line, (item, _) in best if item is None])

@@ -87,6 +87,22 @@ def test_nonsense_gets_a_notice_and_the_page_lives_on(tab):
     tab.wait_for_selector(".ml-row, .ml-note")
 
 
+def test_what_is_typed_fast_and_is_no_lam_leaves_slider_and_ranking_at_one(pico_tab):
+    slider = pico_tab.get_by_role("slider", name=re.compile("weight of the general"))
+    number = pico_tab.get_by_label("λ as a number")
+    for _ in range(3):
+        number.fill("0.37")
+        wait_for_lam(pico_tab, "0.37")
+        number.click()
+        pico_tab.keyboard.press("Control+A")
+        pico_tab.keyboard.press("Delete")
+        pico_tab.keyboard.type("15")  # the slider follows the 1
+        pico_tab.wait_for_selector("text=outside 0 to 1")
+        number.blur()
+        wait_for_lam(pico_tab, f"{float(slider.input_value()):.2f}")
+        assert float(number.input_value()) == float(slider.input_value())
+
+
 def test_tune_to_the_end_and_go_there(tab):
     tab.get_by_role("button", name="On which prompts, and judged by what").click()
     prompts = tab.get_by_role("spinbutton", name=re.compile("Prompts"))
@@ -275,6 +291,13 @@ def test_a_link_opens_its_view_and_a_wrong_one_says_so(browser, pico_address, en
         assert tab.get_by_label("User id").input_value() == user
         assert tab.get_by_label("λ as a number").input_value() == "0.3"
         assert tab.get_by_label("Mixing rule").input_value() == "product"
+        tab.wait_for_function("() => !location.search")  # it has been followed: a reload shows what is on screen
+        tab.get_by_role("button", name="General").click()
+        wait_for_lam(tab, "1.00")
+        tab.wait_for_timeout(300)  # until the browser has it
+        tab.reload()
+        wait_for_lam(tab, "1.00")
+        assert tab.get_by_label("User id").input_value() == user
     with opened(browser, pico_address + "?lam=nan&user=%3Cimg%20src%3Dx%20onerror%3Dwindow.__xss%3D1%3E&rule=9&domain=") as tab:
         wait_for_lam(tab, "0.50")
         tab.wait_for_selector("text=/no number from 0 to 1/")

@@ -17,17 +17,24 @@ def events(engine, tmp_path):
     return {event.name: event.fn for event in built.fns.values() if event.fn}
 
 
-def test_what_is_said_at_stop_is_what_keep_keeps(events, monkeypatch):
-    job, said = Job(), []
+def test_what_a_whole_run_found_can_be_kept(events, monkeypatch):
+    said = []
     monkeypatch.setattr(gr, "Info", said.append)
-    run = events["tune"](job, "toybox", "sum", {}, 20, "warm", "candidates", "visitor-1")
+    *_, (found, text, _, *twice, keep, _, _) = events["tune"](Job(), "toybox", "sum", {}, 10, "warm", "candidates", "visitor-1")
+    lam = found["toybox", "sum"]
+    assert keep.visible and twice == [lam, lam] and f"λ = {lam:.2f}" in text
+    events["keep"]("toybox", "sum", found)
+    assert len(said) == 1 and f"λ = {lam:.2f} for toybox" in said[0] and "for everyone on this machine" in said[0]
+
+
+def test_a_run_that_was_stopped_is_no_lam_to_go_by(events):
+    job, before = Job(), {("toybox", "sum"): 0.25}
+    run = events["tune"](job, "toybox", "sum", before, 20, "warm", "candidates", "visitor-1")
     next(run)
     job.stop("Stopped.")
-    (found, text, *_, keep, _, _), = run
-    assert keep.visible and f"the best λ was {found['toybox', 'sum']:.2f}" in text
-    events["keep"]("toybox", "sum", found)
-    assert len(said) == 1 and f"λ = {found['toybox', 'sum']:.2f} for toybox" in said[0]
-    assert "for everyone on this machine" in said[0]
+    (found, text, _, *twice, keep, _, _), = run
+    assert found == before and not keep.visible and twice == [gr.skip()] * 2
+    assert "Stopped. After" in text and "“Auto” stays as it was" in text
 
 
 def test_a_run_that_the_screen_has_left_says_nothing_there(events):

@@ -41,8 +41,10 @@ def test_a_count_out_of_range_is_refused(engine, count):
 
 def test_pasted_lines_become_titles_once_and_the_rest_is_named(engine):
     first, second = engine.catalog.items("toybox")[:2]
-    found, missing = who.resolve(engine.catalog, "toybox", f"{first.title}\n\n  {second.title} \n{first.title}\nqqqq zzzz\n")
-    assert found == [first, second] and missing == ["qqqq zzzz"]
+    typed = first.title[:3] + first.title[4:]
+    found, guessed, missing = who.resolve(engine.catalog, "toybox",
+                                          f"{first.title}\n\n  {second.title} \n{first.title}\nqqqq zzzz\n{typed}\n")
+    assert found == [first, second] and missing == ["qqqq zzzz"] and guessed == {typed: first.title}
 
 
 @pytest.mark.parametrize(("text", "words"), [("", "nothing to read"), (" \n ", "nothing to read"), ("a\n" * 301, "too many")])
@@ -102,6 +104,6 @@ def test_many_lines_that_name_nothing_read_the_titles_once(engine, monkeypatch):
     first = engine.catalog.items("toybox")[0]
     asked.clear()
     lines = [f"qqqq zzzz {i}" for i in range(50)]
-    found, missing = who.resolve(engine.catalog, "toybox", "\n".join([first.title, *lines, "y" * 60_000]))
+    found, _, missing = who.resolve(engine.catalog, "toybox", "\n".join([first.title, *lines, "y" * 60_000]))
     assert found == [first] and missing == [*lines, "y" * 200]
     assert sum("item_id, title, normal_form" in query for query in asked) == 1
