@@ -69,7 +69,7 @@ CSS = """
 .ml-is-truth { background: color-mix(in srgb, #f59e0b 18%, transparent); }
 .ml-truth { margin-left: .6em; padding: 0 .5em; border-radius: .6em; font-size: .8em; background: #b45309; color: #fff;
   white-space: nowrap; }
-input[role=listbox] { text-overflow: ellipsis; margin-right: 1.8em !important; } /* not under the arrow */
+input[role=combobox] { text-overflow: ellipsis; margin-right: 1.8em !important; } /* not under the arrow */
 .ml-status { margin: .3rem 0; font-variant-numeric: tabular-nums; }
 .ml-answer { margin: .4rem 0 .2rem; font-variant-numeric: tabular-nums; }
 .ml-answer b { font-size: 1.25em; margin-right: .3em; }
@@ -115,11 +115,12 @@ label:has(> :is(input[type=radio], input[type=checkbox]):focus-visible) { outlin
 HEAD = """<style>
 @media (max-width: 699px) { .gradio-container { overflow: clip !important; } } /* nothing sticks inside of what is "hidden" */
 .ml-presenter :is(.ml-quiet, .ml-facts, footer, .ml-tabs, .ml-edit button, .ml-edit-all, .ml-badge) { display: none !important; }
-.ml-presenter :is(.ml-list, .ml-edit) { max-height: none !important; }
+.ml-presenter :is(.ml-head p, button:disabled) { display: none !important; }
 .ml-presenter .ml-ranking { max-height: max(20rem, 62vh) !important; } /* so that the reason below it is in sight */
 .ml-presenter .ml-lam input[type=range] { height: 1rem; }
 .ml-presenter .ml-lam input[type=range]::-webkit-slider-thumb { transform: scale(1.8); }
 .ml-presenter .ml-lam input[type=range]::-moz-range-thumb { transform: scale(1.8); }
+@media (max-width: 699px) { .ml-presenter .ml-list { max-height: 8rem !important; } } /* slider and ranking are what is shown */
 @media (min-width: 700px) { /* everything is larger by the theme's own sizes, also what Gradio draws */
   :root:has(body.ml-presenter) { --text-xs: 14px; --text-sm: 16px; --text-md: 19px; --text-lg: 22px; --text-xl: 26px;
     --body-text-size: 19px; --block-label-text-size: 16px; --block-title-text-size: 19px; --block-info-text-size: 16px;
@@ -127,10 +128,10 @@ HEAD = """<style>
     --prose-text-size: 19px; }
   .ml-presenter { font-size: 19px; }
   .ml-presenter :is(.ml-row, .ml-list, .ml-edit) { font-size: 1.05em; }
+  .ml-presenter :is(.ml-list, .ml-edit) { max-height: none !important; }
   .ml-presenter :is(.gradio-container, main) { max-width: none !important; }
   .ml-presenter main { padding-inline: 1.2rem !important; }
   .ml-presenter button { padding-inline: .4em !important; }
-  .ml-presenter :is(.ml-head p, button:disabled) { display: none !important; }
 }
 @media (min-width: 1050px) {
   .ml-presenter .ml-main { grid-template-columns: minmax(0, 2.4fr) minmax(0, 3fr) minmax(0, 6fr) !important; }
