@@ -20,7 +20,7 @@ def example(engine):
     return engine.catalog.examples(NAME, "quick", limit=1)[0]
 
 
-def test_movielens_is_what_the_contract_says(engine):
+def test_movielens_has_the_people_and_films_that_everything_stands_on(engine):
     info = engine.catalog.domain(NAME)
     assert (info.users, info.items, info.events) == (6040, 3416, 999_611)
     assert "The Matrix" not in {item.title for item in engine.catalog.items(NAME)}

@@ -108,7 +108,8 @@ class Evaluation:
         weak : what it falls short of, in words.
         """
         result = self.system(name)
-        return {"domain": self.domain, "split": self.split, "setting": self.setting, "n": result.rows.n,
+        some = {} if self.limit is None else {"first people of the split": self.limit}
+        return {"domain": self.domain, "split": self.split, **some, "setting": self.setting, "n": result.rows.n,
                 "ndcg@1": round(result.ndcg(1), 4), "popularity ndcg@1": round(self.system("popularity").ndcg(1), 4),
                 "lists_sha256": self.lists_sha256, "weak": list(weak)}
 

@@ -19,7 +19,7 @@ from molorec.ui.session import Job, View
 INTRO = (
     "### λ layer by layer\nA language model is a stack of layers: each works on what the one before it has made of the text. The "
     "slider mixes the two adapters in the same way everywhere; here, every layer may have a mixture of its own. It is looked for "
-    "on people whose next choice nobody looks at, and what counts is how sure the model is. Sure is not the same as right: "
+    "on people whose next choice stays hidden, and what counts is how sure the model is. Sure is not the same as right: "
     "whether the titles are better ones, only a measurement with known answers says (tab Results).")
 PROMPTS = 16
 EACH = (("each layer", "layer"), ("each of the seven parts of a layer", "module"))

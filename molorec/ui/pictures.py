@@ -138,7 +138,7 @@ def auto_tune(engine: Engine, view: View, example: RankingExample) -> Iterator[D
 PICTURES = (
     Picture("1 · A history becomes a text",
             "A language model can only read text and say what comes next. So a person's latest choices are written down as "
-            "a short text, and each title on the list gets the probability that the model would go on with it.", prompt),
+            "a short text, and each title on the list gets the probability that the model writes it next.", prompt),
     Picture("2 · An adapter is a thin addition",
             "The language model stays as it is. An adapter adds a pair of thin tables of numbers to each layer; multiplied "
             "with each other, they say how far every weight of the layer is moved.", adapters),
@@ -149,7 +149,7 @@ PICTURES = (
             "If one title gets nearly all of the probability, the model is sure; if all titles get the same, it knows nothing. "
             "Entropy puts that into one number, and nobody needs to know which title was right.", certainty),
     Picture("5 · Auto-tune looks for the surest λ",
-            "Auto-tune takes people whose next choice nobody looks at, measures the entropy at several λ, and goes where the "
+            "Auto-tune takes people whose next choice stays hidden, measures the entropy at several λ, and goes where the "
             "curve is lowest.", auto_tune),
 )
 

@@ -31,7 +31,7 @@ class Tuner:
 
 def panel() -> Tuner:
     """Lay the panel out."""
-    gr.Markdown("### Auto-tune\nFinds the λ at which the model is least uncertain, on people whose next choice nobody looks at.")
+    gr.Markdown("### Auto-tune\nFinds the λ at which the model is least uncertain, on people whose next choice stays hidden.")
     found = {}
     with gr.Accordion("On which prompts, and judged by what", open=False, elem_classes="ml-quiet"):
         found["prompts"] = gr.Slider(

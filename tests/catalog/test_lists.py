@@ -1,4 +1,4 @@
-"""The stored lists are what the contract says, whoever draws them."""
+"""The stored lists are what their descriptions say, whoever draws them."""
 
 import random
 from dataclasses import replace
