@@ -8,12 +8,14 @@ from html import escape
 from molorec import owned
 from molorec.backbone import Backbone
 from molorec.catalog import Item
+from molorec.evaluation.half import Measured
 from molorec.explaining import Evidence, Explanation
 from molorec.mixture.mixture import Mixture
 from molorec.position import PositionCheck
 from molorec.prompts import HISTORY_TITLES
 from molorec.ranking.result import Ranking
 from molorec.tuning import TuningStep
+from molorec.wording import score
 
 RESAMPLED_FROM = 10  # prompts; of fewer, resampling says next to nothing
 
@@ -99,6 +101,21 @@ def tuning(step: TuningStep) -> str:
             f"<p class='ml-answer'><b>λ = {step.lam:.2f}</b> {says}</p>"
             f"<p class='ml-dim'>{at}, {step.seconds:.1f} s. {sure} "
             f"{step.by.capitalize()}: {step.entropy:.4f} nat, {step.entropy_start:.4f} at λ = ½.</p>{then}</div>")
+
+
+def on_mixing(found: Sequence[Measured]) -> str:
+    """What was measured of half and half, as a sentence for whoever has just seen where λ went; empty if nothing was."""
+    said = []
+    for each in found:
+        if each.helps:
+            above = " and ".join(f"the {name} adapter alone (+{score(interval.mean)})" for name, interval in each.over.items())
+            what = f"mixing helps, λ = ½ is surely above {above}"
+        elif each.surely_below:
+            what = "λ = ½ is surely below " + " and ".join(f"the {name} adapter alone" for name in each.surely_below)
+        else:
+            what = "λ = ½ is not shown to be above both adapters"
+        said.append(f"{'Known' if each.setting == 'warm' else 'New'} titles ({each.n:,} people): {what}.")
+    return f"<p class='ml-dim'>Measured with labels. {' '.join(said)} More in “Results”.</p>" if said else ""
 
 
 def stopped(why: str, step: TuningStep) -> str:

@@ -8,6 +8,7 @@ import gradio as gr
 from molorec import owned, plots, tuning
 from molorec.engine import Engine
 from molorec.errors import JournalError, MolorecError
+from molorec.evaluation import half
 from molorec.journal import Journal
 from molorec.tuning import PROMPTS
 from molorec.ui import render
@@ -53,6 +54,12 @@ def panel() -> Tuner:
     return Tuner(**found)
 
 
+def _measured(engine: Engine, domain: str, rule: str) -> str:
+    """What labels have said of mixing the adapters in use."""
+    mixture = engine.mixture(domain)
+    return render.on_mixing(half.measured(domain, rule, {adapter.name: adapter.sha256 for adapter in mixture.adapters}))
+
+
 def wire(engine: Engine, journal: Journal, tuner: Tuner, screen: Screen) -> None:
     """A run sets λ when it is done, and ends when the domain or the rule changes."""
     job = gr.State(Job())
@@ -78,7 +85,8 @@ def wire(engine: Engine, journal: Journal, tuner: Tuner, screen: Screen) -> None
                     found = {**found, (domain, rule): step.lam}
                 there = (step.lam, step.lam) if step.settled else stay
                 buttons = idle() if step.settled else running()
-                yield (found, render.tuning(step), gr.Plot(plots.entropy_curve(step), visible=True), *there,
+                known = _measured(engine, domain, rule) if step.settled else ""
+                yield (found, render.tuning(step) + known, gr.Plot(plots.entropy_curve(step), visible=True), *there,
                        gr.Button(visible=step.settled), *buttons)
             with suppress(JournalError):
                 journal.keep_tuning(visitor, domain, rule, step, engine.mixture(domain).key, engine.base.sha256)

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from molorec.catalog import Item, RankingExample
+from molorec.evaluation.half import Measured
+from molorec.evaluation.metrics import Interval
 from molorec.explaining import Evidence, Explanation
 from molorec.ranking.result import RankedItem, Ranking
 from molorec.ui import render
@@ -106,6 +108,17 @@ def test_tuning_says_where_it_stands():
     assert "Stopped. After 5 of 20 prompts the best λ was 0.40" in render.stopped("Stopped.", step())
     done = render.tuning(step(settled=True))
     assert "width:100%" in done and "5 of 20 prompts, which were enough" in done
+
+
+def test_what_labels_said_of_mixing_is_a_sentence_a_setting():
+    above, below, open_ = Interval(0.03, 0.01, 0.05), Interval(-0.03, -0.05, -0.01), Interval(0.0, -0.01, 0.01)
+    said = render.on_mixing([Measured("warm", 4_705, {"general": above, "specific": below}),
+                             Measured("new-item", 914, {"general": above, "specific": above})])
+    assert "Known titles (4,705 people): λ = ½ is surely below the specific adapter alone." in said
+    assert ("New titles (914 people): mixing helps, λ = ½ is surely above the general adapter alone (+.030) and the specific "
+            "adapter alone (+.030).") in said
+    assert "not shown to be above both" in render.on_mixing([Measured("warm", 5, {"general": above, "specific": open_})])
+    assert render.on_mixing([]) == ""
 
 
 def test_a_refused_text_is_not_shown():

@@ -3,6 +3,8 @@
 import gradio as gr
 import pytest
 
+from molorec.evaluation import rows
+from molorec.evaluation.protocol import evaluate
 from molorec.journal import Journal
 from molorec.ui import tune
 from molorec.ui.session import Job
@@ -25,6 +27,13 @@ def test_what_a_whole_run_found_can_be_kept(events, monkeypatch):
     assert keep.visible and twice == [lam, lam] and f"λ = {lam:.2f}" in text
     events["keep"]("toybox", "sum", found)
     assert len(said) == 1 and f"λ = {lam:.2f} for toybox" in said[0] and "for everyone on this machine" in said[0]
+
+
+def test_at_its_end_a_run_says_what_labels_said(events, engine):
+    for result in evaluate(engine, "toybox", limit=4, systems=("general", "specific", "half")).systems:
+        rows.save(result.rows)
+    *_, (_, text, *_) = events["tune"](Job(), "toybox", "sum", {}, 10, "warm", "candidates", "visitor-1")
+    assert "Measured with labels. Known titles (4 people): " in text
 
 
 def test_a_run_that_was_stopped_is_no_lam_to_go_by(events):
