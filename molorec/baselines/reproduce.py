@@ -56,7 +56,7 @@ FIGURES = {
                       "the figure of GRU4Rec+, which learns with sampled negatives; of the first GRU4Rec .5581/.3381 there. "
                       "Its own papers have no figure on these data"),
     "sasrec": Figure(_KANG, "movielens-1m", 100, False, {"hr@10": 0.8245, "ndcg@10": 0.5905},
-                     {"dimension": 50}, "the paper's loss is --loss bce, in some 200 epochs"),
+                     {"dimension": 50}, "the paper's loss is --loss bce, at --rate 1e-3 --batch 128 in some 200 epochs"),
     "fmlp-rec": Figure(_ZHOU, "amazon14_beauty", 99, True,
                        {"hr@1": 0.2011, "hr@5": 0.4025, "ndcg@5": 0.3070, "hr@10": 0.4998, "ndcg@10": 0.3385, "mrr": 0.3051},
                        {"dropout": 0.5, "length": 20, "examples": 0},
