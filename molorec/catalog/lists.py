@@ -39,6 +39,11 @@ class StoredList:
     candidates: list[int]
 
 
+def marks(title: str, normal_form: str) -> tuple[str, bytes]:
+    """What no two titles of one list may share: a model, or a person, could not tell them apart."""
+    return normal_form, title.encode()[:DISTINCT_BYTES]
+
+
 def draw(rng: random.Random, pool: list[int], seen: set[int], target: int, titles: list[str],
          normal_forms: list[str], negatives: int = NEGATIVES) -> list[int]:
     """Draw ``negatives`` items of ``pool`` and return them with the target, shuffled.
@@ -49,15 +54,12 @@ def draw(rng: random.Random, pool: list[int], seen: set[int], target: int, title
     ------
     BadInput : the pool holds too few items that fit, or so few that :data:`TRIES` for each do not find them.
     """
-    def marks(item: int) -> tuple[str, bytes]:
-        return normal_forms[item], titles[item].encode()[:DISTINCT_BYTES]
-
     chosen = [target]
-    used_forms, used_starts = ({mark} for mark in marks(target))
+    used_forms, used_starts = ({mark} for mark in marks(titles[target], normal_forms[target]))
     for item in islice(_in_random_order(rng, pool), TRIES * negatives + len(seen)):
         if len(chosen) > negatives:
             break
-        form, start = marks(item)
+        form, start = marks(titles[item], normal_forms[item])
         if item in seen or item == target or form in used_forms or start in used_starts:
             continue
         chosen.append(item)

@@ -8,7 +8,7 @@ import gradio as gr
 
 from molorec import owned, space, titles
 from molorec.catalog import Catalog, Item, known
-from molorec.catalog.lists import DISTINCT_BYTES, NEGATIVES
+from molorec.catalog.lists import NEGATIVES, marks
 from molorec.config import LIMITS
 from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError, NoData
@@ -281,10 +281,10 @@ def draw_candidates(catalog: Catalog, domain: str, count: int, history: Iterable
     rng.shuffle(items)
     known, used = set(history), set()
     for item in items:
-        marks = {titles.normalise(item.title), item.title.encode()[:DISTINCT_BYTES]}
-        if item.item_id not in known and not marks & used:
+        own = set(marks(item.title, titles.normalise(item.title)))
+        if item.item_id not in known and not own & used:
             chosen.append(item)
-            used |= marks
+            used |= own
         if len(chosen) == count:
             return chosen
     if len(chosen) < 2:
