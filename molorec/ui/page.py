@@ -166,7 +166,7 @@ def _badge(engine: Engine, domain: str) -> str:
     if space.forgets():
         notes.append("This Space has no disk of its own: what is saved here is gone when it restarts.")
     if mixture.weak:
-        notes.append(f"These adapters are weak. On held-out choices, {'; '.join(mixture.weak)}.")
+        notes.append(f"These adapters are weak. On held-out choices, {'; '.join(mixture.weak)}. More in “Results”.")
     return f"<p class='ml-dim'>{render.escape(line)}</p>" + "".join(render.note(text) for text in notes)
 
 
