@@ -6,9 +6,10 @@ FROM python:3.12-slim
 ARG TORCH="torch==2.13.0"
 RUN useradd --create-home --uid 1000 molorec
 USER molorec
+# made here, so that they are this user's: a WORKDIR that is not there yet may become root's
+RUN mkdir -p /home/molorec/app /home/molorec/data
 WORKDIR /home/molorec/app
 ENV PATH=/home/molorec/.local/bin:$PATH MOLOREC_HOME=/home/molorec/data GRADIO_SERVER_NAME=0.0.0.0 PYTHONUNBUFFERED=1
-RUN mkdir -p /home/molorec/data
 
 # what changes least comes first
 RUN pip install --no-cache-dir --user ${TORCH}

@@ -181,6 +181,8 @@ def check(text: str, allowed: Sequence[Item], catalogue: Sequence[Item] = ()) ->
         if titles.normalise(found) not in known:
             return f"it names '{found.strip()}', which is not in the history or the list"
     normal = f" {titles.normalise(text)} "
+    for form in sorted(known, key=len, reverse=True):  # "Toy Story 2" does not name "Toy Story"
+        normal = normal.replace(f" {form} ", " | ")
     names = {word.casefold() for word in _CAPITAL.findall(text)} | _compared(text)
     for item in catalogue:
         form = titles.normalise(item.title)

@@ -89,6 +89,12 @@ def test_the_check(text, problem):
     assert bool(problem) == bool(found)
 
 
+def test_a_sequel_does_not_name_the_film_before_it():
+    first, second = Item("1", "Toy Story (1995)"), Item("2", "Toy Story 2 (1999)")
+    assert check(" films like Toy Story 2 and others.", [second], [first, second]) == ""
+    assert "names 'Toy Story (1995)'" in check(" films like Toy Story and others.", [second], [first, second])
+
+
 def test_the_check_ends_on_any_text():
     """Capitals in a row once made the search for titles try every way to split them."""
     assert check("A" * 60 + "! " + "Ab" * 40, [FILM]) == ""

@@ -108,13 +108,14 @@ class Training:
             loss = self.model.loss(batch)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+            norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+            value = float(loss.detach())
+            if not np.isfinite(value) or not torch.isfinite(norm):  # before it reaches the parameters
+                raise MolorecError(f"in epoch {self.epoch + 1} the loss is {value}, the size of its gradient {float(norm)}; give "
+                                   "a smaller --rate")
             self.optimizer.step()
-            total, steps = total + float(loss.detach()), steps + 1
-        mean = total / max(1, steps)
-        if not np.isfinite(mean):
-            raise MolorecError(f"the loss is {mean} in epoch {self.epoch + 1}; give a smaller --rate")
-        return mean
+            total, steps = total + value, steps + 1
+        return total / max(1, steps)
 
     # -- checkpoints: written beside, then renamed, so that a kill leaves the last whole one ---------------------
 

@@ -33,9 +33,9 @@ def vectors(titles: Sequence[str]) -> np.ndarray:
     if not file.exists():
         made = encode(titles)
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial.npy")
-        np.save(partial, made)
-        os.replace(partial, file)
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".", suffix=".npy", delete=False) as partial:  # two may make it
+            np.save(partial, made)
+        os.replace(partial.name, file)
     return np.load(file)
 
 

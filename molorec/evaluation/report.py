@@ -152,6 +152,15 @@ def _missed_its_figure(rows: SystemRows) -> bool:
     return rows.system in BASELINES and not (rows.made_with.get("reproduced") or {}).get("within")
 
 
+def _was_still_rising(made_with: dict) -> bool:
+    """Whether a baseline's training ended at its last allowed epoch, before its patience was over."""
+    validation, recipe = made_with.get("validation") or {}, made_with.get("recipe") or {}
+    try:
+        return validation["epochs"] >= recipe["epochs"] and validation["epochs"] - validation["epoch"] < recipe["patience"]
+    except (KeyError, TypeError):  # none of ours, or not recorded
+        return False
+
+
 def _notes(evaluation: Evaluation) -> list[str]:
     first = evaluation.systems[0].rows
     made_with = table.made_with([result.rows for result in evaluation.systems])
@@ -181,6 +190,10 @@ def _notes(evaluation: Evaluation) -> list[str]:
         why = [f"{', '.join(apart)}: more than .02 from the figure published for it, by the same protocol"] if apart else []
         why += [f"{', '.join(unheld)}: not held to a published figure"] if unheld else []
         said.append(f"{NOT_REPRODUCED} {'; '.join(why)}; so no verdict on the method.")
+    cut = [result.name for result in evaluation.systems if _was_still_rising(result.rows.made_with)]
+    if cut:
+        said.append(f"{', '.join(cut)}: trained to the last epoch that was allowed, and best in one of the last; longer might be "
+                    "better.")
     here = [result.rows for result in evaluation.systems if result.name in ON_OUR_BACKBONE]
     if here:
         bases = " and ".join(sorted({str(rows.made_with.get("base", "our backbone")) for rows in here}))

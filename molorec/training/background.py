@@ -13,10 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from molorec import config, whole_folder
 from molorec.config import LIMITS
 from molorec.engine import Engine
 from molorec.errors import BadInput, MolorecError
+from molorec.hashing import json_sha256
 
 SCRIPT = config.PACKAGE.parent / "training_scripts" / "train_specific.py"
 # Short rows and few of them: about 4 seconds a step on one core, so some ten minutes in all. From scratch, for an adapter
@@ -83,6 +86,11 @@ def command_for(engine: Engine, domain: str, out: Path) -> list[str]:
             *engine.base.options, *RECIPE, *(LISTED if listed else ())]
 
 
+def model_key(engine: Engine) -> str:
+    """Tells what is trained from all that could not go on from its checkpoints: another model, precision or recipe."""
+    return f"{engine.base.sha256[:12]}-{json_sha256([engine.base.precision, RECIPE, LISTED])[:8]}"
+
+
 def folder_of(domain: str) -> Path:
     """Where a domain's checkpoints lie, each model's in a folder of its own: none can go on from another's."""
     return config.home() / "training" / "own" / domain
@@ -131,10 +139,17 @@ class BackgroundTraining:
             self._watcher = threading.Thread(target=self._watch, args=(self._process,), daemon=True)
             self._watcher.start()
 
-    def stop(self, why: str = "Stopped.") -> None:
-        """Ask it to write a checkpoint and end; one that has not begun to train ends at once."""
+    def stop(self, why: str = "Stopped.", of: subprocess.Popen | None = None) -> None:
+        """Ask it to write a checkpoint and end; one that has not begun to train ends at once.
+
+        Parameters
+        ----------
+        of : the process that is meant, if it is not whichever runs now.
+        """
         with self._lock:
             process = self._process
+            if of is not None and of is not process:
+                return
             if not process or process.poll() is not None or self.state.status == "stopping":
                 return
             begun, self._why = self.state.status == "training", why
@@ -167,7 +182,7 @@ class BackgroundTraining:
         return self.state
 
     def _watch(self, process: subprocess.Popen) -> None:
-        limit = threading.Timer(60 * self.minutes, self.stop, [f"{self.minutes:g} minutes are over."])
+        limit = threading.Timer(60 * self.minutes, self.stop, [f"{self.minutes:g} minutes are over.", process])
         limit.daemon = True
         limit.start()
         ended = None
@@ -176,10 +191,12 @@ class BackgroundTraining:
             ended = self._ended(process.wait())
         finally:  # also after a defect here: what seems to be training for ever keeps every other training out
             limit.cancel()
+            if process.poll() is None:  # not `kill`, for the next run may begin as soon as the state says that this one is over
+                process.kill()
+                process.wait(10)
             with self._lock:
                 self.state = replace(ended or replace(self.state, status="failed", message="The training failed: the app could "
                                                       "not follow it; train again."), seconds_left=None)
-            self.kill()
 
     def _follow(self, process: subprocess.Popen) -> None:
         started = time.monotonic()
@@ -221,12 +238,13 @@ class BackgroundTraining:
     def _earlier(self) -> State:
         """What an earlier run left: reports up to its checkpoint, which the next run goes on from."""
         state = State(status="stopped")
-        if not (self.out / "checkpoint.safetensors").is_file():
+        kept = _kept_step(self.out / "checkpoint.safetensors")
+        if kept is None:
             return state
         try:
             for line in (self.out / "progress.jsonl").read_text("utf-8").splitlines():
                 report = _report(line)
-                state = _after(state, report, 0.0) if report else state
+                state = _after(state, report, 0.0) if report and report["step"] <= kept else state
         except OSError:
             return state
         # done is only what came into use, or was of none: the app may have ended before the adapter was copied
@@ -299,6 +317,15 @@ class Trainings:
 
     def _folder(self, domain: str) -> Path:
         return folder_of(domain) / self._model
+
+
+def _kept_step(checkpoint: Path) -> int | None:
+    """The step that a checkpoint was written at; None if there is none that can be read."""
+    try:
+        with safe_open(checkpoint, "pt") as file:
+            return int(json.loads(file.metadata()["molorec"])["step"])
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _report(line: str) -> dict | None:

@@ -1,11 +1,11 @@
 """A teacher for general adapters: what a history makes the base model expect, without what it always expects.
 
-Below the root of the trie, where titles that begin alike part, what it always expects stays: there it is what it knows of titles.
-
 A language model rates some words as likely whatever was asked, and that drowns what the history in the prompt adds. Taking
 away the mean over people (contextual calibration, Zhao et al. 2021, "Calibrate before use") nearly doubles the base model's
 NDCG@1 on a domain that nothing was trained on, whichever other domain the mean is from (LOG.md). A LoRA adapter can learn
 that from any domains, and what their histories teach on top.
+
+Below the root of the trie, where titles that begin alike part, what it always expects stays: there it is what it knows of titles.
 
 It is too sure of both, and surer the deeper in a title: at these temperatures its −log p on lists of two film domains was least
 (LOG.md). A general adapter that had learned the untempered labels was worse there than an even guess.

@@ -168,11 +168,11 @@ def _until_stdin_ends() -> threading.Event:
 
 
 def _validation(catalog: Catalog, names: Sequence[str], n: int, forms: set[str]) -> list[RankingExample]:
-    """``n`` validation lists, as many from each domain; none whose target is one of ``forms``."""
+    """At most ``n`` validation lists, evenly from all domains; none whose target is one of ``forms``."""
     check_least(0, validation_lists=n)
-    found = []
-    for name in names:
+    found, (share, rest) = [], divmod(n, len(names))
+    for place, name in enumerate(names):
         examples = catalog.examples(name, "quick", "validation")
         fitting = [example for example in examples if titles.normalise(example.target.title) not in forms]
-        found.extend(fitting[: max(1, n // len(names))])
+        found.extend(fitting[: share + (place < rest)])
     return found

@@ -238,7 +238,10 @@ class Training:
         if not math.isfinite(value):  # before it reaches the weights, so that the last checkpoint can be gone on from
             raise MolorecError(f"the loss of step {self.step + 1} is {float(value)}, no number to learn from; give a smaller "
                                f"--learning-rate than {self.recipe.learning_rate:g} and another --out")
-        torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip)
+        if not torch.isfinite(norm):
+            raise MolorecError(f"the gradient of step {self.step + 1} is not finite; give a smaller --learning-rate than "
+                               f"{self.recipe.learning_rate:g} and another --out")
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.labels += batch.labels

@@ -45,7 +45,8 @@ class Transitions:
         self._totals = np.asarray(self._counts.sum(axis=1)).ravel()
 
     def next_item(self, history: np.ndarray) -> np.ndarray:
-        """p(next item) of shape (items,) after a history of item numbers, oldest first; 0 for items in it."""
+        """p(next item) of shape (items,) after a history of item numbers, oldest first; 0 for items in it. After
+        nothing, an item's popularity."""
         recent = history[::-1][: self.recent]
         if not len(recent):
             return self._popularity

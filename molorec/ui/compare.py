@@ -183,7 +183,8 @@ def panel(engine: Engine, screen: Screen) -> None:
             return (compared, pins, gr.HTML(visible=False), gr.HTML(visible=False), *buttons,
                     *[gr.DownloadButton(visible=False)] * 2)
         texts = {"csv": csv_text(*csv_rows(found)), "json": json_text(found)}
-        saved = [shelf.download(f"side-by-side-{found[0].view.domain}.{ending}", text) for ending, text in texts.items()]
+        name = f"side-by-side-{owned.chosen_name(found[0].view.domain)}"
+        saved = [shelf.download(f"{name}.{ending}", text) for ending, text in texts.items()]
         return compared, pins, gr.HTML(visible=False), gr.HTML(table(found), visible=True), *buttons, *saved
 
     def said(error: MolorecError) -> list:
@@ -191,10 +192,11 @@ def panel(engine: Engine, screen: Screen) -> None:
         return [gr.skip(), gr.skip(), gr.HTML(render.note(str(error)), visible=True), *[gr.skip()] * (len(everything) - 3)]
 
     def compare(pins: tuple[Column, ...], *asked):
+        """Values for ``everything``, and for the word that the choices have changed."""
         try:
-            return draw(columns(engine, session.view_of(*asked)), pins)
+            return *draw(columns(engine, session.view_of(*asked)), pins), gr.HTML(visible=False)
         except MolorecError as error:
-            return said(error)
+            return *said(error), gr.skip()
 
     def keep(compared: tuple[Column, ...], pins: tuple[Column, ...], *asked):
         try:
@@ -208,8 +210,7 @@ def panel(engine: Engine, screen: Screen) -> None:
         except MolorecError as error:
             return said(error)
 
-    press.click(compare, [pins, *screen.asked], everything, **QUICK).then(
-        lambda: gr.HTML(visible=False), None, changed, queue=False, show_progress="hidden")
+    press.click(compare, [pins, *screen.asked], [*everything, changed], **QUICK)
     stale.say(screen, compared, changed, CHANGED, lambda columns: columns[0].view if columns else None)
     pin.click(keep, [compared, pins, *screen.asked], everything, **QUICK)
     for number, button in enumerate(removals):

@@ -123,7 +123,8 @@ def rows(view: View, found: Landscape, truth: bool) -> tuple[list[str], list[lis
     for lam, entropy, row in zip(found.lams.tolist(), found.entropies.tolist(), found.probabilities.tolist(), strict=True):
         for item, probability in zip(found.example.candidates, row, strict=True):
             chosen = [None if target is None else int(item == target)] * truth
-            table.append([view.domain, view.user, view.rule, lam, entropy, item.item_id, item.title, probability, *chosen])
+            table.append([owned.chosen_name(view.domain), view.user, view.rule, lam, entropy, item.item_id, item.title,
+                          probability, *chosen])
     return head, table
 
 
@@ -151,5 +152,5 @@ def _status(view: View, found: Landscape, why: str = "") -> str:
 
 
 def _file(view: View, found: Landscape, truth: bool) -> gr.DownloadButton:
-    name = f"landscape-{view.domain}-{view.user or 'own-list'}.csv"
+    name = f"landscape-{owned.chosen_name(view.domain)}-{view.user or 'own-list'}.csv"
     return shelf.download(name, csv_text(*rows(view, found, truth)))

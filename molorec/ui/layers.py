@@ -177,8 +177,8 @@ def _file(found: Found) -> gr.DownloadButton:
         step = replace(step, entropy=step.held_out, entropy_start=None)
     text = json.dumps(documents.tuned(found.domain, step, found.granularity), ensure_ascii=False, indent=1) + "\n"
     try:
-        return gr.DownloadButton(value=shelf.TABLES.put_text(f"lam-{found.domain}-{found.rule}-{found.granularity}.json", text),
-                                 interactive=True)
+        name = f"lam-{owned.chosen_name(found.domain)}-{found.rule}-{found.granularity}.json"
+        return gr.DownloadButton(value=shelf.TABLES.put_text(name, text), interactive=True)
     except MolorecError as error:
         warn(error)
         return gr.DownloadButton(value=None, interactive=False)

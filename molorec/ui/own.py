@@ -20,7 +20,7 @@ from molorec.errors import BadFile, BadInput, MolorecError
 from molorec.gain import Gain
 from molorec.journal import Journal
 from molorec.spreadsheet import cell
-from molorec.training.background import State, Trainings, command_for
+from molorec.training.background import State, Trainings, command_for, model_key
 from molorec.ui import render, who
 from molorec.ui.screen import LONG, QUICK, Screen, idle, running
 from molorec.ui.screen import stop as stop_run
@@ -59,7 +59,7 @@ table.ml-known :is(th, td) { text-align: left; vertical-align: top; padding: .4e
 
 def panel(engine: Engine, screen: Screen, journal: Journal, trainings: Trainings | None = None) -> None:
     """Lay the panel out and wire it. Private domains that are too old are removed now and whenever a tab is closed."""
-    trainings = trainings or Trainings(partial(command_for, engine), engine.base.sha256[:12])
+    trainings = trainings or Trainings(partial(command_for, engine), model_key(engine))
 
     def remove_old() -> None:
         with suppress(MolorecError):  # the next one who looks finds them

@@ -85,7 +85,7 @@ class Job:
 
     def start(self) -> int:
         """A new run's number; one that is still going is no longer wanted."""
-        self._run += 1
+        self._run, self.why = self._run + 1, ""
         return self._run
 
     def stop(self, why: str) -> None:

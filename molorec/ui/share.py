@@ -214,7 +214,7 @@ def adapter_zip(engine: Engine, view: View, lam: Lam | None = None) -> tuple[str
     """
     mixture = engine.mixture(view.domain)
     name, rank = _file_name(view, whose=False) if lam is None else shelf.plain(
-        f"molorec-{view.domain}-{view.rule}-lam-by-{lam.granularity}"), 0
+        f"molorec-{owned.chosen_name(view.domain)}-{view.rule}-lam-by-{lam.granularity}"), 0
     lam = lam or as_weights(view.lam, len(mixture.adapters))
 
     def write(path: Path) -> None:
@@ -314,7 +314,7 @@ def _news(text: str) -> gr.HTML:
 
 
 def _file_name(view: View, whose: bool = True) -> str:
-    parts = [view.domain, view.rule, f"lam{view.lam:g}"]
+    parts = [owned.chosen_name(view.domain), view.rule, f"lam{view.lam:g}"]
     if whose:
         parts.insert(1, "own-list" if view.scenario == BUILT else f"user-{view.user}")
     return shelf.plain("-".join(["molorec", *parts]))

@@ -68,3 +68,12 @@ def test_a_problem_is_one_line(capsys, error, code):
         command.main(run)
     assert stop.value.code == code
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("n", "counts"), [(0, [0, 0, 0]), (2, [1, 1, 0]), (5, [2, 2, 1]), (6, [2, 2, 2])])
+def test_validation_lists_are_as_many_as_were_asked_for_from_all_domains(catalog, n, counts):
+    names = ["toybox", "zoo", "farm"]
+    for name in names[1:]:
+        catalog.add_domain(prepare(name, source_data()), noun="animals")
+    found = command._validation(catalog, names, n, set())
+    assert [sum(example.domain == name for example in found) for name in names] == counts

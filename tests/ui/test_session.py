@@ -168,3 +168,12 @@ def test_an_explanation_is_evidence_piece_by_piece_and_then_text(engine, view):
 def test_a_domain_whose_data_is_not_here_is_said_before_that_nobody_is_chosen(engine, scenario):
     with pytest.raises(NoData, match="molorec domains fetch amazon14_beauty"):
         session.example_of(engine, View("amazon14_beauty", scenario=scenario))
+
+
+def test_a_run_that_another_takes_the_place_of_ends_in_silence():
+    job = session.Job()
+    first = job.start()
+    job.stop("Stopped.")
+    assert job.why == "Stopped." and not job.wants(first)
+    second = job.start()
+    assert job.why == "" and job.wants(second)
