@@ -11,7 +11,7 @@ from molorec.journal import Journal
 from molorec.landscape import Landscape
 from molorec.spreadsheet import csv_text
 from molorec.ui import render, session, shelf, stale
-from molorec.ui.screen import LONG, QUICK, Screen, idle, running, stop, warn
+from molorec.ui.screen import QUICK, Screen, idle, running, warn, wire_run
 from molorec.ui.session import BUILT, Job, View
 
 INTRO = (
@@ -103,9 +103,8 @@ def panel(engine: Engine, screen: Screen, journal: Journal) -> None:
             return gr.skip(), gr.skip()
         return lam, lam
 
-    start.click(sweep, [job, truth, screen.tuned, *screen.asked], [swept, status, changed, plot, download, truth, start, end],
-                **LONG)
-    end.click(stop, job, end, queue=False)
+    wire_run(sweep, job, start, end, status, [job, truth, screen.tuned, *screen.asked],
+             [swept, status, changed, plot, download, truth, start, end])
     truth.input(show_truth, [swept, truth], [plot, download], **QUICK)
     clicks.click(choose, None, screen.lam_twice, **QUICK).then(**screen.rank)
     screen.lam.change(None, screen.lam, None, js=_TELL)

@@ -13,7 +13,7 @@ from molorec.errors import BadInput, MolorecError
 from molorec.mixture import lam as lams
 from molorec.ui import compare, render, session, share, shelf, stale
 from molorec.ui.compare import Column
-from molorec.ui.screen import LONG, QUICK, Screen, idle, running, stop, warn
+from molorec.ui.screen import LONG, QUICK, Screen, idle, running, warn, wire_run
 from molorec.ui.session import Job, View
 
 INTRO = (
@@ -111,9 +111,8 @@ def panel(engine: Engine, screen: Screen) -> None:
         except MolorecError as error:
             yield gr.HTML(render.note(str(error)), visible=True), nothing
 
-    start.click(tune, [job, screen.domain, screen.rule, each, prompts],
-                [found, status, plot, further, file, adapter, said, table, start, end], **LONG)
-    end.click(stop, job, end, queue=False)
+    wire_run(tune, job, start, end, status, [job, screen.domain, screen.rule, each, prompts],
+             [found, status, plot, further, file, adapter, said, table, start, end])
     press.click(rank, [found, *screen.asked], [ranked, said, table], **QUICK)
     make.click(mix, found, [said, adapter], **LONG)
     stale.say(screen, ranked, said, CHANGED, lambda view: view)

@@ -22,8 +22,7 @@ from molorec.journal import Journal
 from molorec.spreadsheet import cell
 from molorec.training.background import State, Trainings, command_for, model_key
 from molorec.ui import render, who
-from molorec.ui.screen import LONG, QUICK, Screen, idle, running
-from molorec.ui.screen import stop as stop_run
+from molorec.ui.screen import LONG, QUICK, Screen, idle, running, wire_run
 from molorec.ui.session import Job
 
 INTRO = (
@@ -227,7 +226,8 @@ def panel(engine: Engine, screen: Screen, journal: Journal, trainings: Trainings
     for file in (items, events):  # what was wrong with another file
         file.upload(lambda: "", None, outcome, queue=False, show_progress="hidden")
     add_button.click(add, [screen.visitor, items, events, *columns, name, noun, core],
-                     [outcome, add_button, *on_screen, *managed, items, events], **LONG).then(**screen.refresh)
+                     [outcome, add_button, *on_screen, *managed, items, events], **LONG).then(**screen.refresh).then(
+        lambda: gr.Button(interactive=True), None, add_button, queue=False, show_progress="hidden")
     sure.click(remove, [screen.visitor, mine, screen.domain], [outcome, *on_screen, *managed], **QUICK).then(**screen.refresh)
     share.click(save, [screen.visitor, mine, screen.domain], [outcome, screen.domain, *managed], js=_SURE,
                 **QUICK).then(**screen.refresh)
@@ -235,16 +235,15 @@ def panel(engine: Engine, screen: Screen, journal: Journal, trainings: Trainings
     keep.click(lambda: gr.Row(visible=False), None, really, queue=False, show_progress="hidden")
     mine.input(lambda job: job.stop(""), job, None, queue=False, show_progress="hidden")
     mine.input(manage, [screen.visitor, mine], managed, **QUICK)
-    comparing = {"fn": compare, "inputs": [job, screen.visitor, mine],
-                 "outputs": [measured, measuring, measure, stop_measuring], **LONG}
-    measure.click(**comparing).then(**screen.refresh)  # what fell short is said beside the adapters' names
-    stop_measuring.click(stop_run, job, stop_measuring, queue=False)
+    comparing = {"inputs": [job, screen.visitor, mine], "outputs": [measured, measuring, measure, stop_measuring]}
+    # what fell short is said beside the adapters' names
+    wire_run(compare, job, measure, stop_measuring, measured, **comparing).then(**screen.refresh)
     train.click(start, [screen.visitor, mine], training, **QUICK)
     stop.click(halt, [screen.visitor, mine], training, queue=False, show_progress="hidden")
     # in a queue: an event outside of every queue does not tell the browser that a state has changed
     timer.tick(look, [screen.visitor, mine, drawn, finished], [*training, finished], show_progress="hidden",
                concurrency_id="training", concurrency_limit=8)
-    finished.change(**screen.refresh).then(**comparing).then(**screen.refresh)
+    finished.change(**screen.refresh).then(compare, **comparing, **LONG).then(**screen.refresh)
     gr.on([Context.root_block.load, screen.visitor.change], manage, [screen.visitor, mine], managed, **QUICK)
 
 

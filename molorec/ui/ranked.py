@@ -9,7 +9,7 @@ from molorec.engine import Engine
 from molorec.errors import MolorecError
 from molorec.explaining import STYLES
 from molorec.ui import render, session
-from molorec.ui.screen import LONG, Screen, idle, running, stop
+from molorec.ui.screen import LONG, Screen, idle, running, wire_run
 from molorec.ui.session import Job
 
 # Answers can overtake each other on their way to the browser. One that was asked for earlier than what is on screen
@@ -98,7 +98,6 @@ def wire(engine: Engine, result: Ranked, screen: Screen) -> None:
         except MolorecError as error:
             yield render.note(str(error))
 
-    result.explain.click(explain, [result.explaining, result.style, *screen.asked],
-                         [result.reason, result.evidence, result.explain, result.stop], **LONG)
-    result.stop.click(stop, result.explaining, result.stop, queue=False)
+    wire_run(explain, result.explaining, result.explain, result.stop, result.reason,
+             [result.explaining, result.style, *screen.asked], [result.reason, result.evidence, result.explain, result.stop])
     result.position.click(check_position, [result.checking, *screen.asked], result.position_found, **LONG)

@@ -7,12 +7,15 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from gradio.events import Dependency
 
+from molorec.ui import render
 from molorec.ui.session import Job, View
 
 # Rankings share one queue of a few workers, and runs of many rankings another, so that two visitors who tune keep
 # nobody from moving λ; the engine takes all of them one forward at a time.
 QUICK = {"show_progress": "hidden", "concurrency_id": "model", "concurrency_limit": 4}
+FAILED = "This failed in a way that nobody foresaw; the app's own log says more. Try again."
 LONG = {"show_progress": "hidden", "concurrency_id": "long", "concurrency_limit": 2}
 
 
@@ -84,6 +87,21 @@ def stop(job: Job) -> gr.Button:
     """What a Stop button does: the run it belongs to is to end, and it cannot be pressed again."""
     job.stop("Stopped.")
     return gr.Button(interactive=False)
+
+
+def wire_run(run: Callable, job: gr.State, start: gr.Button, end: gr.Button, status: gr.HTML, inputs: list[Component],
+             outputs: list[Component]) -> Dependency:
+    """A long run with its two buttons: one begins it, the other ends it.
+
+    Parameters
+    ----------
+    run : a generator that words every problem it knows; of any other, ``status`` says so and the run can be started again.
+    job : the :class:`Job` that ``run`` asks whether it is still wanted.
+    """
+    began = start.click(run, inputs, outputs, **LONG)
+    began.failure(lambda: (render.note(FAILED), *idle()), None, [status, start, end], queue=False, show_progress="hidden")
+    end.click(stop, job, end, queue=False)
+    return began
 
 
 def running() -> tuple[gr.Button, gr.Button]:

@@ -7,7 +7,7 @@ from molorec.engine import Engine
 from molorec.errors import MolorecError, memory_in_words
 from molorec.ui import render, session
 from molorec.ui.pictures import PICTURES
-from molorec.ui.screen import LONG, Screen, idle, running, stop
+from molorec.ui.screen import Screen, idle, running, wire_run
 from molorec.ui.session import BUILT, Job, View
 
 EMPTY = "Nothing is drawn yet. The pictures are made from the model itself, for the person on screen; that takes some seconds."
@@ -74,8 +74,7 @@ def panel(engine: Engine, screen: Screen) -> None:
         yield f"<p class='ml-status' role='status'>{render.escape(_drawn_for(view))}</p>", *idle(), *drawn
 
     outputs = [status, start, end, *(component for part in parts for component in part)]
-    start.click(draw, [job, *screen.asked], outputs, **LONG)
-    end.click(stop, job, end, queue=False)
+    wire_run(draw, job, start, end, status, [job, *screen.asked], outputs)
 
 
 def _drawn_for(view: View) -> str:

@@ -12,7 +12,7 @@ from molorec.evaluation import half
 from molorec.journal import Journal
 from molorec.tuning import PROMPTS
 from molorec.ui import render
-from molorec.ui.screen import LONG, QUICK, Screen, idle, running, stop, tell, warn
+from molorec.ui.screen import QUICK, Screen, idle, running, tell, warn, wire_run
 from molorec.ui.session import Job
 
 
@@ -104,12 +104,11 @@ def wire(engine: Engine, journal: Journal, tuner: Tuner, screen: Screen) -> None
         except MolorecError as error:
             warn(error)
 
-    tuner.start.click(
-        tune, [job, screen.domain, screen.rule, screen.tuned, tuner.prompts, tuner.setting, tuner.objective,
-               screen.visitor],
+    wire_run(
+        tune, job, tuner.start, tuner.stop, tuner.progress,
+        [job, screen.domain, screen.rule, screen.tuned, tuner.prompts, tuner.setting, tuner.objective, screen.visitor],
         [screen.tuned, tuner.progress, tuner.curve, *screen.lam_twice, tuner.keep, tuner.start, tuner.stop],
-        **LONG).then(**screen.rank)
-    tuner.stop.click(stop, job, tuner.stop, queue=False)
+    ).then(**screen.rank)
     tuner.keep.click(keep, [screen.domain, screen.rule, screen.tuned], None, **QUICK)
     for left in (screen.domain, screen.rule):
         left.change(leave, job, [tuner.progress, tuner.curve, tuner.keep], **QUICK)

@@ -294,7 +294,7 @@ def test_a_training_that_ends_brings_the_slider(browser, engine, files, adapter_
         tab.get_by_role("tab", name="Your own domain").click()
         bring(tab, files)
         tab.wait_for_selector("text=130 people, 80 films, 2,080 choices")
-        tab.wait_for_selector("text=Mixing takes two adapters")
+        tab.get_by_text("Mixing takes two adapters").wait_for()
         slider = tab.get_by_role("slider", name=re.compile("weight of the general"))
         assert not slider.is_visible()
         tab.get_by_role("button", name="Train", exact=True).click()
