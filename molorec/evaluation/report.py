@@ -152,6 +152,13 @@ def _missed_its_figure(rows: SystemRows) -> bool:
     return rows.system in BASELINES and not (rows.made_with.get("reproduced") or {}).get("within")
 
 
+def _how_missed(rows: SystemRows) -> str:
+    found = rows.made_with.get("reproduced")
+    if not found:
+        return "not held to a published figure"
+    return f"more than .02 {'above' if found.get('reached') else 'from'} the figure published for it, by the same protocol"
+
+
 def _was_still_rising(made_with: dict) -> bool:
     """Whether a baseline's training ended at its last allowed epoch, before its patience was over."""
     validation, recipe = made_with.get("validation") or {}, made_with.get("recipe") or {}
@@ -185,11 +192,11 @@ def _notes(evaluation: Evaluation) -> list[str]:
                     f"{differences}.")
     missed = [result.rows for result in evaluation.systems if _missed_its_figure(result.rows)]
     if missed:
-        apart = [rows.system for rows in missed if rows.made_with.get("reproduced")]
-        unheld = [rows.system for rows in missed if not rows.made_with.get("reproduced")]
-        why = [f"{', '.join(apart)}: more than .02 from the figure published for it, by the same protocol"] if apart else []
-        why += [f"{', '.join(unheld)}: not held to a published figure"] if unheld else []
-        said.append(f"{NOT_REPRODUCED} {'; '.join(why)}; so no verdict on the method.")
+        why: dict[str, list[str]] = {}
+        for rows in missed:
+            why.setdefault(_how_missed(rows), []).append(rows.system)
+        named = "; ".join(f"{', '.join(names)}: {words}" for words, names in why.items())
+        said.append(f"{NOT_REPRODUCED} {named}; so no verdict on the method.")
     cut = [result.name for result in evaluation.systems if _was_still_rising(result.rows.made_with)]
     if cut:
         said.append(f"{', '.join(cut)}: trained to the last epoch that was allowed, and best in one of the last; longer might be "
