@@ -53,6 +53,11 @@ class Backbone:
         return self.model.device.type == "meta"
 
     @property
+    def longest(self) -> int | None:
+        """How many tokens the model can read; None if its configuration does not say."""
+        return getattr(self.model.config, "max_position_embeddings", None)
+
+    @property
     def device(self) -> torch.device:
         return torch.device("cpu") if self.is_outline else self.model.device
 

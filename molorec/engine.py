@@ -184,7 +184,7 @@ class Engine:
 
         Raises
         ------
-        BadInput : there are no candidates, too many, or one stands there twice.
+        BadInput : there are no candidates, too many, one stands there twice, or the model cannot read as much.
         """
         n = len(example.candidates)
         if not n:
@@ -195,8 +195,13 @@ class Engine:
             twice = next(item for item in example.candidates if example.candidates.count(item) > 1)
             raise BadInput(f"'{twice.title}' stands among the candidates twice")
         prompter = self.base.prompter
-        return pack(prompter.ranking(example, mixture.template, mixture.noun), prompter.titles(example.candidates),
-                    mixture.titles)
+        packed = pack(prompter.ranking(example, mixture.template, mixture.noun), prompter.titles(example.candidates),
+                      mixture.titles)
+        length = max(packed.position_ids) + 1
+        if self.base.longest and length > self.base.longest:
+            raise BadInput(f"the prompt has {length:,} tokens, and this model reads {self.base.longest:,} at most; take fewer "
+                           "candidates")
+        return packed
 
     def log_probabilities(self, mixture: Mixture, asked: Sequence[tuple[PackedTrie, AnyLam | None]],
                           rule: str) -> list[torch.Tensor]:

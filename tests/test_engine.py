@@ -334,3 +334,9 @@ def test_only_the_adapters_of_the_last_domains_are_held(engine, monkeypatch):
     assert engine.mixture("toybox") is toybox  # it was asked for again, so the other one goes
     engine.mixture("farm")
     assert list(engine._mixtures) == ["toybox", "farm"]
+
+
+def test_a_prompt_that_the_model_cannot_read_is_refused(engine, example, monkeypatch):
+    monkeypatch.setattr(engine.base.model.config, "max_position_embeddings", 20)
+    with pytest.raises(BadInput, match="this model reads 20 at most"):
+        engine.rank(example, 0.5)

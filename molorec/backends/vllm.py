@@ -126,6 +126,7 @@ class VLLM(OneToken):
         if mixture is None:
             yield None
             return
+        mixture.users += 1  # here, so that a request that is cancelled before it begins holds nothing
         try:
             yield mixture.request
         finally:
@@ -144,8 +145,7 @@ class VLLM(OneToken):
                 await asyncio.to_thread(self._export, stack, key[-1], rule, folder)
                 found = self._mixtures[key] = _Mixture(self._lora(f"mixture-{number}", number, str(folder)), folder)
             self._mixtures.move_to_end(key)
-            found.users += 1
-            await self._forget_oldest()
+            await self._forget_oldest(but=found)
         return self._held(found)
 
     def _export(self, stack: AdapterStack, weights: Weights, rule: str, folder: Path) -> None:
@@ -154,15 +154,20 @@ class VLLM(OneToken):
             raise BadInput(f"a mixture of rank {merged.rank} is more than vLLM is set up for ({RANK}); mix smaller ones")
         export.write(merged, Mixing(stack, weights, rule, "global"), folder)
 
-    async def _forget_oldest(self) -> None:
+    async def _forget_oldest(self, but: _Mixture) -> None:
         for key, old in list(self._mixtures.items()):
             if len(self._mixtures) <= MIXTURES:
                 return
-            if not old.users:
+            if not old.users and old is not but:
                 del self._mixtures[key]
-                await self._engine.remove_lora(old.request.lora_int_id)
-                shutil.rmtree(old.folder, ignore_errors=True)
+                try:
+                    await self._engine.remove_lora(old.request.lora_int_id)
+                finally:
+                    shutil.rmtree(old.folder, ignore_errors=True)
 
     def _requested(self, tokens: Sequence[int], sampling, adapter):
+        if len(tokens) >= LONGEST:
+            raise BadInput(f"the model would have to read {len(tokens):,} tokens, and vLLM is set up for {LONGEST:,} here; take "
+                           "fewer candidates, or --backend local")
         name = f"request-{next(self._numbers)}"
         return self._engine.generate({"prompt_token_ids": list(tokens)}, sampling, name, lora_request=adapter)
