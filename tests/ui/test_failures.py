@@ -18,6 +18,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from gradio_client.utils import QueueError
 
+from molorec import whole_file
 from molorec.catalog import Catalog, prepare
 from molorec.config import LIMITS, PACKAGE
 from molorec.engine import Engine
@@ -170,17 +171,21 @@ def test_a_database_that_cannot_be_used_is_said_and_the_next_request_works(brows
 
 @pytest.mark.browser
 def test_a_download_that_finds_the_disk_full_is_said_and_the_next_one_comes(tab, monkeypatch, tmp_path):
-    write_text, full = Path.write_text, threading.Event()
+    full = threading.Event()
 
-    def on_a_full_disk(path, *arguments, **named):
-        if full.is_set() and path.is_relative_to(tmp_path):
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return write_text(path, *arguments, **named)
+    def on_a_full_disk(write):
+        def inside(path, *arguments, **named):
+            if full.is_set() and path.is_relative_to(tmp_path):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return write(path, *arguments, **named)
+
+        return inside
 
     def written():
         return [path for path in tmp_path.rglob("*") if path.is_file() and not path.name.startswith("molorec-record.")]
 
-    monkeypatch.setattr(Path, "write_text", on_a_full_disk)
+    monkeypatch.setattr(Path, "write_text", on_a_full_disk(Path.write_text))
+    monkeypatch.setattr(whole_file, "write", on_a_full_disk(whole_file.write))
     for each in (shelf.ADAPTERS, shelf.TABLES):
         monkeypatch.setattr(each, "folder", tmp_path / each.folder.name)
     for where, press, done in (("λ landscape", "Sweep λ", "text=/21 of 21 points/"), ("Side by side", "Compare", ".ml-column"),
