@@ -1,8 +1,11 @@
-"""Text files that are there whole or not at all, whatever interrupts whoever writes them."""
+"""Files that are there whole or not at all, whatever interrupts whoever writes them."""
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
 def write(path: Path, text: str) -> Path:
@@ -16,16 +19,27 @@ def write(path: Path, text: str) -> Path:
     if path.exists() and not path.is_file():
         path.write_text(text, encoding="utf-8", newline="\n")
         return path
+    with replacing(path, "w", encoding="utf-8", newline="\n") as stream:
+        stream.write(text)
+    return path
+
+
+@contextmanager
+def replacing(path: Path, mode: str = "wb", **options: str) -> Iterator[IO]:
+    """A file beside ``path`` to write to, which has that name once the block has ended well; if it has not, it is gone.
+
+    Parameters
+    ----------
+    mode, options : as of :func:`open`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = None
     try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="\n", dir=path.parent, prefix=".", suffix=".part",
-                                         delete=False) as stream:
+        with tempfile.NamedTemporaryFile(mode, dir=path.parent, prefix=".", suffix=".part", delete=False, **options) as stream:
             partial = Path(stream.name)
-            stream.write(text)
+            yield stream
         os.chmod(partial, 0o644)  # a temporary file is its owner's alone
         os.replace(partial, path)
     finally:
         if partial:
             partial.unlink(missing_ok=True)
-    return path

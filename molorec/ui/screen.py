@@ -89,6 +89,12 @@ def stop(job: Job) -> gr.Button:
     return gr.Button(interactive=False)
 
 
+def free_on_failure(began: Dependency, status: gr.HTML, *buttons: gr.Button) -> None:
+    """After an error of ``began`` that nobody foresaw ``status`` says so, and a start button, and its Stop, work again."""
+    began.failure(lambda: (render.note(FAILED), *idle()[: len(buttons)]), None, [status, *buttons], queue=False,
+                  show_progress="hidden")
+
+
 def wire_run(run: Callable, job: gr.State, start: gr.Button, end: gr.Button, status: gr.HTML, inputs: list[Component],
              outputs: list[Component]) -> Dependency:
     """A long run with its two buttons: one begins it, the other ends it.
@@ -99,7 +105,7 @@ def wire_run(run: Callable, job: gr.State, start: gr.Button, end: gr.Button, sta
     job : the :class:`Job` that ``run`` asks whether it is still wanted.
     """
     began = start.click(run, inputs, outputs, **LONG)
-    began.failure(lambda: (render.note(FAILED), *idle()), None, [status, start, end], queue=False, show_progress="hidden")
+    free_on_failure(began, status, start, end)
     end.click(stop, job, end, queue=False)
     return began
 

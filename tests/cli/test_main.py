@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,9 @@ def test_ctrl_c_is_one_word_and_exit_code_one(molorec, monkeypatch):
 
     monkeypatch.setattr(common, "engine", interrupted)
     assert molorec("rank") == (1, "", "stopped\n")
+
+
+def test_the_command_line_is_there_before_anything_heavy():
+    script = "import molorec.cli, sys; print('torch' in sys.modules or 'gradio' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
