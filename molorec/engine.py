@@ -20,7 +20,7 @@ from molorec.backends.local import Local
 from molorec.catalog import Catalog, RankingExample
 from molorec.config import LIMITS, Profile
 from molorec.errors import BadInput, memory_in_words
-from molorec.mixture.lam import AnyLam, Lam, simplest
+from molorec.mixture.lam import AnyLam, Lam, simplest, spread
 from molorec.mixture.mixture import Mixture, read_mixture
 from molorec.mixture.rule import DEFAULT_RULE, as_weights
 from molorec.mixture.rule import rule as rule_named
@@ -257,4 +257,4 @@ def _valid(mixture: Mixture, lam: AnyLam | None, rule: str) -> AnyLam | None:
 def _weights(mixture: Mixture, lam: AnyLam | None) -> Sequence[float] | Lam | None:
     if lam is None or len(mixture.adapters) == 1:
         return lam if lam is None else [1.0]
-    return lam if isinstance(lam, Lam) else [lam, 1 - lam]
+    return spread(lam)

@@ -21,7 +21,7 @@ from molorec.backends.local import Local
 from molorec.catalog import RankingExample
 from molorec.engine import Engine
 from molorec.errors import BadInput, memory_in_words
-from molorec.mixture.lam import ALL, AnyLam, Lam
+from molorec.mixture.lam import ALL, AnyLam, Lam, spread
 from molorec.mixture.mixture import Mixture
 from molorec.mixture.rule import DEFAULT_RULE
 from molorec.mixture.rule import rule as rule_named
@@ -212,7 +212,7 @@ class Meter:
         return found[::2] - found[1::2] if self.objective == "contrast" else found
 
     def _without_gradient(self, model: nn.Module, prompts: Sequence[Opening], lams: Sequence[AnyLam]) -> list[float]:
-        rows = [lam if isinstance(lam, Lam) else [lam, 1 - lam] for lam in lams]
+        rows = [spread(lam) for lam in lams]
         with torch.inference_mode(), self.mixture.stack.at(rows, self.rule):
             return self._entropies(model, prompts).tolist()
 

@@ -1,6 +1,7 @@
 """The port that a server of ours is to listen on."""
 
 import argparse
+import os
 import socket
 
 from molorec.errors import MolorecError
@@ -29,3 +30,12 @@ def check_free(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise MolorecError(f"port {port} is taken, or not for us ({error.strerror}); give another --port") from error
+
+
+def past_proxies(*hosts: str) -> None:
+    """Have this process reach this machine, and ``hosts``, without the proxy that the environment may name for the network.
+
+    """
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    wanted = [*filter(None, direct.split(",")), "localhost", "127.0.0.1", "::1", *hosts]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys(wanted))

@@ -10,7 +10,7 @@ from molorec.backends.server import name_of
 from molorec.backends.vllm import LONGEST, MIXTURES
 from molorec.errors import BadInput
 from molorec.mixture import export
-from molorec.mixture.lam import STEP, rounded
+from molorec.mixture.lam import STEP, rounded, spread
 from molorec.mixture.layer import Mixing
 from molorec.mixture.mixture import Mixture
 
@@ -31,7 +31,7 @@ def export_mixtures(mixture: Mixture, rule: str, points: int, folder: Path) -> d
     lams = sorted({*(i / (points - 1) for i in range(points)), *tuning.nodes(tuning.LEVELS[-1])}) if mixture.is_pair else [1.0]
     made = {}
     for lam in lams:
-        weights = rounded([lam, 1 - lam] if mixture.is_pair else [lam])
+        weights = rounded(spread(lam) if mixture.is_pair else [lam])
         name = name_of(mixture.stack.key, rule, weights)
         made[name] = export.write(export.merge(mixture.stack, weights, rule), Mixing(mixture.stack, weights, rule, "global"),
                                   folder / name)

@@ -2,7 +2,26 @@
 
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """An empty folder beside ``folder`` to fill, which has that name once the block has ended well; if it has not, it is gone.
+
+    Raises
+    ------
+    OSError : it cannot have the name; what stood there before is still there.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent, ignore_cleanup_errors=True) as work:
+        made = Path(work) / (folder.name or "new")
+        made.mkdir()
+        yield made
+        put(made, folder)
 
 
 def put(made: Path, folder: Path) -> None:

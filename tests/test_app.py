@@ -1,5 +1,6 @@
 """The app's start: whatever is missing is one line, not a trace."""
 
+import os
 import socket
 
 import pytest
@@ -58,6 +59,23 @@ def test_a_port_that_is_taken_is_said_before_anything_is_loaded(capsys):
         port = str(other.getsockname()[1])
         code, said = start(capsys, "--port", port)
     assert code == 1 and f"port {port} is taken" in said and "give another --port" in said
+
+
+def test_the_networks_proxy_is_not_asked_for_the_app_itself(monkeypatch):
+    direct = []
+
+    class Page:
+        def launch(self, **_):
+            direct.append(os.environ["no_proxy"].split(","))
+
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "example.org")
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setattr(app, "ensure_movielens", lambda catalog: None)
+    monkeypatch.setattr(app.Engine, "start", lambda *_, **__: None)
+    monkeypatch.setattr(app.page, "build", lambda _: Page())
+    app.main(["--port", free_port(), "--host", "192.0.2.1"])
+    assert direct == [["example.org", "localhost", "127.0.0.1", "::1", "192.0.2.1"]]
 
 
 @pytest.mark.parametrize("port", ["0", "99999", "-1", "x", "²"])

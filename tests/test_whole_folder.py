@@ -25,6 +25,17 @@ def test_the_new_one_is_there_and_the_old_one_gone(folders, tmp_path):
     assert (tmp_path / "elsewhere" / "text").read_text() == "new" and not folder.exists()
 
 
+def test_a_folder_in_the_making_is_nobodys_until_it_is_whole(tmp_path):
+    folder = tmp_path / "made" / "adapter"
+    with whole_folder.replacing(folder) as new:
+        (new / "text").write_text("first")
+        assert not folder.exists()
+    with pytest.raises(ValueError, match="half"), whole_folder.replacing(folder) as new:
+        (new / "text").write_text("second")
+        raise ValueError("half of it")
+    assert (folder / "text").read_text() == "first" and list(folder.parent.iterdir()) == [folder]
+
+
 @pytest.mark.parametrize("nth", [1, 2])
 def test_what_was_there_stays_if_it_cannot_be_replaced(folders, fail_on, nth):
     made, folder = folders

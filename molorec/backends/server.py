@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from molorec import port
 from molorec.backends import Weights, Writing
 from molorec.backends.one_token import OneToken
 from molorec.errors import BadInput, MolorecError
@@ -52,6 +53,7 @@ class Server(OneToken):
     def __init__(self, address: str, vocabulary: int):
         self.address, self._vocabulary = _checked(address).rstrip("/").removesuffix("/v1"), vocabulary
         super().__init__()
+        port.past_proxies()
         self._client = httpx.AsyncClient(base_url=f"{self.address}/v1", timeout=httpx.Timeout(SECONDS, pool=None),
                                          limits=httpx.Limits(max_connections=AT_ONCE, keepalive_expiry=IDLE))
         try:

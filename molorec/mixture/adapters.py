@@ -1,8 +1,6 @@
 """Adapter folders: PEFT's two files beside our card, and every check before a model sees them."""
 
 import math
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,26 +149,24 @@ def save(adapter: Adapter, folder: Path | str, base_name: str = "", dtype: torch
     OSError : it cannot be written; what was there stays.
     """
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    partial = work / "new"
-    partial.mkdir()
-    try:
-        tensors = {}
-        for path, (a, b) in adapter.factors.items():
-            tensors[f"{_PREFIX}{path}.lora_A.weight"] = a.detach().to("cpu", dtype).contiguous()
-            tensors[f"{_PREFIX}{path}.lora_B.weight"] = b.detach().to("cpu", dtype).contiguous()
-        write_tensors(tensors, partial / _WEIGHTS, {"format": "pt"})
-        config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base_name,
-                  "r": adapter.rank, "lora_alpha": adapter.alpha, "lora_dropout": DROPOUT, "inference_mode": True,
-                  "target_modules": sorted({path.rpartition(".")[2] for path in adapter.factors}), **_PLAIN}
-        write_object(partial / _CONFIG, config)
-        if adapter.card:
-            write_card(adapter.card, partial)
-        whole_folder.put(partial, folder)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with whole_folder.replacing(folder) as made:
+        write(adapter, made, base_name, dtype)
     return folder
+
+
+def write(adapter: Adapter, folder: Path, base_name: str, dtype: torch.dtype) -> None:
+    """Write the files of :func:`save` into a folder that is there. Raises OSError, and then some of them may be missing."""
+    tensors = {}
+    for path, (a, b) in adapter.factors.items():
+        tensors[f"{_PREFIX}{path}.lora_A.weight"] = a.detach().to("cpu", dtype).contiguous()
+        tensors[f"{_PREFIX}{path}.lora_B.weight"] = b.detach().to("cpu", dtype).contiguous()
+    write_tensors(tensors, folder / _WEIGHTS, {"format": "pt"})
+    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base_name,
+              "r": adapter.rank, "lora_alpha": adapter.alpha, "lora_dropout": DROPOUT, "inference_mode": True,
+              "target_modules": sorted({path.rpartition(".")[2] for path in adapter.factors}), **_PLAIN}
+    write_object(folder / _CONFIG, config)
+    if adapter.card:
+        write_card(adapter.card, folder)
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:

@@ -109,15 +109,13 @@ def write(merged: Adapter, live: Mixing, folder: Path | str, base_name: str = ""
     MolorecError : what was read is not the live mixture; what stood in the folder before is still there.
     """
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as work:
-        made = adapters.save(merged, Path(work) / folder.name, base_name, torch.float32)
+    with whole_folder.replacing(folder) as made:
+        adapters.write(merged, made, base_name, torch.float32)
         again = adapters.read(made, {path: (b.shape[0], a.shape[1]) for path, (a, b) in merged.factors.items()})
         found = difference(again, live)
         if not found <= TOLERANCE:
             raise MolorecError(f"what was written for {folder} is not the live mixture: what it adds differs by {found:.2g} of "
                                "its size; check the disk, and write it again")
-        whole_folder.put(made, folder)
     return folder
 
 
@@ -168,21 +166,18 @@ def export_dense(stack: AdapterStack, lam, rule: str, base: Path, folder: Path |
         raise BadInput(f"{base} holds 4-bit weights, and a mixture is added to whole ones; give the model as it is published")
     merged = merge(stack, lam, rule)
     folder, device = Path(folder), torch.device("cpu")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as work, memory_in_words():
+    with whole_folder.replacing(folder) as made, tempfile.TemporaryDirectory(dir=made.parent) as work, memory_in_words():
         precisions.check_memory(base, "bfloat16", device)
         model = precisions.load_model(base, "bfloat16", device)
         with torch.no_grad():
             for path, (a, b) in merged.factors.items():
                 weight = model.get_submodule(path).weight
                 weight.copy_(weight.float() + merged.scale * (b @ a))
-        made = Path(work) / "new"
-        model.save_pretrained(made)
-        AutoTokenizer.from_pretrained(base, local_files_only=True).save_pretrained(made)
+        tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
         if precision == "nf4":
-            dense, made = made, Path(work) / "nf4"
-            model = precisions.load_model(dense, "nf4", torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-            model.save_pretrained(made)
-            AutoTokenizer.from_pretrained(dense, local_files_only=True).save_pretrained(made)
-        whole_folder.put(made, folder)
+            for part in (model, tokenizer):
+                part.save_pretrained(work)
+            model = precisions.load_model(Path(work), "nf4", torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        for part in (model, tokenizer):
+            part.save_pretrained(made)
     return folder

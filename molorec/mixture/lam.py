@@ -93,6 +93,15 @@ def rounded(weights: Sequence[float]) -> tuple[float, ...]:
     return tuple((end - start) / STEP for start, end in itertools.pairwise(ends))
 
 
+def spread(lam: AnyLam) -> "Lam | list[float]":
+    """λ with a weight for each adapter: a number becomes those of two.
+
+    >>> spread(0.25)
+    [0.25, 0.75]
+    """
+    return lam if isinstance(lam, Lam) else [lam, 1 - lam]
+
+
 def to_saved(lam: AnyLam) -> dict:
     """λ in the form in which it is kept, whatever its granularity.
 
@@ -100,7 +109,7 @@ def to_saved(lam: AnyLam) -> dict:
     {'granularity': 'global', 'weights': {'all': [0.25, 0.75]}}
     """
     if not isinstance(lam, Lam):
-        return {"granularity": "global", "weights": {ALL: list(rounded([lam, 1 - lam]))}}
+        return {"granularity": "global", "weights": {ALL: list(rounded(spread(lam)))}}
     return {"granularity": lam.granularity, "weights": {group: list(values) for group, values in lam.weights}}
 
 

@@ -216,7 +216,8 @@ class BackgroundTraining:
             state, why = self.state, self._why
         if code == 0 and state.is_useful:
             try:
-                _copy(self.out / "best", self.target)
+                with whole_folder.replacing(self.target) as new:
+                    shutil.copytree(self.out / "best", new, dirs_exist_ok=True)
                 (self.out / _IN_USE).touch()
                 self.finished()
             except OSError as error:
@@ -351,14 +352,6 @@ def _after(state: State, report: dict, limit: float) -> State:
         first=best if state.first is None and step == 1 else state.first, best=best,
         # the first steps are slower than the rest
         seconds_left=max(0.0, min(limit, (steps - step) * report["seconds"] / step)) if step >= PACE else None)
-
-
-def _copy(made: Path, target: Path) -> None:
-    """Whole or not at all, as far as a reader of ``target`` can see."""
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(made, partial)
-    whole_folder.put(partial, target)
 
 
 def _close(process: subprocess.Popen) -> None:

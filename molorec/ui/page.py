@@ -68,6 +68,8 @@ def launch_options() -> dict[str, Any]:
     return {"theme": style.THEME, "css": CSS, "head": style.HEAD + stream.HEAD, "show_error": False,
             "footer_links": ["api", "settings"], "enable_monitoring": False, "max_file_size": LIMITS.upload_bytes,
             "state_session_capacity": LIMITS.sessions,
+            # Gradio has had an answer of the page before this look at it, which gives up after three seconds on a busy machine.
+            "_frontend": False,
             "app_kwargs": {"middleware": [Middleware(RateLimit)], "routes": [Route("/health", _health)]}}
 
 

@@ -10,7 +10,7 @@ from gradio.components import Component
 from gradio.events import Dependency
 
 from molorec.ui import render
-from molorec.ui.session import Job, View
+from molorec.ui.session import PLACE, Job, View
 
 # Rankings share one queue of a few workers, and runs of many rankings another, so that two visitors who tune keep
 # nobody from moving λ; the engine takes all of them one forward at a time.
@@ -65,7 +65,7 @@ class Screen:
     @property
     def asked(self) -> list[Component]:
         """The inputs that :func:`molorec.ui.session.view_of` makes a view from."""
-        return [self.domain, self.scenario, self.user, self.history, self.candidates, self.lam, self.rule]
+        return [getattr(self, name) for name in PLACE]
 
     @property
     def lam_twice(self) -> list[Component]:

@@ -1,5 +1,6 @@
 """What the screen's events do: checked inputs in, plain values out."""
 
+import inspect
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -17,9 +18,6 @@ from molorec.mixture.rule import DEFAULT_RULE, as_weights
 from molorec.ranking.result import Ranking
 
 BUILT = "built"
-# What the components of :attr:`molorec.ui.screen.Screen.asked` hold, in their order.
-ASKED = ("domain", "scenario", "user", "history", "candidates", "lam", "rule")
-PLACE = {name: place for place, name in enumerate(ASKED)}
 SCENARIOS = (("A person", "warm"), ("New titles", "new-item"), ("Build your own", BUILT))
 
 
@@ -125,6 +123,10 @@ def view_of(domain: str, scenario: str, user: str | None, history: object, candi
     if scenario != BUILT:
         return View(domain, (user or "").strip(), valid_lam(lam), rule, scenario)
     return View(domain, "", valid_lam(lam), rule, scenario, item_ids(history), item_ids(candidates))
+
+
+# What a screen asks for, each by its place among the components of :attr:`molorec.ui.screen.Screen.asked`.
+PLACE = {name: place for place, name in enumerate(inspect.signature(view_of).parameters)}
 
 
 def counted(engine: Engine, view: View) -> View:

@@ -185,7 +185,7 @@ def test_an_adapter_that_cannot_be_replaced_is_kept(base, folder, monkeypatch):
     before, replace = (folder / "adapter_model.safetensors").read_bytes(), os.replace
 
     def fails_at_the_new_one(source, target):
-        if source.name == "new":
+        if source.name == folder.name and source != folder:
             raise OSError("disk full")
         replace(source, target)
 

@@ -1,7 +1,6 @@
 """The whole page for the tests: served, and a browser tab on it."""
 
 from contextlib import contextmanager
-from unittest import mock
 
 from molorec.ui import page
 
@@ -11,10 +10,7 @@ PATIENCE = 120_000  # ms; a shared machine can be slow
 @contextmanager
 def served(app, **options):
     """The address of a page that was built, served as the app serves it but for the options."""
-    # Gradio looks at the page itself, and gives up after three seconds, which a busy machine may not have
-    with mock.patch("gradio.networking.url_ok", return_value=True):
-        _, url, _ = app.launch(prevent_thread_lock=True, server_name="127.0.0.1", quiet=True,
-                               **{**page.launch_options(), **options})
+    _, url, _ = app.launch(prevent_thread_lock=True, server_name="127.0.0.1", quiet=True, **{**page.launch_options(), **options})
     try:
         yield url
     finally:
