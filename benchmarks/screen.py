@@ -3,6 +3,7 @@
     python benchmarks/screen.py
 """
 
+import argparse
 import statistics
 import time
 
@@ -12,6 +13,7 @@ MOVES, SWEEPS = 20, 3
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     with app(7878) as (url, _), chromium() as browser:
         for visit in ("first", "second"):
             tab = browser.new_page(viewport={"width": 1400, "height": 1000})

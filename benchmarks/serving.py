@@ -1,5 +1,6 @@
-"""The app in a process of its own, and a browser, for the benchmarks that look at it from outside."""
+"""The app in a process of its own, and a browser, for the benchmarks that look at it from outside: nothing to run by itself."""
 
+import argparse
 import shutil
 import sys
 import time
@@ -38,3 +39,7 @@ def chromium() -> Iterator[Browser]:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
+
+
+if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()

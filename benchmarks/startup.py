@@ -3,6 +3,7 @@
     python benchmarks/startup.py        # run twice: the first run fetches and converts the model
 """
 
+import argparse
 import resource
 import time
 
@@ -17,6 +18,7 @@ from molorec.ui import page  # noqa: E402
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     catalog = Catalog()
     ensure_movielens(catalog)
     engine = Engine.start(catalog=catalog)

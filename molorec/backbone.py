@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
@@ -154,7 +154,12 @@ def _embedded_folder(profile: Profile) -> Path:
 
 
 def _is_whole(folder: Path) -> bool:
-    return (folder / "model.safetensors").is_file()
+    """Whether the weights are there and as long as their header says."""
+    try:
+        with safe_open(folder / "model.safetensors", "numpy"):
+            return True
+    except (OSError, SafetensorError):
+        return False
 
 
 def wrap(model: PreTrainedModel, tokenizer, name: str, revision: str, sha256: str, precision: str | None = None,
@@ -199,7 +204,8 @@ def _as_bad_input(folder: Path):
     try:
         yield
     except (OSError, ValueError, SafetensorError) as error:
-        raise BadInput(f"'{folder}' holds no model that can be loaded ({_first_line(error)})") from error
+        raise BadInput(f"'{folder}' holds no model that can be loaded ({_first_line(error)}); if it is damaged, get it "
+                       "again: what lies in a cache is fetched anew once that folder is deleted") from error
 
 
 def _from_hub(name: str) -> tuple[Path, str, str, str]:

@@ -1,5 +1,6 @@
 """What our SQLite files have in common: the schema version that each carries, and changes that are whole or not at all."""
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -9,6 +10,15 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from molorec.errors import MolorecError
+
+
+def mend(path: Path) -> str:
+    """What to do about a file that SQLite or the system refuses to open, read or write."""
+    folder = next(each for each in path.absolute().parents if os.path.exists(each))  # it may have been meant to be made
+    denied = next((each for each in (folder, path) if os.path.exists(each) and not os.access(each, os.W_OK)), None)
+    if denied:
+        return f"nothing can be written to {denied}; make it writable, or set MOLOREC_HOME to a folder that is"
+    return "check that the disk has room, that no other program holds the file, or set MOLOREC_HOME to another folder"
 
 
 def schema_version(db: Database, path: Path, known: int, error: type[MolorecError]) -> int:

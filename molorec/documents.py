@@ -41,6 +41,7 @@ class TuningDocument(TypedDict):
     schema: int
     domain: str
     objective: str
+    rule: str
     granularity: str
     lam: float | dict
     entropy_start: float
@@ -82,12 +83,12 @@ def ranking(result: Ranking) -> RankingDocument:
                     for r in result.items]}
 
 
-def tuned(domain: str, step: TuningStep | DescentStep, granularity: str = "global") -> TuningDocument:
+def tuned(domain: str, rule: str, step: TuningStep | DescentStep, granularity: str = "global") -> TuningDocument:
     """A tuning as ``molorec tune --json`` prints it: of one λ, ended or not, or of one by layer or module that has ended."""
     return {
-        "schema": SCHEMA, "domain": domain, "objective": step.objective, "granularity": granularity, "lam": to_json(step.lam),
-        "entropy_start": step.entropy_start, "entropy_end": step.entropy, "curve": [list(point) for point in step.curve],
-        "prompts": step.prompts, "seconds": step.seconds}
+        "schema": SCHEMA, "domain": domain, "objective": step.objective, "rule": rule, "granularity": granularity,
+        "lam": to_json(step.lam), "entropy_start": step.entropy_start, "entropy_end": step.entropy,
+        "curve": [list(point) for point in step.curve], "prompts": step.prompts, "seconds": step.seconds}
 
 
 def explanation(domain: str, user: str, lam: AnyLam, item: Item, text: Explanation,

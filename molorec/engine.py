@@ -9,6 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from pathlib import Path
 
 import torch
@@ -205,10 +206,17 @@ class Engine:
 
     def log_probabilities(self, mixture: Mixture, asked: Sequence[tuple[PackedTrie, AnyLam | None]],
                           rule: str) -> list[torch.Tensor]:
-        """log p of packed candidates (n,), each at its λ (None: the base model alone), never from the cache."""
+        """log p of packed candidates (n,), each at its λ (None: the base model alone), never from the cache.
+
+        Raises
+        ------
+        MolorecError : what the model gives is no number.
+        """
         rows = [Row(packed, _weights(mixture, lam)) for packed, lam in asked]
         with memory_in_words():
-            return self.backend.score(rows, mixture.stack, rule)
+            found = self.backend.score(rows, mixture.stack, rule)
+        mixture.check_numbers(found)
+        return found
 
     def write(self, mixture: Mixture, tokens: Sequence[int], lam: AnyLam | None, rule: str, how: Writing) -> Iterator[list[int]]:
         """What the model writes behind ``tokens`` at λ, yielded whole after each new token."""
@@ -245,13 +253,13 @@ def _valid(mixture: Mixture, lam: AnyLam | None, rule: str) -> AnyLam | None:
             return 1.0
         mixture.stack.weights(lam, lam.granularity)
         return simplest(lam)
-    if not isinstance(lam, int | float):
+    if not isinstance(lam, Real):
         raise BadInput(f"λ = {lam!r} is not a number; give one from 0 to 1, or a saved λ")
     as_weights(lam)
     if len(mixture.adapters) == 1:
         return 1.0
     as_weights(lam, len(mixture.adapters))
-    return float(lam)
+    return min(1.0, max(0.0, float(lam)))  # a rounding error outside is none
 
 
 def _weights(mixture: Mixture, lam: AnyLam | None) -> Sequence[float] | Lam | None:

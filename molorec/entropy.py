@@ -206,9 +206,8 @@ class Meter:
         return Opening(PackedTrie(tokens, len(tokens), list(range(len(tokens)))), len(prompt) - 1)
 
     def _entropies(self, model: nn.Module, prompts: Sequence[PackedTrie | Opening]) -> Tensor:
-        if self.objective == "tokens":
-            return of_tokens(model, prompts)
-        found = of_candidates(model, prompts)
+        found = of_tokens(model, prompts) if self.objective == "tokens" else of_candidates(model, prompts)
+        self.mixture.check_numbers([found])
         return found[::2] - found[1::2] if self.objective == "contrast" else found
 
     def _without_gradient(self, model: nn.Module, prompts: Sequence[Opening], lams: Sequence[AnyLam]) -> list[float]:

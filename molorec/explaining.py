@@ -124,9 +124,7 @@ def explain(engine: Engine, example: RankingExample, item: Item, evidence: Seque
     ------
     BadInput : there is no such style.
     """
-    if style not in STYLES:
-        raise BadInput(f"there is no style '{style}'; choose one of: {', '.join(STYLES)}")
-    wanted = STYLES[style]
+    wanted = style_named(style)
     mixture = engine.mixture(example.domain)
     shown = replace(example, history=example.history[-HISTORY_TITLES:])
     prompter = engine.base.prompter
@@ -140,6 +138,13 @@ def explain(engine: Engine, example: RankingExample, item: Item, evidence: Seque
         yield Explanation(text + free, because)
     yield Explanation(text + _sentences(free), because, problem=check(free, [*example.history, *example.candidates],
                                                                       engine.catalog.items(example.domain)), done=True)
+
+
+def style_named(name: str) -> Style:
+    """The style called ``name``. Raises BadInput if there is none."""
+    if name not in STYLES:
+        raise BadInput(f"there is no style '{name}'; choose one of: {', '.join(STYLES)}")
+    return STYLES[name]
 
 
 def lead_in(prompter: Prompter, item: Item, named: Sequence[Item], noun: str = "items") -> tuple[str, list[int]]:

@@ -20,22 +20,36 @@ from molorec.mixture.card import CARD, Card, read_card
 
 @dataclass(frozen=True)
 class Found:
-    """An adapter folder of this machine; ``card`` is None where it has none, ``problem`` says what is wrong with it."""
+    """An adapter folder of this machine; ``card`` is None where it has none that can be read, ``problem`` says what is wrong.
+
+    Attributes
+    ----------
+    is_first : whether it is the one that its name stands for, damaged or not.
+    """
 
     folder: Path
     card: Card | None
     problem: str = ""
+    is_first: bool = True
+
+    @property
+    def is_used(self) -> bool:
+        return self.is_first and not self.problem
 
 
 def here(profile: Profile) -> list[Found]:
-    """The adapters in a profile's folders, in the order in which they are looked for; of one name the first is used."""
-    found = []
+    """The adapters in a profile's folders, in the order in which they are looked for; of one name the first is used. Their
+    files are read, but not held against a base model."""
+    found: list[Found] = []
     for folder in (folder for root in config.adapter_folders(profile) if root.is_dir() for folder in sorted(root.iterdir())):
         if folder.is_dir() and not folder.name.startswith("."):
+            card, problem = None, ""
             try:
-                found.append(Found(folder, read_card(folder)))
+                card = read_card(folder)
+                adapters.check_files(folder)
             except BadAdapter as error:
-                found.append(Found(folder, None, str(error)))
+                problem = str(error)
+            found.append(Found(folder, card, problem, all(other.folder.name != folder.name for other in found)))
     return found
 
 

@@ -203,8 +203,7 @@ class Journal:
                 self._local.db = self._open()
             yield self._local.db
         except (sqlite3.Error, OSError, UnicodeError) as error:
-            raise JournalError(f"the record {self.path} cannot be used ({error}); check that the disk has room and that no "
-                               "other program holds the file") from error
+            raise JournalError(f"the record {self.path} cannot be used ({error}); {database.mend(self.path)}") from error
 
     def _open(self) -> Database:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from molorec import config, titles
 from molorec.catalog import Catalog, DomainInfo, csv_source, known, prepare
 from molorec.catalog.csv_source import Bounds
+from molorec.catalog.prepare import clean_noun
 from molorec.config import LIMITS
 from molorec.engine import Engine
 from molorec.errors import BadFile, BadInput, JournalError, MolorecError
@@ -95,6 +96,7 @@ def bring(catalog: Catalog, visitor: object, name: str, noun: str, items: Path |
     Parameters
     ----------
     item_columns, event_columns : as for :func:`molorec.catalog.csv_source.read`.
+    noun : what the things are called; "items" if it is empty.
     core : least events of a user and of an item, from 1.
 
     Raises
@@ -103,7 +105,7 @@ def bring(catalog: Catalog, visitor: object, name: str, noun: str, items: Path |
     BadInput : the name or the noun is not usable, the visitor holds too many domains, or too little data is left.
     """
     visitor = check_visitor(visitor)
-    noun = clean_noun(noun)
+    noun = clean_noun(titles.clean(str(noun or "")) or "items")
     full_name = f"{slug(name)}-{secrets.token_hex(_SUFFIX_BYTES)}"
     if core < 1:
         raise BadInput(f"the least number of choices is {core}; give 1 or more")
@@ -124,15 +126,6 @@ def bring(catalog: Catalog, visitor: object, name: str, noun: str, items: Path |
         except BadInput as error:
             raise BadInput(f"no person is left who chose at least {core} things that at least {core} people chose; give more "
                            "choices, or lower 'Fewest choices'") from error
-        different = len(set(prepared.normal_forms))
-        if 2 * different < len(prepared.item_ids):
-            prepared.notes.append(f"{len(prepared.item_ids):,} {noun} have only {different:,} different titles; is that column "
-                                  "the right one?")
-        people = len({user for user, _, _ in source.events}) - len(prepared.users)
-        things = len(source.titles) - len(prepared.item_ids)
-        if people or things:
-            prepared.notes.append(f"left out in all: {people:,} of the people, {things:,} of the {noun}; those that stay have at "
-                                  f"least {core} choices each")
         return catalog.add_domain(prepared, noun=noun, source=f"{Path(items).name}, {Path(interactions).name}",
                                   terms="brought by a visitor", owner=visitor)
 
@@ -140,15 +133,6 @@ def bring(catalog: Catalog, visitor: object, name: str, noun: str, items: Path |
 def named(error: BadFile) -> BadFile:
     """The same error with the file's name alone: where an upload lies is nobody's business."""
     return BadFile(Path(error.file).name, error.reason, error.line, error.column)
-
-
-def clean_noun(noun: str) -> str:
-    """What the items are called, for prompts. Raises BadInput if it is too long; "items" if it is empty."""
-    noun = titles.clean(str(noun or "")) or "items"
-    if len(noun) > LIMITS.noun_characters:
-        raise BadInput(f"'{noun[:40]}…' is too long for what the things are called; use {LIMITS.noun_characters} characters "
-                       "at most")
-    return noun
 
 
 def train(engine: Engine, trainings: Trainings, visitor: object, domain: object) -> None:

@@ -1,7 +1,7 @@
 """Files that are there whole or not at all, whatever interrupts whoever writes them."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,16 +30,14 @@ def replacing(path: Path, mode: str = "wb", **options: str) -> Iterator[IO]:
 
     Parameters
     ----------
-    mode, options : as of :func:`open`.
+    mode, options : as of :func:`open`; it begins with "w".
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = None
+    partial = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with tempfile.NamedTemporaryFile(mode, dir=path.parent, prefix=".", suffix=".part", delete=False, **options) as stream:
-            partial = Path(stream.name)
+        # readable for whom the umask lets read it, which a file of tempfile's is not
+        with open(partial, mode.replace("w", "x"), **options) as stream:
             yield stream
-        os.chmod(partial, 0o644)  # a temporary file is its owner's alone
         os.replace(partial, path)
     finally:
-        if partial:
-            partial.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)

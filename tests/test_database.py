@@ -1,9 +1,12 @@
 """A file says which schema it has, and one from the future is left alone."""
 
+import errno
+import os
 import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
@@ -23,6 +26,29 @@ def test_a_newer_file_is_refused_with_its_name_and_both_numbers(tmp_path, error)
     db.execute("pragma user_version = 4")
     with pytest.raises(error, match=r"a\.db was written by a newer MoLoRec \(schema 4, this one knows 3\).*MOLOREC_HOME"):
         database.schema_version(db, tmp_path / "a.db", 3, error)
+
+
+def test_a_place_that_cannot_be_written_to_is_named_and_no_full_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)  # a test may run as root, who may do all
+    for file in (tmp_path / "catalog.db", tmp_path / "to" / "be" / "made" / "catalog.db"):
+        said = database.mend(file)
+        assert f"nothing can be written to {tmp_path};" in said and "MOLOREC_HOME" in said and "room" not in said
+
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.raises(CatalogError, match="Permission denied.*nothing can be written to .*MOLOREC_HOME"):
+        Catalog(tmp_path / "catalog.db")
+
+
+def test_a_full_disk_is_to_be_given_room(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(CatalogError, match="No space left.*check that the disk has room"):
+        Catalog(tmp_path / "catalog.db")
 
 
 OLD = """

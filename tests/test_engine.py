@@ -1,5 +1,6 @@
 """Ranking through the façade: λ matters, nobody's λ reaches anybody else, nothing stale comes back."""
 
+import json
 import math
 import random
 import shutil
@@ -7,6 +8,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -15,10 +17,12 @@ from hypothesis import strategies as st
 from molorec import backbone, config
 from molorec.backends import local
 from molorec.catalog import Catalog, Item, prepare
+from molorec.descent import descend
 from molorec.engine import Engine
 from molorec.errors import BadAdapter, BadInput, MolorecError
 from molorec.mixture import adapters, layer
 from molorec.mixture.lam import Lam
+from molorec.tuning import tune
 from tests.conftest import card_for, pico_model, pico_tokenizer, random_adapter, source_data, toybox_adapters
 
 
@@ -340,3 +344,21 @@ def test_a_prompt_that_the_model_cannot_read_is_refused(engine, example, monkeyp
     monkeypatch.setattr(engine.base.model.config, "max_position_embeddings", 20)
     with pytest.raises(BadInput, match="this model reads 20 at most"):
         engine.rank(example, 0.5)
+
+
+def test_what_is_no_number_is_no_ranking(base, catalog, adapter_folder):
+    settings = adapter_folder / "toybox" / "adapter_config.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "lora_alpha": 1e38}))
+    served, example = Engine(base, catalog, [adapter_folder]), catalog.examples("toybox", "quick")[0]
+    with pytest.raises(MolorecError, match=r"no number.*'toybox' \(rank \d+, lora_alpha 1e\+38\)"):
+        served.rank(example, 0.0)
+    with pytest.raises(MolorecError, match="no number"):
+        list(tune(served, "toybox", 2))
+    with pytest.raises(MolorecError, match="no number"):
+        list(descend(served, "toybox", "layer", 4))
+
+
+def test_lam_may_be_any_real_number_and_is_kept_inside(engine):
+    example = engine.catalog.examples("toybox", "quick")[0]
+    assert engine.rank(example, np.float32(0.25)).lam == 0.25
+    assert [engine.rank(example, lam).lam for lam in (-1e-5, 1.00009)] == [0.0, 1.0]

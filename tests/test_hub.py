@@ -144,3 +144,15 @@ def test_adapters_that_cannot_be_read_are_listed_with_the_reason(home):
     assert entry.card is None and "cannot be read" in entry.problem
     assert {found.folder.name for found in hub.here(EMBEDDED)} == {
         "broken", "general", "movielens-1m", "amazon14_beauty", "amazon14_toys"}
+
+
+def test_half_of_an_adapters_weights_is_no_adapter_and_hides_the_one_that_ships(adapter, home):
+    shutil.copytree(adapter, home / "adapters" / "embedded" / "movielens-1m")
+    first = hub.here(EMBEDDED)[0]
+    assert first.is_used and not first.problem
+    weights = first.folder / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:weights.stat().st_size // 2])
+    first, *others = hub.here(EMBEDDED)
+    assert first.is_first and not first.is_used and first.card and "is damaged" in first.problem
+    shipped = next(entry for entry in others if entry.folder.name == "movielens-1m")
+    assert not shipped.is_used and not shipped.problem

@@ -96,7 +96,7 @@ def test_a_visitor_holds_so_many_at_most(engine, files, trainings):
 def test_what_was_left_out_is_told(engine, files):
     with files[1].open("a") as events:
         events.write("lonely,i1,5\n")
-    assert any("left out in all: 1 of the people, 0 of the films" in note for note in bring(engine, files).notes)
+    assert any("left out in all: 1 of 131 people, 0 of 80 items" in note for note in bring(engine, files).notes)
 
 
 def test_problems_name_the_file_without_its_place(engine, files, tmp_path):
@@ -116,6 +116,11 @@ def test_problems_name_the_file_without_its_place(engine, files, tmp_path):
 def test_nonsense_is_refused(engine, files, changes, words):
     with pytest.raises(BadInput, match=words):
         bring(engine, files, **changes)
+
+
+@pytest.mark.parametrize(("noun", "kept"), [("", "items"), (None, "items"), (" \n ", "items"), (" board\ngames ", "board games")])
+def test_a_noun_is_cleaned(engine, files, noun, kept):
+    assert bring(engine, files, noun=noun).noun == kept
 
 
 @pytest.mark.parametrize(("bound", "words"), [(owned.Bounds(100, 10**6), "larger than"),

@@ -15,6 +15,16 @@ File = Path | zipfile.Path
 _UNREADABLE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError)
 
 
+def no_file(file: File, wanted: str = "file") -> BadFile:
+    """What to raise where the ``wanted`` is expected and neither a file nor, perhaps, a folder is found."""
+    if file.is_dir():
+        return BadFile(file, "this is a folder; give the file in it")
+    if file.exists():
+        return BadFile(file, "this is no regular file but a pipe or a device, which cannot be read twice; write it to a file "
+                             "first")
+    return BadFile(file, f"there is no such {wanted}")
+
+
 def archive(path: Path) -> zipfile.Path:
     """The root of a zip archive, to be walked like a folder. Raises BadFile if it is none, or encrypted."""
     try:
@@ -36,7 +46,7 @@ def lines(file: File, most: int, longest: int | None = None) -> Iterator[str]:
 
     Raises
     ------
-    BadFile : it is not there, too large, damaged, or not text; with the line where one is to blame.
+    BadFile : it is not there, no regular file, too large, damaged, or not text; with the line where one is to blame.
     """
     for line, raw in _raw(file, most, longest):
         try:
@@ -115,10 +125,10 @@ def short(text: str) -> str:
 def _raw(file: File, most: int, longest: int | None = None) -> Iterator[tuple[int, bytes]]:
     """Yield (line number from 1, its bytes), never more than ``longest`` of them in memory."""
     longest = min(most, longest or most)
-    if not file.is_file():
-        raise BadFile(file, "there is no such file")
     read = 0
     try:
+        if not file.is_file():
+            raise no_file(file)
         if isinstance(file, Path) and file.stat().st_size > most:
             raise BadFile(file, f"the file is larger than {_size(most)}")
         with ExitStack() as stack:

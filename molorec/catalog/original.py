@@ -59,7 +59,7 @@ def _found(path: Path, category: str) -> dict[str, Callable[[], Original]]:
     elif path.is_file():
         root = files.archive(path)
     else:
-        raise BadFile(path, "there is no such file or folder")
+        raise files.no_file(path, "file or folder")
     try:
         return _in(root, category) or {
             f"{label} in {inner.name}": how for inner in sorted(root.iterdir(), key=lambda inner: inner.name) if inner.is_dir()

@@ -1,5 +1,6 @@
 """From a source's raw events to the sequences that the catalogue stores."""
 
+import unicodedata
 from array import array
 from collections import defaultdict
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from molorec import titles
 from molorec.catalog.records import SourceData
 from molorec.catalog.splits import is_held_out, user_order
+from molorec.config import LIMITS
 from molorec.errors import BadInput
 
 CORE = 5
@@ -16,7 +18,8 @@ CORE = 5
 class PreparedDomain:
     """A cleaned domain. Items are numbered from 0 in id order; sequences hold those numbers, oldest first.
 
-    ``users`` is in split order, so a user's place in it decides the split.
+    ``users`` is in split order, so a user's place in it decides the split. ``notes`` say in words what was left out and what
+    looks wrong, for the person who adds the domain.
     """
 
     name: str
@@ -28,6 +31,28 @@ class PreparedDomain:
     sequences: list[list[int]]
     categories: list[tuple[str, ...]]
     notes: list[str]
+
+
+def clean_noun(noun: str) -> str:
+    """What the items are called, as it stands in every prompt.
+
+    Raises
+    ------
+    BadInput : it is blank, longer than ``LIMITS.noun_characters``, or holds a line break or another control character.
+
+    >>> clean_noun(" board  games")
+    'board games'
+    """
+    if any(unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in noun):
+        raise BadInput(f"{ascii(noun[:40])} holds a line break or another control character, and what the things are called "
+                       "stands in every prompt; give a word or two on one line, such as films")
+    cleaned = titles.clean(noun)
+    if not cleaned:
+        raise BadInput("what the things are called is blank; give a word, such as films")
+    if len(cleaned) > LIMITS.noun_characters:
+        raise BadInput(f"'{cleaned[:40]}…' is too long for what the things are called; use {LIMITS.noun_characters} characters "
+                       "at most")
+    return cleaned
 
 
 def core(sequences: dict[str, list[str]], k: int) -> dict[str, list[str]]:
@@ -71,8 +96,8 @@ def prepare(name: str, source: SourceData, k: int = CORE) -> PreparedDomain:
 
     by_user: dict[str, tuple[array, list[str]]] = defaultdict(lambda: (array("d"), []))
     for user, item, time in source.events:
+        times, items = by_user[user]  # there even if none of the choices counts: it is a person who is left out
         if item in cleaned and item not in untitled:
-            times, items = by_user[user]
             times.append(time)
             items.append(item)
     sequences, repeats = {}, 0
@@ -81,6 +106,7 @@ def prepare(name: str, source: SourceData, k: int = CORE) -> PreparedDomain:
         sequence = list(dict.fromkeys(items[place] for place in in_time))
         repeats += len(items) - len(sequence)
         sequences[user] = sequence
+    people = len(by_user)
     del by_user
     if repeats:
         notes.append(f"{repeats} repeated choices of the same item by the same person left out")
@@ -95,11 +121,18 @@ def prepare(name: str, source: SourceData, k: int = CORE) -> PreparedDomain:
     number = {item: i for i, item in enumerate(item_ids)}
     users = user_order(list(sequences))
     kept_titles = [cleaned[item] for item in item_ids]
+    normal_forms = [titles.normalise(title) for title in kept_titles]
+    different = len(set(normal_forms))
+    if 2 * different < len(item_ids):
+        notes.append(f"{len(item_ids):,} items have only {different:,} different titles; is that column the right one?")
+    if len(users) < people or len(item_ids) < len(cleaned):
+        notes.append(f"left out in all: {people - len(users):,} of {people:,} people, {len(cleaned) - len(item_ids):,} of "
+                     f"{len(cleaned):,} items; those that stay have at least {k:,} choices each")
     return PreparedDomain(
         name=name,
         item_ids=item_ids,
         titles=kept_titles,
-        normal_forms=[titles.normalise(title) for title in kept_titles],
+        normal_forms=normal_forms,
         held_out=[is_held_out(name, item) for item in item_ids],
         users=users,
         sequences=[[number[item] for item in sequences[user]] for user in users],

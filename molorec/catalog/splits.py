@@ -2,6 +2,8 @@
 
 import hashlib
 
+from molorec.errors import BadInput
+
 TUNE_USERS = 100
 QUICK_USERS = 1_000
 HELD_OUT_ONE_IN = 20
@@ -31,12 +33,14 @@ def split_of(position: int) -> str:
 
 
 def positions_of(split: str) -> tuple[int, int | None]:
-    """First position of a split and the first one after it (None: to the end)."""
+    """First position of a split and the first one after it (None: to the end). Raises BadInput if there is no such split."""
     bounds = {
         "tune": (0, TUNE_USERS),
         "quick": (TUNE_USERS, TUNE_USERS + QUICK_USERS),
         "full": (TUNE_USERS + QUICK_USERS, None),
     }
+    if split not in bounds:
+        raise BadInput(f"there is no split '{split}'; choose one of: {', '.join(bounds)}")
     return bounds[split]
 
 

@@ -21,7 +21,7 @@ from sqlite_utils import Database
 from molorec import config, database, titles
 from molorec.catalog import alike, known, lists, splits
 from molorec.catalog.lists import StoredList
-from molorec.catalog.prepare import PreparedDomain
+from molorec.catalog.prepare import PreparedDomain, clean_noun
 from molorec.catalog.records import DomainInfo, Item, RankingExample
 from molorec.errors import BadInput, CatalogError, NoData
 
@@ -53,10 +53,11 @@ class Catalog:
 
         Raises
         ------
-        BadInput : the name is not usable, or taken and ``replace`` is False.
+        BadInput : the name is not usable, or taken and ``replace`` is False; or the noun is not (:func:`prepare.clean_noun`).
         CatalogError : the file cannot be written; the catalogue is as it was.
         """
         _check_name(domain.name)
+        noun = clean_noun(noun)
         drawn = [stored for setting in lists.DRAWN for stored in lists.lists_for(domain, setting)]
         popularity = lists.popularity(domain)
         with self._changing() as db:
@@ -147,26 +148,39 @@ class Catalog:
         rows = list(self._rows("select item_id, title from items where domain = ? and item_id = ?", domain, item_id))
         if not rows:
             self.domain(domain)
-            raise BadInput(f"domain '{domain}' has no item '{item_id}'")
+            raise BadInput(f"domain '{domain}' has no item '{item_id}'; `molorec domains search {domain} WORDS` finds ids by "
+                           "titles")
         return Item(**rows[0])
 
     def popularity(self, domain: str) -> dict[str, int]:
-        """How many training events each item has: item id → count (0 for held-out items)."""
+        """How many training events each item has: item id → count (0 for held-out items). Raises BadInput if there is no such
+        domain."""
+        self.domain(domain)
         rows = self._rows("select item_id, popularity from items where domain = ?", domain)
         return {row["item_id"]: row["popularity"] for row in rows}
 
     def held_out(self, domain: str) -> set[str]:
-        """The ids of the items that are kept from all training."""
+        """The ids of the items that are kept from all training. Raises BadInput if there is no such domain."""
+        self.domain(domain)
         return {row["item_id"] for row in self._rows("select item_id from items where domain = ? and held_out", domain)}
 
     def categories(self, domain: str) -> dict[str, tuple[str, ...]]:
-        """Item id → what kind of thing it is, for the items of which the source says so."""
+        """Item id → what kind of thing it is, for the items of which the source says so. Raises BadInput if there is no such
+        domain."""
+        self.domain(domain)
         rows = self._rows("select item_id, categories from items where domain = ? and categories <> '[]'", domain)
         return {row["item_id"]: tuple(json.loads(row["categories"])) for row in rows}
 
     def search(self, domain: str, text: str, limit: int = 20) -> list[Item]:
         """Items whose title holds the words of ``text`` (the last one may be unfinished), best match first; where there
-        is none, those whose title is written much like it, so that a typing error still finds something."""
+        is none, those whose title is written much like it, so that a typing error still finds something.
+
+        Raises
+        ------
+        BadInput : there is no such domain, or the limit is below 0.
+        """
+        self.domain(domain)
+        _check_limit(limit)
         return self._with_words(domain, text, limit) or self._written_like(domain, [text], limit)[0]
 
     def best_matches(self, domain: str, texts: Sequence[str]) -> list[tuple[Item | None, bool]]:
@@ -183,7 +197,7 @@ class Catalog:
             return []
         query = " ".join(f'"{word}"' for word in words) + "*"
         with _as_catalog_errors(self.path):
-            matches = self._db()["items"].search(query, columns=["item_id", "title"], limit=limit,
+            matches = self._db()["items"].search(query, columns=["item_id", "title"], limit=min(limit, _MOST),
                                                  where="domain = :domain", where_args={"domain": domain})
             found = [Item(row["item_id"], row["title"]) for row in matches]
         # "North" is found by the beginning of "North by Northwest" too, and that may be the better match of the two
@@ -199,7 +213,12 @@ class Catalog:
         return [[Item(rows[place]["item_id"], rows[place]["title"]) for place in places] for places in close]
 
     def users(self, domain: str, split: str | None = None, setting: str = "warm", limit: int | None = None) -> list[str]:
-        """Ids of the users that have a list in ``setting``, in split order, of one split or of all."""
+        """Ids of the users that have a list in ``setting``, in split order, of one split or of all; the first ``limit`` of them.
+
+        Raises
+        ------
+        BadInput : there is no such domain, split or setting, or the limit is below 0.
+        """
         return [row["user_id"] for row in self._lists("users.user_id", domain, split, setting, limit)]
 
     def cutting(self, domain: str, split: str, setting: str, limit: int | None) -> int | None:
@@ -219,22 +238,28 @@ class Catalog:
                 return _example(rows[0], self._items_of(rows[0]))
             if not is_drawn:
                 self._check_lists(domain, setting)
-        if not list(self._rows("select 1 from users where domain = ? and user_id = ?", domain, user)):
-            raise BadInput(f"domain '{domain}' has no user '{user}'")
+        self.position(domain, user)  # which says that there is none
         raise BadInput(f"user '{user}' of '{domain}' has no list in the setting '{setting}'")
 
     def examples(self, domain: str, split: str | None, setting: str = "warm", limit: int | None = None) -> list[RankingExample]:
-        """The stored lists of one split or of all, in user order. Those of ``tune`` come without their targets."""
+        """The stored lists of one split or of all, in user order; the first ``limit`` of them. Those of ``tune`` come without
+        their targets.
+
+        Raises
+        ------
+        BadInput : there is no such domain, split or setting, or the limit is below 0.
+        """
         rows = self._lists("lists.*", domain, split, setting, limit)
         items = dict(enumerate(self.items(domain)))
         found = [_example(row, items) for row in rows]
         return [example.unlabelled() for example in found] if split == "tune" else found
 
     def position(self, domain: str, user: str) -> int:
-        """A user's place in the domain's split order, from 0. Raises BadInput if there is no such user."""
+        """A user's place in the domain's split order, from 0. Raises BadInput if there is no such domain or user."""
         for row in self._rows("select position from users where domain = ? and user_id = ?", domain, user):
             return row["position"]
-        raise BadInput(f"domain '{domain}' has no user '{user}'")
+        self.domain(domain)
+        raise BadInput(f"domain '{domain}' has no user '{user}'; `molorec domains users {domain}` shows some")
 
     def random_user(self, domain: str, setting: str = "warm", rng: random.Random | None = None) -> str:
         """A user with a list in ``setting``."""
@@ -248,8 +273,9 @@ class Catalog:
         """User → what was chosen but the last ``keep_last``, oldest first, in split order; a sequence may be empty.
 
         Without held-out items, unless ``held_out`` asks for them (for others' protocols, which hold none back); ``without_forms``
-        are normalised titles to leave out as well.
+        are normalised titles to leave out as well. Raises BadInput if there is no such domain.
         """
+        self.domain(domain)
         without = set(without_forms)
         rows = list(self._rows("select number, item_id, title, normal_form, held_out from items where domain = ? "
                                "order by number", domain))
@@ -267,7 +293,8 @@ class Catalog:
 
         ``without_forms`` are normalised titles to leave out as well: for a general adapter, those of every target
         domain. Users with fewer than two events left are dropped. Of the rest, ``share`` in (0, 1] is taken, rounded, by a
-        hash that has nothing to do with their split; a smaller share is part of every greater one.
+        hash that has nothing to do with their split; a smaller share is part of every greater one. Raises BadInput if there is
+        no such domain.
         """
         found = self.sequences(domain, keep_last, without_forms=without_forms)
         sequences = {user: sequence for user, sequence in found.items() if len(sequence) > 1}
@@ -294,7 +321,12 @@ class Catalog:
     # -- stored lists --------------------------------------------------------------------------------------------
 
     def export_lists(self, domain: str, setting: str = "warm", split: str | None = None) -> Iterator[str]:
-        """The lists as JSON lines ``{user, setting, target, candidates}`` in user order, ids in prompt order."""
+        """The lists as JSON lines ``{user, setting, target, candidates}`` in user order, ids in prompt order.
+
+        Raises
+        ------
+        BadInput : there is no such domain, split or setting; said once the first line is asked for.
+        """
         ids = [item.item_id for item in self.items(domain)]
         for row in self._lists("lists.*", domain, split, setting):
             yield json.dumps({"user": row["user_id"], "setting": setting, "target": ids[row["target"]],
@@ -348,7 +380,8 @@ class Catalog:
                 _insert_lists(db, domain, drawn)
 
     def _lists(self, columns: str, domain: str, split: str | None, setting: str, limit: int | None = None) -> Iterator[dict]:
-        """Of the lists of a split, or of all, in user order; raises BadInput as :meth:`_check_lists`."""
+        """Of the lists of a split, or of all, in user order; raises BadInput as :meth:`users`."""
+        _check_limit(limit)
         self._check_lists(domain, setting)
         first, end = splits.positions_of(split) if split else (0, None)
         return self._rows(
@@ -428,6 +461,11 @@ def _check_name(name: str) -> None:
                        "64 characters at most")
 
 
+def _check_limit(limit: int | None) -> None:
+    if limit is not None and limit < 0:
+        raise BadInput(f"the limit is {limit}; give 0 or more, or None for all")
+
+
 def _info(row: dict) -> DomainInfo:
     return DomainInfo(**{**row, "notes": tuple(json.loads(row["notes"]))})
 
@@ -439,5 +477,4 @@ def _as_catalog_errors(path: Path):
     except UnicodeEncodeError as error:
         raise BadInput(f"{ascii(error.object)[:80]} holds what is no text in Unicode, so nothing can be called so") from error
     except (sqlite3.Error, OSError) as error:
-        raise CatalogError(f"the catalogue {path} cannot be used ({error}); check that the disk has room, that no "
-                           "other program holds the file, or set MOLOREC_HOME to another folder") from error
+        raise CatalogError(f"the catalogue {path} cannot be used ({error}); {database.mend(path)}") from error

@@ -1,8 +1,10 @@
-"""``molorec``: everything the screen can do, on the command line."""
+"""``molorec``: rank, tune, explain and measure on the command line; data, adapters and a server for them."""
 
 import argparse
 import io
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from molorec import __version__
@@ -20,15 +22,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.command_line = command_line("molorec", sys.argv[1:] if argv is None else [str(word) for word in argv])
     try:
         if getattr(arguments, "lam_file", None):
-            from molorec.mixture import lam  # not at the top: most commands need no torch
-
-            arguments.lam = lam.read(arguments.lam_file)
+            arguments.lam = common.lam_of(arguments.lam_file, arguments)
         arguments.run(arguments)
     except MolorecError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # what is computed now ends in seconds; another Ctrl-C ends it at once
+        print("stopped" + getattr(arguments, "when_stopped", ""), file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:  # the reader of a pipe (`| head`) has gone
         sys.stderr.close()

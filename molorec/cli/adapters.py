@@ -5,6 +5,8 @@ import importlib.util
 import os
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -40,7 +42,7 @@ def add_parsers(commands, options: Options) -> None:
     exporting.add_argument("--out", type=Path, required=True, help="folder to write")
     exporting.add_argument("--rank", type=int, help="rank of the adapter, by truncated SVD (default: the exact one)")
     exporting.add_argument("--dense", choices=["bfloat16", "nf4"], help="write a whole model with the mixture in its weights")
-    exporting.add_argument("--force", action="store_true", help="replace the adapter that is in the folder")
+    exporting.add_argument("--force", action="store_true", help="replace the export or adapter that is in the folder")
 
 
 def here(arguments: argparse.Namespace) -> None:
@@ -48,15 +50,15 @@ def here(arguments: argparse.Namespace) -> None:
     from molorec import hub
 
     found = hub.here(config.profile(arguments.profile))
-    used = {entry.folder.name: entry.folder for entry in reversed(found)}
     lines = []
     for entry in found:
-        what = entry.problem or (f"{entry.card.role}, {entry.card.base}, template {entry.card.template}, {entry.card.steps} steps"
-                                 if entry.card else "no card")
-        lines.append(f"{entry.folder.name}: {what}, {entry.folder}" + ("" if used[entry.folder.name] == entry.folder
-                                                                     else " (not used: another of its name comes first)"))
+        what = (f"cannot be used: {entry.problem}" if entry.problem else
+                f"{entry.card.role}, {entry.card.base}, template {entry.card.template}, {entry.card.steps} steps"
+                if entry.card else "no card")
+        lines.append(f"{entry.folder.name}: {what}, {entry.folder}"
+                     + ("" if entry.is_first else " (not used: another of its name comes first)"))
     emit(arguments, {"schema": SCHEMA, "adapters": [
-        {"name": entry.folder.name, "folder": str(entry.folder), "used": used[entry.folder.name] == entry.folder,
+        {"name": entry.folder.name, "folder": str(entry.folder), "used": entry.is_used,
          "problem": entry.problem, "card": asdict(entry.card) if entry.card else None} for entry in found]},
          lines or ["no adapters yet: see training_scripts/"])
 
@@ -85,20 +87,26 @@ def serve(arguments: argparse.Namespace) -> None:
     from molorec.engine import Engine
     from molorec.mixture import export
 
+    if arguments.backend:
+        raise BadInput(f"--backend is {arguments.backend}, and what serves is always vLLM; leave it out")
     if not arguments.only_print:
         port.check_free(arguments.port)
+        if importlib.util.find_spec("vllm") is None:
+            raise MolorecError(f"vLLM is not here; {INSTALL}; or give --print, and only the mixtures are written")
+    _check_writable(arguments.out)
     profile = config.profile(arguments.profile)
     base = backbone.outline(arguments.base, profile, arguments.precision)
     folders = [arguments.adapters] if arguments.adapters else config.adapter_folders(profile, arguments.base)
     mixture = Engine(base, Catalog(), folders, also=arguments.also).mixture(arguments.domain)
-    made = serving.export_mixtures(mixture, arguments.rule, arguments.points, arguments.out)
+    for problem in mixture.problems:
+        print(f"note: {problem}", file=sys.stderr)
+    with _naming_out(arguments.out):
+        made = serving.export_mixtures(mixture, arguments.rule, arguments.points, arguments.out)
     command, environment = serving.command(base, made, export.rank_of(mixture.stack, arguments.rule), arguments.port,
                                            arguments.more)
     emit(arguments, {"schema": SCHEMA, "command": command, "mixtures": list(made)},
          [f"{len(made)} mixtures are in {arguments.out}", shlex.join(command)])
     if not arguments.only_print:
-        if importlib.util.find_spec("vllm") is None:
-            raise MolorecError(f"vLLM is not here; {INSTALL}")
         sys.stdout.flush()  # what this process still holds back goes with it
         if arguments.json:
             os.dup2(2, 1)  # what vLLM says is no part of the document
@@ -108,6 +116,7 @@ def serve(arguments: argparse.Namespace) -> None:
 def export(arguments: argparse.Namespace) -> None:
     """Write the mixture at λ as one PEFT adapter, or as a whole model, and compare it with the live mixture."""
     _check_replaceable(arguments.out, arguments.force)
+    _check_writable(arguments.out.absolute().parent)
     if arguments.dense and arguments.rank is not None:
         raise BadInput("--rank is of an adapter; a whole model (--dense) has none")
     from molorec import fidelity
@@ -121,11 +130,14 @@ def export(arguments: argparse.Namespace) -> None:
     lam = arguments.lam if isinstance(arguments.lam, Lam) else as_weights(arguments.lam, len(mixture.adapters))
     exact = not arguments.dense and arguments.rank is None
     if arguments.dense:
-        folder = exporting.export_dense(mixture.stack, lam, arguments.rule, _base_folder(engine), arguments.out, arguments.dense)
+        with _naming_out(arguments.out):
+            folder = exporting.export_dense(mixture.stack, lam, arguments.rule, _base_folder(engine), arguments.out,
+                                            arguments.dense)
         found = fidelity.of_model(engine, arguments.domain, folder, arguments.lam, arguments.rule, arguments.dense)
     else:
-        folder = exporting.export(list(mixture.adapters), mixture.stack, lam, arguments.rule, arguments.out, engine.base.name,
-                                  arguments.rank)
+        with _naming_out(arguments.out):
+            folder = exporting.export(list(mixture.adapters), mixture.stack, lam, arguments.rule, arguments.out,
+                                      engine.base.name, arguments.rank)
         found = fidelity.of_adapter(engine, arguments.domain, folder, arguments.lam, arguments.rule)
     if exact:
         found.check(engine.base.precision)
@@ -146,10 +158,31 @@ def _base_folder(engine) -> Path:
 
 
 def _check_replaceable(folder: Path, force: bool) -> None:
-    """Only an adapter is ever replaced: a slip of the pen in --out must not cost a folder of anything else."""
+    """Only an adapter or an export is ever replaced: a slip of the pen in --out must not cost a folder of anything else."""
+    from molorec.mixture.export import DENSE
+
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
-    if not (folder / "adapter_config.json").is_file():
-        raise BadInput(f"'{folder}' exists and is no adapter; give another --out")
+    if not any((folder / name).is_file() for name in ("adapter_config.json", DENSE)):
+        raise BadInput(f"'{folder}' exists and is no adapter and no export; give another --out")
     if not force:
         raise BadInput(f"'{folder}' exists; give another --out, or --force to replace it")
+
+
+def _check_writable(folder: Path) -> None:
+    """Raises BadInput, before a model is loaded for nothing, if nothing can be written there."""
+    place = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.exists(place))
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        why = "may not be written to" if place.is_dir() else "is no folder"
+        raise BadInput(f"--out cannot be made: {place} {why}; give another --out")
+
+
+@contextmanager
+def _naming_out(folder: Path) -> Iterator[None]:
+    """Raises MolorecError, which names the option, in place of an OSError; BadInput where the place itself is wrong."""
+    try:
+        yield
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise BadInput(f"--out {folder} cannot be written ({error}); give another --out") from error
+    except OSError as error:
+        raise MolorecError(f"--out {folder} could not be written ({error}); make room there, or give another --out") from error

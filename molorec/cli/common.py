@@ -51,7 +51,8 @@ def options() -> Options:
                                          "local)")
     model.add_argument("--also", action="append", default=[], metavar="NAME",
                        help="a further adapter to mix in, a folder beside the others; λ then has a weight for each, from a file")
-    model.add_argument("--adapters", type=Path, help="folder of adapter folders (default: those that ship)")
+    model.add_argument("--adapters", type=Path, help="folder of adapter folders (default: MOLOREC_HOME/adapters, then those that "
+                                                    "ship)")
     who = argparse.ArgumentParser(add_help=False)
     who.add_argument("--user", help="user id (default: the first of the evaluated users)")
     who.add_argument("--setting", default="warm", help="warm, validation or new-item (default: %(default)s)")
@@ -70,12 +71,25 @@ def add_lam(parser: argparse.ArgumentParser, text: str, default: float | None = 
                         help="λ of any granularity: a file that `molorec tune --out` wrote, or a saved λ")
 
 
+def lam_of(file: Path, arguments: argparse.Namespace):
+    """The λ in a file; that it was tuned for another domain or rule than is asked for is said on stderr."""
+    from molorec.mixture import lam
+
+    found, tuned = lam.read_tuned(file)
+    for fact, value in tuned.items():
+        if value != getattr(arguments, fact, value):
+            print(f"note: the λ in {file} was tuned for {fact} '{value}', not for '{getattr(arguments, fact)}'", file=sys.stderr)
+    return found
+
+
 def engine(arguments: argparse.Namespace):
     """The engine that a command line asks for; its mixture's problems are said on stderr."""
     from molorec.catalog import Catalog
     from molorec.datasets import ensure_movielens
     from molorec.engine import Engine
 
+    if arguments.base == "":
+        raise BadInput("--base is empty; give a model's folder or hub id, or leave it out")
     catalog = Catalog()
     if arguments.domain == "movielens-1m":
         ensure_movielens(catalog, quiet=arguments.json)

@@ -19,14 +19,14 @@ def doctor(arguments: argparse.Namespace) -> None:
     """Versions, device, what is here, what is missing and how to get it."""
     import torch
 
-    from molorec import backbone, precision
+    from molorec import backbone, hub, precision
     from molorec.catalog import Catalog
 
     profile = config.profile(arguments.profile)
     model = backbone.here(profile)
     domains = [info.name for info in Catalog().domains()]
-    adapters = sorted({folder.name for root in config.adapter_folders(profile) if root.is_dir()
-                       for folder in root.iterdir() if folder.is_dir()})
+    found = hub.here(profile)
+    adapters = sorted(entry.folder.name for entry in found if entry.is_used)
     report = {
         "schema": SCHEMA, "molorec": __version__, "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES}, "home": str(config.home()), "profile": profile.name,
@@ -38,11 +38,12 @@ def doctor(arguments: argparse.Namespace) -> None:
             (not domains, "data: `molorec domains fetch`"),
             (not adapters, "adapters: see training_scripts/"),
         ) if absent],
+        "damaged": [f"{entry.folder}: {entry.problem}" for entry in found if entry.problem],
     }
     lines = [f"{key:10} {', '.join(value) if isinstance(value, list) else value}" for key, value in report.items()
-             if key not in ("schema", "packages", "missing")]
+             if key not in ("schema", "packages", "missing", "damaged")]
     lines += [f"{name:14} {version or 'not installed'}" for name, version in report["packages"].items()]
-    lines += [f"missing: {text}" for text in report["missing"]] or ["nothing is missing"]
+    lines += [f"{key}: {text}" for key in ("missing", "damaged") for text in report[key]] or ["nothing is missing"]
     emit(arguments, report, lines)
 
 

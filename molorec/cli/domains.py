@@ -1,8 +1,9 @@
-"""``molorec domains``: list, fetch, add, compare or remove them, and print their lists."""
+"""``molorec domains``: list, fetch, add, compare or remove them, find their items and users, and print their lists."""
 
 import argparse
 import csv
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,7 @@ from molorec.errors import BadInput, check_least
 
 def add_parsers(commands, options: Options) -> None:
     """Add the commands' parsers."""
-    actions = commands.add_parser("domains", help="List, fetch, add, compare or remove domains.").add_subparsers(
+    actions = commands.add_parser("domains", help="List, fetch, add, compare, search or remove domains.").add_subparsers(
         required=True, metavar="ACTION")
     options.add(actions, "list", here, [options.common])
     options.add(actions, "fetch", fetch, [options.common]).add_argument(
@@ -45,6 +46,14 @@ def add_parsers(commands, options: Options) -> None:
     comparing.add_argument("--titles", action="store_true", help="list the titles too")
     comparing.add_argument("--general", metavar="NAME", nargs="+", help="domains that a general adapter is trained on")
     comparing.add_argument("--targets", metavar="NAME", nargs="+", help="domains that it is meant for")
+    searching = options.add(actions, "search", search, [options.common])
+    searching.add_argument("name", metavar="NAME")
+    searching.add_argument("words", metavar="WORD", nargs="+")
+    searching.add_argument("--limit", type=int, default=20, help="most items to print (default: %(default)s)")
+    people = options.add(actions, "users", users, [options.common])
+    people.add_argument("name", metavar="NAME")
+    people.add_argument("--setting", default="warm")
+    people.add_argument("--limit", type=int, default=20, help="most users to print (default: %(default)s)")
     listing = options.add(actions, "lists", lists, [options.common])
     listing.add_argument("name", metavar="NAME")
     listing.add_argument("--setting", default="warm")
@@ -70,16 +79,18 @@ def fetch(arguments: argparse.Namespace) -> None:
     from molorec.datasets import ensure
 
     info = ensure(Catalog(), arguments.name, quiet=arguments.json)
-    emit(arguments, {"schema": SCHEMA, "domain": vars(info)}, [f"{info.name}: {info.users:,} users, {info.items:,} {info.noun}",
-                                                               *info.notes])
+    _note(info.notes)
+    emit(arguments, {"schema": SCHEMA, "domain": vars(info)}, [f"{info.name}: {info.users:,} users, {info.items:,} {info.noun}"])
 
 
 def add(arguments: argparse.Namespace) -> None:
     """Add a domain from two CSV files, or from a data set as it was published (--from)."""
     from molorec import datasets
     from molorec.catalog import Catalog, csv_source, prepare
+    from molorec.catalog.prepare import clean_noun
 
     check_least(1, core=arguments.core)
+    noun = arguments.noun and clean_noun(arguments.noun)  # before any large file is read
     files = arguments.items, arguments.interactions
     catalog = Catalog()
     if arguments.original:
@@ -87,7 +98,7 @@ def add(arguments: argparse.Namespace) -> None:
             raise BadInput("--from is a data set as it was published, whose columns are known; it goes without --items, "
                            "--interactions and their columns")
         columns, lines = None, []
-        info = datasets.add_original(catalog, arguments.name, arguments.original, noun=arguments.noun, terms=arguments.terms,
+        info = datasets.add_original(catalog, arguments.name, arguments.original, noun=noun, terms=arguments.terms,
                                      core=arguments.core, replace=arguments.replace)
     else:
         if not all(files):
@@ -96,13 +107,18 @@ def add(arguments: argparse.Namespace) -> None:
                    "interactions": _columns(files[1], csv_source.EVENT_COLUMNS, "--event-columns", arguments.event_columns)}
         source = csv_source.read(*files, item_columns=columns["items"], event_columns=columns["interactions"])
         lines = [_taken(file, columns[what]) for what, file in zip(("items", "interactions"), files, strict=True)]
-        info = catalog.add_domain(prepare(arguments.name, source, arguments.core), noun=arguments.noun or "items",
+        info = catalog.add_domain(prepare(arguments.name, source, arguments.core), noun=noun or "items",
                                   source=", ".join(file.name for file in files), terms=arguments.terms, replace=arguments.replace)
     shared = {other.name: catalog.shared_titles(info.name, other.name) for other in catalog.domains() if other.name != info.name}
-    lines += [f"{info.name}: {info.users:,} users, {info.items:,} {info.noun}, {info.events:,} events", *info.notes]
+    lines += [f"{info.name}: {info.users:,} users, {info.items:,} {info.noun}, {info.events:,} events"]
     lines += [f"{count} titles in common with {other} (removed where a general adapter is trained for it)"
               for other, count in shared.items() if count]
-    emit(arguments, {"schema": SCHEMA, "domain": vars(info), "columns": columns, "shared_titles": shared}, lines)
+    notes = list(info.notes)
+    if not catalog.first_users(info.name, limit=1):
+        notes.append("nobody in it has a list of 30 titles to rank; give more data, or rank lists of your own with --history-ids "
+                     "and --candidate-ids")
+    _note(notes)
+    emit(arguments, {"schema": SCHEMA, "domain": vars(info), "columns": columns, "shared_titles": shared, "notes": notes}, lines)
 
 
 def remove(arguments: argparse.Namespace) -> None:
@@ -153,6 +169,31 @@ def compare(arguments: argparse.Namespace) -> None:
         for pair in pairs]}, lines)
 
 
+def search(arguments: argparse.Namespace) -> None:
+    """Find items by the words of their titles, best match first; where none fits, those that are written much like it."""
+    from molorec.catalog import Catalog
+
+    check_least(1, limit=arguments.limit)
+    text = " ".join(arguments.words)
+    found = Catalog().search(arguments.name, text, arguments.limit)
+    if not found:
+        _note([f"no title of '{arguments.name}' is written like '{text}'"])
+    width = max((len(item.item_id) for item in found), default=0)
+    emit(arguments, {"schema": SCHEMA, "domain": arguments.name, "items": [asdict(item) for item in found]},
+         [f"{item.item_id:{width}}  {item.title}" for item in found])
+
+
+def users(arguments: argparse.Namespace) -> None:
+    """Print the ids of the first users who have a list; the first of all is whom `molorec rank` takes."""
+    from molorec.catalog import Catalog
+
+    check_least(1, limit=arguments.limit)
+    found = Catalog().first_users(arguments.name, arguments.setting, arguments.limit)
+    if not found:
+        _note([f"nobody in '{arguments.name}' has a list in the setting '{arguments.setting}'"])
+    emit(arguments, {"schema": SCHEMA, "domain": arguments.name, "setting": arguments.setting, "users": found}, found)
+
+
 def lists(arguments: argparse.Namespace) -> None:
     """Print the stored candidate lists as JSON lines, in prompt order; with --json as one document with their hash."""
     from molorec.catalog import Catalog
@@ -166,6 +207,11 @@ def lists(arguments: argparse.Namespace) -> None:
     emit(arguments, {"schema": SCHEMA, "domain": arguments.name, "setting": arguments.setting, "split": arguments.split,
                      "lists_sha256": catalog.lists_sha256(arguments.name, arguments.setting, arguments.split),
                      "lists": [json.loads(line) for line in lines]}, [])
+
+
+def _note(notes: Sequence[str]) -> None:
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _columns(file: Path, wanted: Sequence[str], option: str, text: str) -> dict[str, str]:

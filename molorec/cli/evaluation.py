@@ -22,8 +22,9 @@ def add_parsers(commands, options: Options) -> None:
     evaluating.add_argument("--lam", type=float, help="measure this λ as `chosen`, in place of `mixed` (tuned without labels)")
     evaluating.add_argument("--systems", nargs="+", metavar="SYSTEM",
                             help="what to measure: popularity, base, general, specific, half, mixed (default: these), "
-                                 "contrast (λ tuned by that objective), grid (λ best on validation lists), oracle (λ best on the "
-                                 "other half of the users)")
+                                 "contrast (λ tuned by that objective), grid (λ best on validation lists, which are ranked at "
+                                 "eleven λ for it: some 30 minutes of a CPU core), oracle (λ best on the other half of the "
+                                 "users: eleven λ for each)")
     evaluating.add_argument("--lam-file", action="append", default=[], dest="lam_files", metavar="[NAME=]FILE",
                             help="also measure the λ in this file, as NAME, such as mixed-layer; without a name, as --lam does")
     evaluating.add_argument("--shuffles", type=int, default=1, metavar="K",
@@ -36,6 +37,7 @@ def add_parsers(commands, options: Options) -> None:
     evaluating.add_argument("--at-once", type=int, metavar="USERS",
                             help="users ranked together (default: as fill a pass; more pays with vLLM)")
     evaluating.add_argument("--update-cards", action="store_true", help="write scores and the tuned λ to the adapters' cards")
+    evaluating.set_defaults(when_stopped="; nothing was kept: with --part 1/1 --parts FOLDER it goes on where it was stopped")
     measuring = options.add(commands, "entropies", entropies, [options.common, options.model])
     measuring.add_argument("--setting", default="warm", help="warm or new-item (default: %(default)s)")
     measuring.add_argument("--prompts", type=int, default=100, help="of the users that λ is tuned on (default: %(default)s)")
@@ -62,15 +64,16 @@ def evaluate(arguments: argparse.Namespace) -> None:
     asked = (engine, arguments.domain, arguments.split, arguments.setting, arguments.limit,
              arguments.systems or table.SYSTEMS, arguments.rule, lams.pop("", arguments.lam), lams, arguments.shuffles,
              arguments.command_line)
-    told = _progress(arguments, "users", 50)
+    told, on_lam = _progress(arguments, "users", 50), _on_lam(arguments)
     if part:
+        arguments.when_stopped = "; the same command goes on from there"
         tuned = parts.tuned(engine, arguments.parts, arguments.domain, arguments.setting, arguments.rule)
-        path = parts.measure_part(engine, make_plan(*asked, tuned), *part, arguments.parts, told, arguments.at_once)
+        path = parts.measure_part(engine, make_plan(*asked, tuned, on_lam), *part, arguments.parts, told, arguments.at_once)
         emit(arguments, {"schema": SCHEMA, "part": str(path)}, [f"measured: {path}; all parts together: molorec evaluate "
                                                                 f"--parts {arguments.parts}"])
         return
     result = (_together(engine, arguments) if arguments.parts else
-              protocol.evaluate(*asked, on_user=told, at_once=arguments.at_once))
+              protocol.evaluate(*asked, on_user=told, at_once=arguments.at_once, on_lam=on_lam))
     _emit_table(engine, arguments, result, *_keep(arguments, result))
     if arguments.update_cards:  # last: a card that cannot be written must not cost what was measured
         table.write_scores(result, engine.mixture(arguments.domain).adapters)
@@ -139,9 +142,19 @@ def _progress(arguments: argparse.Namespace, what: str, every: int):
     return told
 
 
+def _on_lam(arguments: argparse.Namespace):
+    """Says on stderr how far the search for a system's λ is, which comes before the first user."""
+    def told(system: str, done: int, total: int) -> None:
+        _progress(arguments, f"lists looked at for the λ of '{system}'", 10)(done, total)
+
+    return told
+
+
 def _sweep(engine, arguments: argparse.Namespace) -> None:
     from molorec.evaluation.choosing import sweep
 
+    if not engine.mixture(arguments.domain).is_pair:
+        raise BadInput(f"domain '{arguments.domain}' has not two adapters here, so there is no λ to move")
     examples = engine.catalog.examples(arguments.domain, "quick", "validation", arguments.limit or 500)
     if not examples:
         raise BadInput(f"domain '{arguments.domain}' has no validation lists")
@@ -175,7 +188,7 @@ def _keep(arguments: argparse.Namespace, result) -> tuple[str | None, str | None
     measured, place = [system.rows for system in result.systems], arguments.rows or rows.folder()
     try:
         for file in table.set_aside(measured, place):
-            print(f"note: rows made with another model, adapters or rule are now {file}", file=sys.stderr)
+            print(f"note: rows made with another model, adapters, rule or λ are now {file}", file=sys.stderr)
         folder = str([rows.save(each, place).parent for each in measured][0])
         return str(runs.save(runs.record(result))), folder
     except MolorecError as error:
@@ -259,14 +272,12 @@ def _part(arguments: argparse.Namespace) -> tuple[int, int] | None:
 
 def _lams(arguments: argparse.Namespace) -> dict:
     """System → λ, of the options --lam-file; one without a name is what --lam would give."""
-    from molorec.mixture import lam
-
     found = {}
     for text in arguments.lam_files:
         name, sign, file = text.rpartition("=")
         if not file or (sign and not name) or name in found or (not name and arguments.lam is not None):
             raise BadInput(f"--lam-file {text} is not understood; give each system once, as mixed-layer=FILE")
-        found[name] = lam.read(Path(file))
+        found[name] = common.lam_of(Path(file), arguments)
     return found
 
 

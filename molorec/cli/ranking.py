@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 from molorec import whole_file
@@ -41,16 +42,18 @@ def rank(arguments: argparse.Namespace) -> None:
     ranking = engine.rank(_example(engine, arguments), arguments.lam, arguments.rule)
     history = [f"  {item.title}" for item in ranking.example.history[-HISTORY_TITLES:]]
     who = f"user {ranking.example.user}" if ranking.example.user else "a history"
+    adapters = engine.mixture(arguments.domain).adapters
+    at = (f"at {in_words(ranking.lam)} (rule {ranking.rule})" if len(adapters) > 1 else
+          f"by the adapter '{adapters[0].name}' alone, whatever λ is")
     lines = [f"{who} of {arguments.domain}, the last of {len(ranking.example.history)} choices:", *history,
-             f"ranking at {in_words(ranking.lam)} (rule {ranking.rule}), entropy {ranking.entropy:.3f} nat:"]
+             f"ranking {at}, entropy {ranking.entropy:.3f} nat:"]
     lines += [f"{r.rank:3}  {r.probability:6.1%}  {r.item.title}" for r in ranking.items[: arguments.top]]
     emit(arguments, documents.ranking(ranking), lines)
 
 
 def tune(arguments: argparse.Namespace) -> None:
     """Choose λ by entropy on unlabelled prompts: one for all layers, or one for each layer or module."""
-    if arguments.out and not arguments.out.resolve().parent.is_dir():
-        raise BadInput(f"--out {arguments.out}: there is no folder {arguments.out.parent}; make it first")
+    _check_out(arguments.out)
     if arguments.tokens is not None and arguments.objective != "tokens":
         raise BadInput("--tokens is for --objective tokens; give both or neither")
     engine = common.engine(arguments)
@@ -60,10 +63,23 @@ def tune(arguments: argparse.Namespace) -> None:
         document, lines = _tuned(engine, arguments)
     else:
         document, lines = _descended(engine, arguments)
+    emit(arguments, document, lines)  # first: a file that cannot be written must not cost what was found
     if arguments.out:
         whole_file.write(arguments.out, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
-        lines.append(f"written: {arguments.out}; use it with --lam-file {arguments.out}")
-    emit(arguments, document, lines)
+        if not arguments.json:
+            print(f"written: {arguments.out}; use it with --lam-file {arguments.out}")
+
+
+def _check_out(file: Path | None) -> None:
+    """Raises BadInput, before minutes of tuning, if no file can be written there."""
+    if file is None:
+        return
+    folder = file.resolve().parent
+    problem = ("that is a folder; give a file's name" if file.is_dir() else
+               f"there is no folder {file.parent}; make it first" if not folder.is_dir() else
+               "" if os.access(folder, os.W_OK) else f"nothing can be written into {file.parent}; give another place")
+    if problem:
+        raise BadInput(f"--out {file}: {problem}")
 
 
 def _tuned(engine, arguments: argparse.Namespace) -> tuple[dict, list[str]]:
@@ -76,7 +92,7 @@ def _tuned(engine, arguments: argparse.Namespace) -> tuple[dict, list[str]]:
             shown = step.prompts
             print(f"{step.prompts:3} prompts  λ {step.lam:.3f} ({step.lam_low:.2f} to {step.lam_high:.2f})  {step.by} "
                   f"{step.entropy:.4f} nat  {step.seconds:.1f} s", flush=True)
-    return documents.tuned(arguments.domain, step), [
+    return documents.tuned(arguments.domain, arguments.rule, step), [
         f"λ = {step.lam:.3f}: {step.verdict}; {step.entropy:.4f} nat, against {step.entropy_start:.4f} at λ = ½"]
 
 
@@ -93,7 +109,7 @@ def _descended(engine, arguments: argparse.Namespace) -> tuple[dict, list[str]]:
             now = (f"{step.looked:3} prompts  best for all layers so far: {in_words(step.first)}" if step.held_out is None else
                    f"step {step.steps} of at most {step.most}  {in_words(step.lam)}  held-out {step.by} {step.held_out:.4f} nat")
             print(f"{now}  {step.seconds:.1f} s", flush=True)
-    return documents.tuned(arguments.domain, step, arguments.granularity), [
+    return documents.tuned(arguments.domain, arguments.rule, step, arguments.granularity), [
         f"{in_words(step.lam)}: {step.entropy:.4f} nat, against {step.entropy_first:.4f} at {in_words(step.first)} for all "
         f"layers and {step.entropy_start:.4f} where all adapters weigh the same",
         f"on the prompts held out: {step.held_out:.4f} nat, {step.held_out_first:.4f} at {in_words(step.first)} for all layers; "
@@ -104,6 +120,7 @@ def explain(arguments: argparse.Namespace) -> None:
     """Why the first title is first: evidence, and a checked text."""
     from molorec import documents, explaining
 
+    explaining.style_named(arguments.style)
     engine = common.engine(arguments)
     example = _example(engine, arguments)
     ranking = engine.rank(example, arguments.lam, arguments.rule)
@@ -124,7 +141,9 @@ def explain(arguments: argparse.Namespace) -> None:
 def _example(engine, arguments: argparse.Namespace):
     if arguments.history_ids is not None or arguments.candidate_ids is not None:
         return _built_example(engine, arguments)
-    user = arguments.user or next(iter(engine.catalog.first_users(arguments.domain, arguments.setting, limit=1)), None)
+    user = arguments.user
+    if user is None:
+        user = next(iter(engine.catalog.first_users(arguments.domain, arguments.setting, limit=1)), None)
     if user is None:
         user = engine.catalog.random_user(arguments.domain, arguments.setting)  # which says that there is none
     return engine.catalog.example(arguments.domain, user, arguments.setting)
@@ -134,7 +153,7 @@ def _built_example(engine, arguments: argparse.Namespace):
     from molorec import id_list
     from molorec.catalog import RankingExample
 
-    if arguments.user:
+    if arguments.user is not None:
         raise BadInput("--user has a history and candidates already; give either --user, or --history-ids and --candidate-ids")
     history, candidates = (
         tuple(engine.catalog.item(arguments.domain, item_id) for item_id in id_list.split(text or ""))

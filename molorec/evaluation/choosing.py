@@ -15,13 +15,13 @@ POINTS = tuple(i / 10 for i in range(11))  # the λ that "grid" and "oracle" cho
 
 
 def tuned_lam(engine: Engine, domain: str, rule: str = DEFAULT_RULE, setting: str = "warm",
-              objective: str = "candidates") -> float:
+              objective: str = "candidates", on_prompt: Callable[[int, int], None] = lambda done, total: None) -> float:
     """The λ that tuning finds on the prompts of the domain's ``tune`` users: of new items where those are asked for. By contrast
     on twice as many, for each says less."""
     last = None
     for last in tune(engine, domain, PROMPTS if objective != "contrast" else 2 * PROMPTS, rule,
                      "new-item" if setting == "new-item" else "warm", objective=objective):
-        pass
+        on_prompt(last.prompts, last.total)
     return last.lam
 
 
@@ -39,7 +39,8 @@ def sweep(engine: Engine, examples: Sequence[RankingExample], lams: Sequence[flo
     return list(zip(lams, np.mean(entropies, axis=0).tolist(), ndcg(ranks, 1).mean(axis=0).tolist(), strict=True))
 
 
-def grid_lam(engine: Engine, domain: str, rule: str = DEFAULT_RULE) -> float:
+def grid_lam(engine: Engine, domain: str, rule: str = DEFAULT_RULE,
+             on_user: Callable[[int, int], None] = lambda done, total: None) -> float:
     """The λ of :data:`POINTS` of best NDCG@1 on the validation lists of the split ``quick``: no test list is looked at.
 
     Raises
@@ -49,7 +50,7 @@ def grid_lam(engine: Engine, domain: str, rule: str = DEFAULT_RULE) -> float:
     examples = engine.catalog.examples(domain, "quick", "validation")
     if not examples:
         raise BadInput(f"domain '{domain}' has no validation lists, so there is nothing to choose the λ of 'grid' on")
-    return POINTS[best_point([gain for _, _, gain in sweep(engine, examples, POINTS, rule)])]
+    return POINTS[best_point([gain for _, _, gain in sweep(engine, examples, POINTS, rule, on_user)])]
 
 
 def best_point(gains: Sequence[float]) -> int:

@@ -6,6 +6,7 @@ settings (figure 4), all prompts are measured at all nodes, once, and kept.
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 from molorec import tuning, whole_file
 from molorec.engine import Engine
 from molorec.entropy import Meter
-from molorec.errors import BadInput, MolorecError
+from molorec.errors import BadFile, BadInput, MolorecError
 from molorec.evaluation import kept, protocol, rows
 from molorec.mixture.rule import DEFAULT_RULE
 
@@ -102,13 +103,19 @@ def measure(engine: Engine, domain: str, setting: str = "warm", prompts: int = C
 
 
 def save(found: Entropies, to: Path | None = None) -> Path:
-    """Write entropies below ``to`` (by default where rows are kept), in place of those of the same domain and setting.
+    """Write entropies below ``to`` (by default where rows are kept). Those of the same domain and setting that are there go to
+    ``to/earlier``, unless these are the same prompts' again and more.
 
     Raises
     ------
     MolorecError : they cannot be written.
     """
-    path = _path(found, to or rows.folder())
+    place = to or rows.folder()
+    path = _path(found, place)
+    with suppress(BadFile):  # none there, or one that cannot be used
+        before = read(path)
+        if found.values[: len(before.values)] != before.values:
+            kept.set_aside(path, place)
     lines = ",\n".join(json.dumps(list(line)) for line in found.values)
     head = json.dumps({"schema": SCHEMA, **vars(found), "values": []}, ensure_ascii=False)
     try:

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from molorec.errors import BadFile, BadInput
+from molorec.errors import BadFile, BadInput, MolorecError
 
 T = TypeVar("T")
 
@@ -56,3 +57,18 @@ def readable(place: Path, pattern: str, read: Callable[[Path], T]) -> tuple[list
         except BadFile as error:
             problems.append(str(error))
     return found, problems
+
+
+def set_aside(file: Path, place: Path) -> Path:
+    """Move a file from below ``place`` into ``place/earlier``, which is not read; where it is now.
+
+    Raises
+    ------
+    MolorecError : it cannot be moved.
+    """
+    to = place / "earlier" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f") / file.relative_to(place)
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        return file.replace(to)
+    except OSError as error:
+        raise MolorecError(f"{file} was made with something else and could not be moved to {to} ({error})") from error

@@ -37,13 +37,13 @@ class Interval:
 
 
 def rank_of(scores: Sequence[float], target: int) -> int:
-    """Rank (from 1) of ``target`` by score, highest first; ties count against it.
+    """Rank (from 1) of ``target`` by score, highest first; ties count against it, and so does what is no number.
 
-    >>> rank_of([0.5, 0.2, 0.5], 0)
-    2
+    >>> rank_of([0.5, 0.2, 0.5], 0), rank_of([float("nan"), 0.2, 0.5], 0)
+    (2, 3)
     """
     mine = scores[target]
-    return 1 + sum(score >= mine for i, score in enumerate(scores) if i != target)
+    return 1 + sum(not score < mine for i, score in enumerate(scores) if i != target)
 
 
 def ndcg(ranks: Sequence[int], k: int) -> np.ndarray:

@@ -1,11 +1,12 @@
 """What an evaluation is to measure, decided and checked before anything is ranked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from molorec.catalog.lists import HARD
 from molorec.engine import Engine
-from molorec.errors import BadInput
+from molorec.errors import BadInput, check_least
 from molorec.evaluation import rows as stored
 from molorec.evaluation.choosing import POINTS, grid_lam, tuned_lam
 from molorec.evaluation.table import CHOSEN, OPTIONAL, SYSTEMS
@@ -54,12 +55,15 @@ class Plan:
 def make_plan(engine: Engine, domain: str, split: str = "quick", setting: str = "warm", limit: int | None = None,
          systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: AnyLam | None = None,
          lams: Mapping[str, AnyLam] | None = None, shuffles: int = 1, command: str = "molorec evaluate",
-         tuned: Mapping[str, AnyLam] | None = None) -> Plan:
+         tuned: Mapping[str, AnyLam] | None = None,
+         on_lam: Callable[[str, int, int], None] = lambda system, done, total: None) -> Plan:
     """What :func:`protocol.evaluate` with these arguments measures; λ is tuned here, unless one is given.
 
     Parameters
     ----------
     tuned : λ of `mixed`, `contrast` and `grid` that were found before, by what would find them here (:func:`parts.tuned`).
+    on_lam : called with (system, lists done, lists in all) while the λ of one of these is looked for, which may take longer than
+        the rest.
 
     Raises
     ------
@@ -79,6 +83,7 @@ def make_plan(engine: Engine, domain: str, split: str = "quick", setting: str = 
     taken = [name for name in lams if name in (*SYSTEMS, CHOSEN, "oracle") or not stored.is_name(name)]
     if taken:
         raise BadInput(f"no λ can be given as '{taken[0]}'; give yours another name, such as mixed-layer")
+    check_least(1, limit=limit)
     limit = engine.catalog.cutting(domain, split, setting, limit)
     n = len(engine.catalog.users(domain, split, setting, limit))
     if not n:
@@ -97,9 +102,11 @@ def make_plan(engine: Engine, domain: str, split: str = "quick", setting: str = 
         names = [name for name in dict.fromkeys((*systems, *lams)) if name in ("popularity", "base", *own)]
     if alone in ALONE:  # which is there only if somebody asked for it
         names.append(alone)
-    if not names:
-        here = ", ".join(f"'{adapter.name}'" for adapter in mixture.adapters)
-        raise BadInput(f"nothing of {', '.join(systems)} can be measured with the adapters that '{domain}' has here: {here}")
+    here = ", ".join(f"'{adapter.name}'" for adapter in mixture.adapters)
+    lost = [name for name in systems if name not in names] if tuple(systems) != SYSTEMS else []  # of the usual, what there is
+    if lost or not names:
+        why = "".join(f"; {problem}" for problem in mixture.problems)
+        raise BadInput(f"{', '.join(lost or systems)} cannot be measured with the adapters that '{domain}' has here: {here}{why}")
     if "oracle" in names and n < 2:
         raise BadInput("the oracle chooses λ on half of the users and is measured on the other half; ask for 2 users or more")
     at = {name: _FIXED_LAM[name] for name in names if name in _FIXED_LAM}
@@ -112,11 +119,13 @@ def make_plan(engine: Engine, domain: str, split: str = "quick", setting: str = 
         names += [CHOSEN] if CHOSEN not in names else []  # of three adapters and more, `mixed` itself is nothing
         at[CHOSEN] = lam
     elif "mixed" in names:
-        at["mixed"] = tuned["mixed"] if "mixed" in tuned else tuned_lam(engine, domain, rule, setting)
+        at["mixed"] = tuned["mixed"] if "mixed" in tuned else tuned_lam(engine, domain, rule, setting, "candidates",
+                                                                        partial(on_lam, "mixed"))
     if "contrast" in names and "contrast" not in lams:
-        at["contrast"] = tuned["contrast"] if "contrast" in tuned else tuned_lam(engine, domain, rule, setting, "contrast")
+        at["contrast"] = tuned["contrast"] if "contrast" in tuned else tuned_lam(engine, domain, rule, setting, "contrast",
+                                                                                 partial(on_lam, "contrast"))
     if "grid" in names and "grid" not in lams:
-        at["grid"] = tuned["grid"] if "grid" in tuned else grid_lam(engine, domain, rule)
+        at["grid"] = tuned["grid"] if "grid" in tuned else grid_lam(engine, domain, rule, partial(on_lam, "grid"))
     at |= {name: lams[name] for name in names if name in lams}
     return Plan(domain, split, setting, n, limit, rule, tuple(names), at, shuffles,
                 engine.catalog.lists_sha256(domain, setting, split), engine.base.sha256, engine.base.precision,

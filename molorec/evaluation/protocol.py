@@ -134,7 +134,8 @@ def rows_of(plan: Plan, answers: Sequence[Answer], made_with: dict) -> list[Syst
 def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "warm", limit: int | None = None,
              systems: Sequence[str] = SYSTEMS, rule: str = DEFAULT_RULE, lam: AnyLam | None = None,
              lams: Mapping[str, AnyLam] | None = None, shuffles: int = 1, command: str = "molorec evaluate",
-             on_user: Callable[[int, int], None] = lambda done, total: None, at_once: int | None = None) -> Evaluation:
+             on_user: Callable[[int, int], None] = lambda done, total: None, at_once: int | None = None,
+             on_lam: Callable[[str, int, int], None] = lambda system, done, total: None) -> Evaluation:
     """Rank every stored list of a split with every system.
 
     Parameters
@@ -148,13 +149,13 @@ def evaluate(engine: Engine, domain: str, split: str = "quick", setting: str = "
     shuffles : average the probabilities over so many orders of each list (adapters for the template `listed`).
     command : the command line, to be kept with the rows.
     on_user : called with (users done, users in all).
-    at_once : see :func:`measure`.
+    at_once : see :func:`measure`. on_lam : see :func:`make_plan`.
 
     Raises
     ------
     BadInput : as :func:`make_plan`.
     """
-    planned = make_plan(engine, domain, split, setting, limit, systems, rule, lam, lams, shuffles, command)
+    planned = make_plan(engine, domain, split, setting, limit, systems, rule, lam, lams, shuffles, command, on_lam=on_lam)
     made_with, answers = facts(engine, planned), []
     for answer in measure(engine, planned, engine.catalog.users(domain, split, setting, limit), at_once):
         answers.append(answer)

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from molorec.catalog.lists import NEGATIVES
-from molorec.errors import BadAdapter, BadFile, BadInput, MolorecError
+from molorec.errors import BadAdapter, BadFile, BadInput
+from molorec.evaluation import kept
 from molorec.evaluation import rows as stored
 from molorec.evaluation.metrics import Interval, by_position, hit_rate, ndcg, resampled_means
 from molorec.evaluation.rows import SystemRows
@@ -24,6 +24,7 @@ SYSTEMS = ("popularity", "base", "general", "specific", "half", "mixed")
 OPTIONAL = ("contrast", "grid", "oracle")
 CHOSEN = "chosen"  # what stands in place of "mixed" where λ was given: "mixed" always means tuned
 MOVES_AT_LEAST = 0.25
+FEW = 30  # people, of whom a resampled interval says nothing: of one it has no width at all
 # the facts that decide the rows of a system of ours, and those that decide it where adapters are mixed
 OF_MODEL = ("base", "base_revision", "base_sha256", "precision", "backend", "template", "shuffles")
 OF_MIXTURE = ("adapters", "rule")
@@ -122,7 +123,7 @@ class Evaluation:
         if said:
             return "; ".join(said)
         if self.system(CHOSEN):
-            return "λ was given, so this says nothing about tuning"
+            return "the λ was given, so this says nothing about tuning"
         alone = len(made_with([result.rows for result in self.systems]).get("adapters", ())) == 1
         return "one adapter: there is nothing to mix" if alone else "mixed was not measured, so this says nothing about it"
 
@@ -209,7 +210,8 @@ def unlike(one: SystemRows, other: SystemRows) -> str | None:
 
 def set_aside(systems: Sequence[SystemRows], place: Path) -> list[Path]:
     """Move what is kept below ``place`` of these systems' test set and was made with another model, other adapters or another
-    rule than they: no table can hold both, and what was measured is never written over.
+    rule than they, which no table can hold beside them, or is the same system at another λ: what was measured is never written
+    over.
 
     Returns
     -------
@@ -222,16 +224,11 @@ def set_aside(systems: Sequence[SystemRows], place: Path) -> list[Path]:
     moved = []
     for file in sorted(stored.path(systems[0], place).parent.glob("*.json")):
         try:
-            kept = stored.read(file)
+            before = stored.read(file)
         except BadFile:  # said when it is read for a table
             continue
-        if any(unlike(kept, rows) for rows in systems):
-            to = place / "earlier" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S") / file.relative_to(place)
-            try:
-                to.parent.mkdir(parents=True, exist_ok=True)
-                moved.append(file.replace(to))
-            except OSError as error:
-                raise MolorecError(f"{file} was made with something else and could not be moved to {to} ({error})") from error
+        if any(unlike(before, rows) or (before.system == rows.system and before.lam != rows.lam) for rows in systems):
+            moved.append(kept.set_aside(file, place))
     return moved
 
 
@@ -278,11 +275,13 @@ def _deciding(rows: SystemRows) -> dict:
 def _on_mixing(tuned: SystemResult, by: str) -> str:
     if not is_mixture(tuned.lam):
         end, other = ("general", "specific") if general(tuned.lam) > 0.5 else ("specific", "general")
-        better = other in tuned.against and tuned.against[other][2] < 0
+        better = tuned.rows.n >= FEW and other in tuned.against and tuned.against[other][2] < 0
         return f"{by} prefers the {end} adapter alone" + (f", though the {other} one is surely better" if better else "")
     at = "at the λ of contrast, " if by == "contrast" else ""
     if not {"general", "specific"} <= tuned.against.keys():
         return at + "the adapters alone were not measured, so this does not say whether mixing helps"
+    if tuned.rows.n < FEW:
+        return at + f"{tuned.rows.n} people are too few to say whether mixing helps; measure {FEW} or more"
     if all(tuned.against[name][1] > 0 for name in ("general", "specific")):
         return at + "mixing helps: it is above both adapters alone"
     better = [name for name in ("general", "specific") if tuned.against[name][2] < 0]

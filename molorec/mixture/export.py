@@ -1,6 +1,7 @@
 """A mixture at one λ as one ordinary PEFT adapter, or as a whole model, for every other engine."""
 
 import math
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,13 @@ from molorec import whole_folder
 from molorec.errors import BadInput, MolorecError, memory_in_words
 from molorec.mixture import adapters
 from molorec.mixture.adapters import Adapter
-from molorec.mixture.lam import Lam
+from molorec.mixture.card import write_object
+from molorec.mixture.lam import Lam, to_json
 from molorec.mixture.layer import AdapterStack, Mixing
 
 # Both are the same sum in float32, in another order.
 TOLERANCE = 1e-5
+DENSE = "molorec_mixture.json"  # marks a whole model as an export, and says of what
 
 
 def rank_of(stack: AdapterStack, rule: str) -> int:
@@ -111,6 +114,7 @@ def write(merged: Adapter, live: Mixing, folder: Path | str, base_name: str = ""
     folder = Path(folder)
     with whole_folder.replacing(folder) as made:
         adapters.write(merged, made, base_name, torch.float32)
+        _let_read(made, "adapter_config.json")
         again = adapters.read(made, {path: (b.shape[0], a.shape[1]) for path, (a, b) in merged.factors.items()})
         found = difference(again, live)
         if not found <= TOLERANCE:
@@ -180,4 +184,13 @@ def export_dense(stack: AdapterStack, lam, rule: str, base: Path, folder: Path |
             model = precisions.load_model(Path(work), "nf4", torch.device("cuda" if torch.cuda.is_available() else "cpu"))
         for part in (model, tokenizer):
             part.save_pretrained(made)
+        weights = to_json(lam) if isinstance(lam, Lam) else Mixing(stack, lam, rule).weights.tolist()
+        write_object(made / DENSE, {"weights": weights, "rule": rule, "precision": precision})
+        _let_read(made, DENSE)
     return folder
+
+
+def _let_read(folder: Path, like: str) -> None:
+    """Let weights be read by whoever may read the file beside them: safetensors writes for its owner alone."""
+    for weights in folder.glob("*.safetensors"):
+        shutil.copymode(folder / like, weights)

@@ -149,14 +149,19 @@ def from_json(value: object) -> AnyLam | None:
 
 def read(path: Path) -> AnyLam:
     """The λ in a file: what ``molorec tune --out`` writes, or a saved λ alone. Raises BadFile if the file holds none."""
+    return read_tuned(path)[0]
+
+
+def read_tuned(path: Path) -> tuple[AnyLam, dict[str, str]]:
+    """:func:`read`, and for which domain and rule it was tuned, as far as the file says so."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise BadFile(path, f"it cannot be read ({error}); give a file that `molorec tune --out` wrote") from error
     try:
-        if isinstance(content, dict) and content.get("lam") is not None:
-            return from_json(content["lam"])
-        return from_saved(content)
+        if not isinstance(content, dict) or content.get("lam") is None:
+            return from_saved(content), {}
+        return from_json(content["lam"]), {fact: str(content[fact]) for fact in ("domain", "rule") if fact in content}
     except BadInput as error:
         raise BadFile(path, f"it holds no λ: {error}") from error
 

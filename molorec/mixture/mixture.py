@@ -1,9 +1,11 @@
 """The adapters that a domain is ranked with: which are here, and whether they can be mixed."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from torch import Tensor
 
 from molorec.backbone import Backbone
 from molorec.catalog import Catalog
@@ -22,7 +24,7 @@ class Mixture:
 
     Attributes
     ----------
-    problems : in words, which adapters are here and cannot be used.
+    problems : in words, which adapters are here and cannot be used, or are not what their folder says.
     missing : names of those that are not here.
     titles : the domain's titles, among which a candidate's tokens are decided; None where the list stands in the prompt.
     added : when the domain came into the catalogue, in Unix seconds: one that was replaced has other titles.
@@ -63,6 +65,13 @@ class Mixture:
         """Identifies the adapters' weights, for caches."""
         return self.stack.key
 
+    def check_numbers(self, found: Iterable[Tensor]) -> None:
+        """Raises MolorecError if the model gave something that is no number, which would rank as if it were sure."""
+        if any(bool(one.isnan().any()) for one in found):
+            names = ", ".join(f"'{one.name}' (rank {one.rank}, lora_alpha {one.alpha:g})" for one in self.adapters)
+            raise MolorecError(f"the model's answer for '{self.domain}' is no number: the model, or one of {names}, is damaged "
+                               "or adds far too much; get that again, or leave it out")
+
 
 def read_mixture(domain: str, base: Backbone, catalog: Catalog, folders: Sequence[Path], also: Sequence[str] = ()) -> Mixture:
     """Read and check the general adapter, those of ``also``, and the domain's own.
@@ -94,6 +103,7 @@ def read_mixture(domain: str, base: Backbone, catalog: Catalog, folders: Sequenc
             continue
         if adapter is None and name in also:
             raise BadInput(f"there is no adapter '{name}' to mix in; it is looked for in " + ", ".join(map(str, folders)))
+        problems += _misplaced(adapter, name, domain) if adapter else []
         (found if adapter else missing).append(adapter or name)
     found, more = _without_mixed(found)
     problems += more
@@ -117,6 +127,17 @@ def _read_first(name: str, base: Backbone, folders: Sequence[Path]) -> Adapter |
         if (folder / name).is_dir():
             return adapters.read(folder / name, base.shapes, base.sha256, base.prompter.fingerprint())
     return None
+
+
+def _misplaced(adapter: Adapter, name: str, domain: str) -> list[str]:
+    """What its card says of an adapter whose folder says something else; it is used all the same."""
+    made = adapter.card
+    if not made or made.role in card.ALONE or name not in ("general", domain):
+        return []
+    right = made.role == "general" if name == "general" else (made.role, made.domain) == ("specific", domain)
+    what = f"{made.role} one" + (f" of '{made.domain}'" if made.domain else "")
+    return [] if right else [f"the adapter in the folder '{name}' is the {what}, so λ does not mean here what it says; put the "
+                             "right one there"]
 
 
 def _without_mixed(found: list[Adapter]) -> tuple[list[Adapter], list[str]]:

@@ -5,10 +5,11 @@ import io
 import json
 import math
 import os
+import signal
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -73,17 +74,19 @@ def train(arguments: argparse.Namespace, *, role: str, domain: str, names: Seque
         torch.set_num_threads(arguments.threads)
     with distributed.join() as workers, nullcontext() if workers.is_first else redirect_stdout(io.StringIO()):
         training = _training(arguments, workers, role, domain, names, shares, targets, share)
-        for progress in training.run():
-            if arguments.progress_json:
-                try:
-                    print(json.dumps(asdict(progress)), flush=True)
-                except BrokenPipeError:  # the program that runs this one is gone
-                    stopped.set()
-            elif progress.validation is not None or progress.step % 20 == 0 or progress.step == 1:
-                print(describe(progress), flush=True)
-            if stopped.is_set() and progress.step < progress.steps:
-                training.checkpoint()
-                raise KeyboardInterrupt
+        # processes that were interrupted between different steps would wait for each other
+        with _interrupted_between_steps(stopped) if workers.count == 1 else nullcontext():
+            for progress in training.run():
+                if arguments.progress_json:
+                    try:
+                        print(json.dumps(asdict(progress)), flush=True)
+                    except BrokenPipeError:  # the program that runs this one is gone
+                        stopped.set()
+                elif progress.validation is not None or progress.step % 20 == 0 or progress.step == 1:
+                    print(describe(progress), flush=True)
+                if stopped.is_set() and progress.step < progress.steps:
+                    training.checkpoint()
+                    raise KeyboardInterrupt(f"the same command goes on after step {progress.step}")
         print(training.folder / "best")
 
 
@@ -147,9 +150,30 @@ def main(run) -> None:
     except OSError as error:  # a full disk, a folder that cannot be written
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        kept = str(stop) or "the same command goes on from the last checkpoint, or begins anew if none was written yet"
+        print(f"stopped; {kept}", file=sys.stderr)
         sys.exit(130)
+
+
+@contextmanager
+def _interrupted_between_steps(stopped: threading.Event) -> Iterator[None]:
+    """The first Ctrl-C sets ``stopped``, for a checkpoint is of whole steps; the second one ends everything at once."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # whoever starts this has other ideas
+        yield
+        return
+
+    def stop(*_) -> None:
+        stopped.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with suppress(OSError):  # not `print`, which this may have interrupted
+            os.write(2, b"stopping after this step; Ctrl-C again ends it at once, without a checkpoint\n")
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _until_stdin_ends() -> threading.Event:

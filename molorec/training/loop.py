@@ -6,11 +6,12 @@ import os
 import platform
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
@@ -172,7 +173,17 @@ class Training:
         self.best: float | None = None
 
     def run(self, checkpoint_every_seconds: float = 180.0) -> Iterator[Progress]:
-        """Train to the last step, yielding after each. Resumes from ``folder`` if a checkpoint is there."""
+        """Train to the last step, yielding after each. Resumes from ``folder`` if a checkpoint is there.
+
+        Raises
+        ------
+        BadInput : another training writes to ``folder`` now, or has left a checkpoint there that this one cannot go on from.
+        MolorecError : there is not enough memory, or a loss or gradient is no number. OSError : ``folder`` cannot be written.
+        """
+        with self._alone():
+            yield from self._run(checkpoint_every_seconds)
+
+    def _run(self, checkpoint_every_seconds: float) -> Iterator[Progress]:
         self._resume()
         if self.step == 0 and self.validation:
             self.best = self.validate()
@@ -282,6 +293,21 @@ class Training:
     @property
     def _state_file(self) -> Path:
         return self.folder / "checkpoint.safetensors"
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other trainings from writing the same files. Raises BadInput if one is at it."""
+        if not self.workers.is_first:
+            yield
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            held = FileLock(self._state_file.with_suffix(".lock")).acquire(timeout=0)
+        except Timeout:
+            raise BadInput(f"another training writes to {self.folder} now; let it go on, stop it first, or give another "
+                           "--out") from None
+        with held:
+            yield
 
     def checkpoint(self) -> None:
         """Write what :meth:`run` goes on from."""

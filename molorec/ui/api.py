@@ -213,9 +213,9 @@ def endpoints(engine: Engine) -> None:
             _check_domain(engine, domain)
             scenario = _one_of("scenario", scenario, [name for _, name in SCENARIOS if name != BUILT])
             objective = _one_of("objective", objective, ["candidates", "contrast"])
-            for step in tuning.tune(engine, domain, _count("prompts", prompts, 100), _text("rule", rule), scenario,
-                                    objective=objective):
-                yield documents.tuned(domain, step)
+            rule = _text("rule", rule)
+            for step in tuning.tune(engine, domain, _count("prompts", prompts, 100), rule, scenario, objective=objective):
+                yield documents.tuned(domain, rule, step)
 
     def sweep(domain: str, user: str = "", rule: str = DEFAULT_RULE, points: int = landscape.POINTS, scenario: str = "warm",
               history: list[str] | None = None, candidates: list[str] | None = None) -> Iterator[SweepDocument]:
@@ -233,6 +233,7 @@ def endpoints(engine: Engine) -> None:
         detailed), given once it is whole and checked; an answer after every step, the last one is the result."""
         with _in_words():
             view = _view(engine, domain, user, lam, rule, scenario, history, candidates)
+            explaining.style_named(style := _text("style", style))
             example, item_id = session.example_of(engine, view), _text("item_id", item_id)
             item = (next((c for c in example.candidates if c.item_id == item_id), None) if item_id
                     else engine.rank(example, view.lam, view.rule).items[0].item)
@@ -242,8 +243,7 @@ def endpoints(engine: Engine) -> None:
             for piece in explaining.evidence(engine, example, item, view.lam, view.rule):
                 evidence.append(piece)
                 yield documents.explanation(domain, example.user, view.lam, item, Explanation("", ()), evidence)
-            for text in explaining.explain(engine, example, item, evidence, view.lam, view.rule,
-                                            style=_text("style", style)):
+            for text in explaining.explain(engine, example, item, evidence, view.lam, view.rule, style=style):
                 yield documents.explanation(domain, example.user, view.lam, item, text, evidence)
 
     def compare(domain: str, user: str = "", lam: float = 0.5, rule: str = DEFAULT_RULE, scenario: str = "warm",

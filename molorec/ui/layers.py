@@ -174,7 +174,7 @@ def _file(found: Found) -> gr.DownloadButton:
     step = found.step
     if step.entropy is None:  # stopped: what is known is of the lists kept aside
         step = replace(step, entropy=step.held_out, entropy_start=None)
-    text = json.dumps(documents.tuned(found.domain, step, found.granularity), ensure_ascii=False, indent=1) + "\n"
+    text = json.dumps(documents.tuned(found.domain, found.rule, step, found.granularity), ensure_ascii=False, indent=1) + "\n"
     try:
         name = f"lam-{owned.chosen_name(found.domain)}-{found.rule}-{found.granularity}.json"
         return gr.DownloadButton(value=shelf.TABLES.put_text(name, text), interactive=True)

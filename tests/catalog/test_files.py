@@ -1,10 +1,11 @@
 """Text of others: encodings, sizes, archives."""
 
+import os
 import zipfile
 
 import pytest
 
-from molorec.catalog import files
+from molorec.catalog import files, original
 from molorec.errors import BadFile
 from tests.published_files import write
 
@@ -36,6 +37,21 @@ def test_a_member_of_an_archive_is_read_and_its_bounds_hold(tmp_path):
     assert len(list(files.lines(member, 10_000))) == 5_000
     with pytest.raises(BadFile, match=r"x.zip/in/x.txt, line 51: .*larger than 100 bytes once unpacked"):
         list(files.lines(member, 100))
+
+
+def test_what_is_no_regular_file_is_called_what_it_is(tmp_path):
+    for path, words in ((tmp_path, "this is a folder; give the file in it"), (tmp_path / "none", "there is no such file")):
+        with pytest.raises(BadFile, match=words):
+            list(files.lines(path, 100))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_to_be_written_to_a_file_first(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadFile, match="no regular file.*write it to a file first"):
+        list(files.lines(tmp_path / "pipe", 100))
+    with pytest.raises(BadFile, match="no regular file"):
+        original.read([tmp_path / "pipe"])
 
 
 def test_an_encrypted_archive_is_refused(tmp_path):

@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from molorec.catalog.splits import SPLITS, digest, is_held_out, positions_of, split_of, user_order
+from molorec.errors import BadInput
 
 
 def test_users_stand_in_the_order_of_their_hashes():
@@ -18,6 +19,11 @@ def test_every_position_is_in_exactly_the_split_whose_bounds_hold_it():
         holding = [split for split, (first, end) in bounds.items()
                    if first <= position and (end is None or position < end)]
         assert holding == [split_of(position)]
+
+
+def test_a_split_that_is_none_is_refused_with_those_there_are():
+    with pytest.raises(BadInput, match="no split 'x'; choose one of: tune, quick, full"):
+        positions_of("x")
 
 
 def test_the_digest_is_the_whole_sha256():

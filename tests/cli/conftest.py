@@ -1,6 +1,7 @@
 """What the tests of the command line share."""
 
 import json
+import signal
 
 import pytest
 
@@ -24,7 +25,9 @@ def molorec(capsys):
         assert "Traceback" not in said.err
         return code, said.out, said.err
 
-    return run
+    before = signal.getsignal(signal.SIGINT)
+    yield run
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -23,6 +23,10 @@ def test_adapters_are_listed_with_the_one_in_use_first(molorec, home):
     lines = out.splitlines()
     assert code == 0 and str(home) in lines[0] and "not used" not in lines[0]
     assert ["not used" in line for line in lines[1:5]] == [False, False, True, False]
+    (home / "adapters" / "embedded" / "general" / "adapter_model.safetensors").write_bytes(b"half a fi")
+    assert "cannot be used: adapter 'general': adapter_model.safetensors is damaged" in molorec("adapters", "list")[1]
+    listed = document(molorec("adapters", "list", "--json"))["adapters"]
+    assert listed[0]["problem"] and not any(entry["used"] for entry in listed if entry["name"] == "general")
 
 
 def test_an_adapter_is_pulled_by_its_name_on_the_hub(molorec, monkeypatch, tmp_path):
@@ -65,9 +69,57 @@ def test_serve_writes_the_mixtures_and_names_the_command(molorec, stored, pico_f
     assert answer["command"][answer["command"].index("--host") + 1] == "127.0.0.1"
     parallel = document(molorec(*words, "--print", "--json", "--", "--data-parallel-size", "8"))["command"]
     assert parallel[parallel.index("--data-parallel-size") + 1] == "8"
+
+
+def test_serve_without_vllm_says_so_before_mixtures_are_made(molorec, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    code, _, err = molorec(*words)
-    assert code == 1 and "requirements-gpu.txt" in err
+    monkeypatch.setattr("molorec.port.check_free", lambda port: None)
+    code, _, err = molorec("serve", "--out", tmp_path / "mixtures")
+    assert code == 1 and "requirements-gpu.txt" in err and "--print" in err and not (tmp_path / "mixtures").exists()
+
+
+def test_serve_refuses_a_backend_which_it_would_not_use(molorec, tmp_path):
+    code, _, err = molorec("serve", "--backend", "nonsense", "--print", "--out", tmp_path / "mixtures")
+    assert code == 2 and "--backend is nonsense" in err and not (tmp_path / "mixtures").exists()
+
+
+def test_serve_notes_an_adapter_that_it_leaves_out(molorec, stored, pico_folder, tmp_path):
+    (tmp_path / "adapters" / "toybox" / "adapter_model.safetensors").write_bytes(b"half a fi")
+    code, out, err = molorec("serve", "--domain", "toybox", "--base", pico_folder, "--precision", "float32", "--adapters",
+                             tmp_path / "adapters", "--print", "--out", tmp_path / "mixtures")
+    assert code == 0 and out.startswith("1 mixtures") and "note: adapter 'toybox': adapter_model.safetensors is damaged" in err
+
+
+@pytest.mark.parametrize("words", [("serve", "--print"), ("export", "--lam", "0.3")])
+def test_a_place_where_nothing_can_be_written_is_refused_by_the_options_name(molorec, tmp_path, words, monkeypatch):
+    (tmp_path / "file").touch()
+    code, _, err = molorec(*words, "--out", tmp_path / "file" / "out")
+    assert code == 2 and f"--out cannot be made: {tmp_path / 'file'} is no folder" in err
+    monkeypatch.setattr(os, "access", lambda place, how: False)
+    code, _, err = molorec(*words, "--out", tmp_path / "new" / "out")
+    assert code == 2 and f"--out cannot be made: {tmp_path} may not be written to" in err
+
+
+@pytest.mark.parametrize(("error", "code", "said"), [
+    (OSError(28, "No space left on device"), 1, "could not be written"), (PermissionError(1, "Not permitted"), 2, "cannot be")])
+def test_what_goes_wrong_in_writing_is_said_with_the_options_name(molorec, served, tmp_path, monkeypatch, error, code, said):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr("molorec.mixture.adapters.write_tensors", fails)
+    ended, _, err = molorec("export", "--domain", "toybox", "--lam", "0.3", "--out", tmp_path / "out")
+    assert ended == code and f"--out {tmp_path / 'out'} {said}" in err and error.strerror in err
+
+
+def test_a_whole_model_is_replaced_only_when_forced_and_only_if_it_is_an_export(molorec, stored, pico_folder, tmp_path):
+    export = ("export", "--domain", "toybox", "--base", pico_folder, "--precision", "float32", "--adapters",
+              tmp_path / "adapters", "--lam", "0.3", "--dense", "bfloat16", "--out")
+    assert molorec(*export, tmp_path / "dense")[0] == 0
+    code, _, err = molorec(*export, tmp_path / "dense")
+    assert code == 2 and "--force" in err
+    assert molorec(*export, tmp_path / "dense", "--force")[0] == 0
+    code, _, err = molorec(*export, pico_folder, "--force")
+    assert code == 2 and "no export" in err and (pico_folder / "model.safetensors").is_file()
 
 
 @pytest.mark.parametrize("json_words", [(), ("--json",)])

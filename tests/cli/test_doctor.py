@@ -1,8 +1,10 @@
 """``molorec doctor``."""
 
+import shutil
 
 import huggingface_hub
 
+from molorec import config
 from tests.cli.conftest import document
 
 
@@ -28,6 +30,17 @@ def test_doctor_looks_for_a_hub_model_in_the_hubs_own_cache(molorec, monkeypatch
         assert model() is None  # a download that was stopped
         (folder / part).touch()
     assert model() == str(folder)
+
+
+def test_doctor_names_what_is_damaged(molorec, home):
+    broken = home / "adapters" / "embedded" / "movielens-1m"
+    shutil.copytree(config.SHIPPED_ADAPTERS / "embedded" / "movielens-1m", broken)
+    assert document(molorec("doctor", "--json"))["damaged"] == []
+    (broken / "adapter_model.safetensors").write_bytes(b"half a fi")
+    report = document(molorec("doctor", "--json"))
+    assert len(report["damaged"]) == 1 and str(broken) in report["damaged"][0] and "movielens-1m" not in report["adapters"]
+    code, out, _ = molorec("doctor")
+    assert code == 0 and f"damaged: {broken}" in out and "nothing is missing" not in out
 
 
 def test_doctor_says_how_to_get_what_is_missing(molorec):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from molorec.errors import BadAdapter
-from molorec.evaluation import rows, runs, table
+from molorec.evaluation import entropies, rows, runs, table
 from molorec.mixture.lam import from_saved, to_saved
 from tests.cli.conftest import document
 from tests.conftest import with_new_items
@@ -117,3 +117,36 @@ def test_new_items_are_ranked_and_their_lam_is_tuned_on_prompts_with_new_items(m
     assert tuned["lam"] == next(s["lam"] for s in answer["systems"] if s["name"] == "mixed")
     warm = document(molorec("tune", "--domain", "toybox", "--json"))
     assert warm["entropy_end"] != tuned["entropy_end"]  # other prompts
+
+
+def test_another_lam_puts_the_rows_of_the_one_before_aside(molorec, served, tmp_path):
+    words = ("evaluate", "--domain", "toybox", "--limit", "3", "--systems", "popularity", "mixed", "--rows", tmp_path, "--json")
+    for lam in ("0.3", "0.7"):
+        code, _, said = molorec(*words, "--lam", lam)
+        assert code == 0
+    assert "another model, adapters, rule or λ" in said
+    there = [from_saved(rows.read(file).lam) for file in sorted(tmp_path.rglob("chosen.json"))]
+    assert sorted(there) == [0.3, 0.7] and len(list((tmp_path / "earlier").rglob("chosen.json"))) == 1
+
+
+def test_what_was_asked_for_by_name_is_measured_or_refused(molorec, served):
+    (served.adapter_folders[0] / "toybox" / "adapter_model.safetensors").write_bytes(b"half of it")
+    served.forget("toybox")
+    code, _, said = molorec("evaluate", "--domain", "toybox", "--limit", "3", "--systems", "general", "half")
+    assert code == 2 and "half cannot be measured" in said and "'general'; adapter 'toybox'" in said
+    code, _, said = molorec("evaluate", "--domain", "toybox", "--sweep")
+    assert code == 2 and "no λ to move" in said
+
+
+def test_the_search_for_a_lam_says_how_far_it_is(molorec, served, tmp_path):
+    _, _, said = molorec("evaluate", "--domain", "toybox", "--limit", "2", "--systems", "mixed", "grid", "--rows", tmp_path)
+    assert "lists looked at for the λ of 'mixed'" in said and "lists looked at for the λ of 'grid'" in said
+
+
+def test_fewer_entropies_never_take_the_place_of_more(molorec, served, tmp_path):
+    words = ("entropies", "--domain", "toybox", "--rows", tmp_path, "--json")
+    kept = tmp_path / "toybox" / "entropies-warm.json"
+    for count, aside in ((3, 0), (4, 0), (2, 1)):
+        molorec(*words, "--prompts", count)
+        assert len(entropies.read(kept).values) == count
+        assert len(list((tmp_path / "earlier").rglob("*.json"))) == aside

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from molorec.cli import common
 
 PAGES = [Path(cli.__file__).parents[2] / name for name in ("README.md", "docs/gpu.md")]
 COMMANDS = ["doctor", "domains list", "domains fetch", "domains add", "domains remove", "domains lists", "domains overlap",
+            "domains search", "domains users",
             "rank", "tune", "explain", "evaluate", "entropies", "report", "export", "adapters list", "adapters push",
             "adapters pull", "serve"]
 
@@ -51,6 +53,9 @@ def test_ctrl_c_is_one_word_and_exit_code_one(molorec, monkeypatch):
 
     monkeypatch.setattr(common, "engine", interrupted)
     assert molorec("rank") == (1, "", "stopped\n")
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL  # a second one waits for nothing
+    code, _, said = molorec("evaluate")
+    assert code == 1 and said.startswith("stopped; nothing was kept") and "--part 1/1" in said
 
 
 def test_the_command_line_is_there_before_anything_heavy():

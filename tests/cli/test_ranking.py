@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shutil
+from unittest import mock
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_what_cannot_be_ranked_is_said_with_two(molorec, served, words, said):
 
 def test_tune_gives_the_documented_shape(molorec, served):
     answer = document(molorec("tune", "--domain", "toybox", "--prompts", "4", "--json"))
-    assert set(answer) == {"schema", "domain", "objective", "granularity", "lam", "entropy_start", "entropy_end",
+    assert set(answer) == {"schema", "domain", "objective", "rule", "granularity", "lam", "entropy_start", "entropy_end",
                            "curve", "prompts", "seconds"}
     assert answer["objective"] == "candidates" and answer["granularity"] == "global" and answer["prompts"] == 4
     assert 0 <= answer["lam"] <= 1 and answer["entropy_end"] <= answer["entropy_start"]
@@ -50,7 +51,7 @@ def test_tune_gives_the_documented_shape(molorec, served):
     (("--granularity", "layer", "--objective", "contrast"), "layer")])
 def test_a_tuned_lam_of_any_granularity_goes_into_a_file_and_is_used_from_it(molorec, served, tmp_path, words, granularity):
     answer = document(molorec("tune", "--domain", "toybox", "--prompts", "4", "--json", "--out", tmp_path / "lam.json", *words))
-    assert set(answer) == {"schema", "domain", "objective", "granularity", "lam", "entropy_start", "entropy_end",
+    assert set(answer) == {"schema", "domain", "objective", "rule", "granularity", "lam", "entropy_start", "entropy_end",
                            "curve", "prompts", "seconds"}
     assert json.loads((tmp_path / "lam.json").read_text()) == answer
     objective = words[words.index("--objective") + 1] if "--objective" in words else "candidates"
@@ -134,3 +135,34 @@ def test_a_third_adapter_is_mixed_in_by_name(molorec, stored, pico_folder, tmp_p
     assert code == 2 and "3 adapters need 3 weights" in err
     code, _, err = molorec(*words, "--also", "lamps")
     assert code == 2 and "no adapter 'lamps'" in err
+
+
+def test_where_lam_cannot_be_written_nothing_is_tuned(molorec, served, tmp_path, monkeypatch):
+    for out, words in ((tmp_path, "that is a folder"), (tmp_path / "none" / "lam.json", "make it first")):
+        code, _, said = molorec("tune", "--domain", "toybox", "--prompts", "4", "--out", out)
+        assert code == 2 and f"--out {out}" in said and words in said
+    with monkeypatch.context() as patch:
+        patch.setattr("os.access", lambda *_: False)
+        assert "nothing can be written into" in molorec("tune", "--domain", "toybox", "--out", tmp_path / "lam.json")[2]
+    monkeypatch.setattr("molorec.whole_file.write", mock.Mock(side_effect=OSError(28, "No space left on device")))
+    code, out, said = molorec("tune", "--domain", "toybox", "--prompts", "4", "--json", "--out", tmp_path / "lam.json")
+    assert code == 1 and "lam" in json.loads(out) and "No space left" in said
+
+
+def test_a_lam_that_was_tuned_for_something_else_is_said(molorec, served, tmp_path):
+    file = tmp_path / "lam.json"
+    file.write_text("\ufeff" + json.dumps({"lam": 0.2, "domain": "another", "rule": "product"}), "utf-8")
+    code, out, said = molorec("rank", "--domain", "toybox", "--lam-file", file, "--json")
+    assert code == 0 and json.loads(out)["lam"] == 0.2
+    assert "for domain 'another', not for 'toybox'" in said and "for rule 'product', not for 'sum'" in said
+
+
+def test_an_empty_id_is_nobody(molorec, served):
+    code, _, said = molorec("rank", "--domain", "toybox", "--user", "")
+    assert code == 2 and "no user ''" in said
+
+
+def test_one_adapter_alone_is_said_in_place_of_lam(molorec, served):
+    shutil.rmtree(served.adapter_folders[0] / "toybox")
+    served.forget("toybox")
+    assert "ranking by the adapter 'general' alone" in molorec("rank", "--domain", "toybox")[1]

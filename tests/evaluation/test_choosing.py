@@ -21,7 +21,7 @@ def test_a_sweep_says_entropy_and_gain_at_each_lam(engine):
 
 def test_grid_is_the_best_of_eleven_on_validation_lists_of_people_in_quick(engine, monkeypatch):
     seen = []
-    monkeypatch.setattr("molorec.evaluation.choosing.sweep", lambda engine, examples, lams, rule: seen.extend(examples) or
+    monkeypatch.setattr("molorec.evaluation.choosing.sweep", lambda engine, examples, lams, rule, told: seen.extend(examples) or
                         [(lam, 0.0, 0.3 if lam == 0.7 else 0.2) for lam in lams])
     assert grid_lam(engine, "toybox") == 0.7
     assert seen == engine.catalog.examples("toybox", "quick", "validation")

@@ -26,7 +26,7 @@ def test_what_is_not_there_is_refused(engine, changes):
 
 def test_what_one_adapter_cannot_give_is_refused(engine, adapter_folder):
     shutil.rmtree(adapter_folder / "toybox")
-    for changes, words in (({"systems": ["specific", "half"]}, "nothing of specific, half can be"),
+    for changes, words in (({"systems": ["specific", "half"]}, "specific, half cannot be measured"),
                            ({"lam": 0.3}, "mixes nothing")):
         with pytest.raises(BadInput, match=words):
             make_plan(engine, "toybox", limit=2, **changes)
@@ -48,7 +48,7 @@ def test_mixed_is_at_the_lam_of_tuning(engine):
 
 def test_contrast_is_at_the_lam_of_tuning_by_contrast(engine, monkeypatch):
     asked = []
-    monkeypatch.setattr("molorec.evaluation.plan.tuned_lam", lambda *given: asked.append(given[2:]) or 0.4)
+    monkeypatch.setattr("molorec.evaluation.plan.tuned_lam", lambda *given: asked.append(given[2:5]) or 0.4)
     found = make_plan(engine, "toybox", limit=2, systems=["half", "contrast"], setting="warm")
     assert found.lams == {"half": 0.5, "contrast": 0.4} and asked == [("sum", "warm", "contrast")]
     assert make_plan(engine, "toybox", limit=2, systems=["contrast"], lams={"contrast": 0.2}).lams == {"contrast": 0.2}

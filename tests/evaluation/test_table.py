@@ -15,6 +15,21 @@ from tests.conftest import system_rows
 from tests.evaluation.conftest import USERS
 
 
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """Three people suffice here to say something of."""
+    monkeypatch.setattr(table, "FEW", 3)
+
+
+def test_of_few_people_nothing_is_said_of_mixing(monkeypatch):
+    monkeypatch.undo()
+    kept = [system_rows(name, lam=to_saved(lam), ranks=(rank,) * 3) for name, lam, rank in (
+        ("general", 1.0, 3), ("specific", 0.0, 2), ("mixed", 0.5, 1))]
+    assert table.of(kept).verdict == "3 people are too few to say whether mixing helps; measure 30 or more"
+    kept[2] = system_rows("mixed", lam=to_saved(1.0), ranks=(3, 3, 3))
+    assert table.of(kept).verdict == "entropy prefers the general adapter alone"
+
+
 def test_comparisons_are_paired_and_antisymmetric(evaluation):
     for one in evaluation.systems:
         assert one.low <= one.ndcg(1) <= one.high

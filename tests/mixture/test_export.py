@@ -179,6 +179,12 @@ def test_an_export_that_is_not_the_mixture_leaves_the_one_before(base, tmp_path,
     assert [path.name for path in tmp_path.iterdir()] == ["mixed"]
 
 
+def test_whoever_may_read_an_exports_settings_may_read_its_weights(base, tmp_path):
+    sources = pair(base)
+    folder = export.export(sources, adapters.stack(sources), 0.5, "sum", tmp_path / "mixed", base.name)
+    assert len({file.stat().st_mode for file in folder.iterdir()}) == 1
+
+
 def test_a_base_in_4_bits_takes_no_mixture_into_its_weights(base, tmp_path, monkeypatch):
     monkeypatch.setattr("molorec.precision.is_packed", lambda folder: True)
     with pytest.raises(BadInput, match="holds 4-bit weights"):

@@ -34,3 +34,14 @@ def test_a_tuned_lam_is_of_this_pair_and_this_domain_alone(engine, adapter_folde
     update_card(adapter_folder / "toybox", domain="toybox")
     engine.forget("toybox")
     assert engine.mixture("toybox").tuned_lam == 0.3
+
+
+@pytest.mark.parametrize(("folder", "changes", "words"), [
+    ("toybox", {"domain": "another"}, "is the specific one of 'another'"), ("toybox", {"role": "general"}, "is the general one"),
+    ("general", {"role": "specific"}, "folder 'general' is the specific one")])
+def test_an_adapter_in_another_ones_folder_is_named(engine, adapter_folder, folder, changes, words):
+    assert not engine.mixture("toybox").problems
+    update_card(adapter_folder / folder, **changes)
+    engine.forget("toybox")
+    mixture = engine.mixture("toybox")
+    assert len(mixture.adapters) == 2 and words in mixture.problems[0]

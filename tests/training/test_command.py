@@ -1,5 +1,8 @@
 """The training scripts' command line: nonsense is refused before a model is loaded."""
 
+import signal
+import threading
+
 import pytest
 import torch
 
@@ -9,6 +12,7 @@ from molorec.mixture import adapters
 from molorec.mixture.card import SECOND_ROUND
 from molorec.training import command
 from molorec.training.distributed import ALONE
+from molorec.training.loop import Training
 from tests.conftest import card_for, random_adapter, source_data
 
 
@@ -68,6 +72,38 @@ def test_a_problem_is_one_line(capsys, error, code):
         command.main(run)
     assert stop.value.code == code
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_an_interrupted_training_ends_its_step_and_keeps_it(base, catalog, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command.backbone, "load", lambda *_: base)
+    monkeypatch.setattr(command, "Catalog", lambda: catalog)
+    step, interrupted = Training._train_step, []
+
+    def interrupt(self):
+        if self.step == 1 and not interrupted:
+            interrupted.append(signal.raise_signal(signal.SIGINT))
+        return step(self)
+
+    monkeypatch.setattr(Training, "_train_step", interrupt)
+    words = ("--out", str(tmp_path), "--steps", "4", "--rows", "1", "--length", "80", "--validation-lists", "0")
+    with pytest.raises(SystemExit) as stop:
+        command.main(lambda: train(*words))
+    assert stop.value.code == 130 and "stopped; the same command goes on after step 2" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    train(*words)
+    assert "step 1/4" not in capsys.readouterr().out and (tmp_path / "best").is_dir()
+
+
+def test_a_second_interruption_ends_a_training_at_once(capsys):
+    def run():
+        with command._interrupted_between_steps(threading.Event()):
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            pytest.fail("it went on")
+
+    with pytest.raises(SystemExit) as stop:
+        command.main(run)
+    assert stop.value.code == 130 and "or begins anew if none was written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("n", "counts"), [(0, [0, 0, 0]), (2, [1, 1, 0]), (5, [2, 2, 1]), (6, [2, 2, 2])])

@@ -79,6 +79,16 @@ def test_a_killed_training_goes_on_to_the_same_result(base, data, tmp_path):
     assert torch.allclose(parameters(resumed), parameters(straight), atol=1e-6)
 
 
+def test_two_trainings_do_not_write_into_one_folder(base, data, tmp_path):
+    recipe = Recipe(steps=2, rows=1, length=80)
+    running = training(base, data, tmp_path, recipe).run()
+    next(running)
+    with pytest.raises(BadInput, match="another training writes to .* now.*another --out"):
+        next(training(base, data, tmp_path, recipe).run())
+    assert [progress.step for progress in running] == [2]
+    assert list(training(base, data, tmp_path, recipe).run()) == []
+
+
 @pytest.mark.parametrize(("count", "rows"), [(1, 5), (2, 3), (8, 1)])
 def test_by_default_every_process_has_a_part_of_a_batch(base, data, tmp_path, count, rows):
     assert training(base, data, tmp_path, Recipe(rows=5), workers=Workers(0, count)).micro_rows == rows
