@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--host", help="address to listen on (default: this machine only)")
     arguments = parser.parse_args(argv)
     try:
-        port.check_free(arguments.port)
+        port.check_free(arguments.port, arguments.host)
         catalog = Catalog()
         ensure_movielens(catalog)
         engine = Engine.start(config.profile(arguments.profile), arguments.base, catalog, precision=arguments.precision,

@@ -1,10 +1,11 @@
 """The port that a server of ours is to listen on."""
 
 import argparse
+import errno
 import os
 import socket
 
-from molorec.errors import MolorecError
+from molorec.errors import BadInput, MolorecError
 
 
 def of(text: str) -> int:
@@ -22,13 +23,24 @@ def of(text: str) -> int:
     return int(text)
 
 
-def check_free(port: int) -> None:
-    """Before what takes a while. Raises MolorecError if nobody can listen on the port of this machine."""
-    with socket.socket() as probe:
+def check_free(port: int, host: str | None = None) -> None:
+    """Before what takes a while.
+
+    Raises
+    ------
+    BadInput : ``host`` is no address of this machine. MolorecError : nobody can listen on the port there.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host or "127.0.0.1", port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as error:
+        raise BadInput(f"--host '{host}' is no address ({error}); 0.0.0.0 listens on all of this machine's") from error
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that a server has just left is free
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind(address)
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise BadInput(f"--host '{host}' is no address of this machine; 0.0.0.0 listens on all of its own") from error
             raise MolorecError(f"port {port} is taken, or not for us ({error.strerror}); give another --port") from error
 
 

@@ -74,8 +74,14 @@ def test_the_networks_proxy_is_not_asked_for_the_app_itself(monkeypatch):
     monkeypatch.setattr(app, "ensure_movielens", lambda catalog: None)
     monkeypatch.setattr(app.Engine, "start", lambda *_, **__: None)
     monkeypatch.setattr(app.page, "build", lambda _: Page())
-    app.main(["--port", free_port(), "--host", "192.0.2.1"])
-    assert direct == [["example.org", "localhost", "127.0.0.1", "::1", "192.0.2.1"]]
+    app.main(["--port", free_port(), "--host", "127.0.0.2"])
+    assert direct == [["example.org", "localhost", "127.0.0.1", "::1", "127.0.0.2"]]
+
+
+@pytest.mark.parametrize("host", ["nonsense.invalid", "192.0.2.1", "a" * 70])
+def test_what_is_no_address_of_this_machine_is_bad_input(capsys, host):
+    code, said = start(capsys, "--host", host)
+    assert code == 2 and f"--host '{host}' is no address" in said
 
 
 @pytest.mark.parametrize("port", ["0", "99999", "-1", "x", "²"])

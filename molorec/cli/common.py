@@ -99,8 +99,12 @@ def engine(arguments: argparse.Namespace):
     folders = [arguments.adapters] if arguments.adapters else None
     started = Engine.start(config.profile(arguments.profile), arguments.base, catalog, folders, arguments.precision,
                            arguments.backend, arguments.also)
-    for problem in started.mixture(arguments.domain).problems:
+    mixture = started.mixture(arguments.domain)
+    for problem in mixture.problems:
         print(f"note: {problem}", file=sys.stderr)
+    if len(mixture.adapters) > 2 and hasattr(arguments, "lam_file") and arguments.lam_file is None:
+        raise BadInput(f"{len(mixture.adapters)} adapters need as many weights; give them with --lam-file, as `molorec tune "
+                       "--also … --out FILE` writes them")
     return started
 
 

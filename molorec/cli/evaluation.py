@@ -100,6 +100,8 @@ def report(arguments: argparse.Namespace) -> None:
     from molorec.evaluation import rows, runs
     from molorec.spreadsheet import csv_text
 
+    if arguments.out.exists() and not arguments.out.is_dir():
+        raise BadInput(f"--out {arguments.out} is a file; give a folder for the tables")
     place = arguments.rows or rows.folder()
     found, problems = rows.load(place)
     learned, more = measured.load(place)
@@ -129,8 +131,8 @@ def report(arguments: argparse.Namespace) -> None:
 def _text(file: Path) -> str:
     try:
         return file.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise BadFile(file, f"it is no UTF-8 text ({error}); give a Markdown file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadFile(file, f"it cannot be read as UTF-8 text ({error}); give a Markdown file with --fill") from error
 
 
 def _progress(arguments: argparse.Namespace, what: str, every: int):

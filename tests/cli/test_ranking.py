@@ -132,7 +132,7 @@ def test_a_third_adapter_is_mixed_in_by_name(molorec, stored, pico_folder, tmp_p
     assert [system["name"] for system in measured["systems"]] == ["popularity", "base", "three"]
     assert measured["systems"][2]["lam"]["weights"] == {"all": [0.25, 0.25, 0.5]}
     code, _, err = molorec(*words, "--also", "books")
-    assert code == 2 and "3 adapters need 3 weights" in err
+    assert code == 2 and "3 adapters need as many weights; give them with --lam-file" in err
     code, _, err = molorec(*words, "--also", "lamps")
     assert code == 2 and "no adapter 'lamps'" in err
 
