@@ -279,6 +279,19 @@ def endpoints(engine: Engine) -> None:
         _add(_streaming(found, answer), LONG)
 
 
+class Page(gr.Blocks):
+    """A page at which an endpoint's last values may be left out by whoever calls it, and are then its defaults: of Gradio's own
+    clients only that in Python fills them in."""
+
+    def validate_inputs(self, block_fn, inputs: list) -> None:
+        if block_fn.api_visibility == "public":
+            for parameter in list(inspect.signature(block_fn.fn).parameters.values())[len(inputs):]:
+                if parameter.default is parameter.empty:
+                    raise gr.Error(f"/{block_fn.api_name} needs a value for '{parameter.name}'")
+                inputs.append(parameter.default)
+        super().validate_inputs(block_fn, inputs)
+
+
 def _add(function: Callable, queue: dict) -> None:
     gr.api(function, api_name=function.__name__, **{key: value for key, value in queue.items() if key != "show_progress"})
 

@@ -83,7 +83,7 @@ def build(engine: Engine, journal: Journal | None = None) -> gr.Blocks:
     journal = journal or Journal()
     domains = [info.name for info in engine.catalog.domains()]
     domain = MOVIELENS if MOVIELENS in domains else domains[0]
-    with gr.Blocks(title="MoLoRec", analytics_enabled=False, delete_cache=CACHE_SECONDS) as page:
+    with api.Page(title="MoLoRec", analytics_enabled=False, delete_cache=CACHE_SECONDS) as page:
         api.endpoints(engine)  # before the page's own events, which would take the plain names
         endpoints = set(page.fns)
         visitor = gr.BrowserState("", storage_key="molorec-visitor", secret=BROWSER_KEY)

@@ -4,11 +4,12 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import gradio as gr
+import httpx
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from molorec import cli
+from molorec import cli, landscape
 from molorec.catalog import prepare
 from molorec.errors import BadInput
 from molorec.evaluation import protocol, runs
@@ -23,7 +24,7 @@ NAMES = {"/domains", "/users", "/search", "/rank", "/tune", "/sweep", "/explain"
 @pytest.fixture
 def served(engine):
     engine.catalog.add_domain(prepare("secret", source_data(seed=3)), owner="ann")
-    with gr.Blocks(analytics_enabled=False) as page:
+    with api.Page(analytics_enabled=False) as page:
         api.endpoints(engine)
     _, url, _ = page.launch(prevent_thread_lock=True, server_name="127.0.0.1", quiet=True, show_error=False)
     yield engine, url
@@ -47,6 +48,24 @@ def test_every_endpoint_is_typed(client):
         answer, = endpoint["returns"]
         assert answer["type"]["properties"]["schema"] == {"type": "integer"}
     assert found["/rank"]["parameters"][2]["parameter_name"] == "lam"
+
+
+def asked(url, endpoint, *data):
+    """The last event of a call by plain HTTP, as (its name, what it brings)."""
+    call = httpx.post(f"{url}gradio_api/call/{endpoint}", json={"data": data}).raise_for_status().json()["event_id"]
+    events = httpx.get(f"{url}gradio_api/call/{endpoint}/{call}", timeout=60).text.strip().split("\n\n")
+    name, brought = (line.partition(": ")[2] for line in events[-1].splitlines())
+    return name, json.loads(brought)
+
+
+def test_what_is_left_out_of_a_plain_request_is_the_default(served, client, user):
+    _, url = served
+    wanted = client.predict(domain="toybox", user=user, lam=0.5, api_name="/rank")
+    assert asked(url, "rank", "toybox", user) == ("complete", [wanted])
+    name, steps = asked(url, "sweep", "toybox", user)
+    assert name == "complete" and len(steps[0]["points"]) == landscape.POINTS
+    name, said = asked(url, "rank")
+    assert name == "error" and said["error"] == "/rank needs a value for 'domain'"
 
 
 def test_six_at_once_get_each_their_own_lam(served, client, user):
