@@ -65,6 +65,8 @@ def push(folder: Path | str, repository: str, public: bool = False) -> str:
     BadAdapter : the folder is no adapter with a card. BadInput : the name can be none. FetchError : the hub said no.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise BadInput(f"there is no folder {folder}; `molorec adapters list` names those that are here")
     if read_card(folder) is None:
         raise BadAdapter(f"adapter '{folder.name}' has no card, so nobody could tell what it is for; train it with "
                          "training_scripts/, or export it")

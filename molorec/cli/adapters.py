@@ -144,6 +144,9 @@ def export(arguments: argparse.Namespace) -> None:
     card = read_card(folder)
     error = card.data.get("truncation error") if card else None
     lines = [f"written: {folder}", str(found)]
+    if exact and engine.base.precision != "float32" and found.difference:
+        lines.append(f"the weights are the same; {engine.base.precision} rounds the sum in another order (--precision float32 "
+                     "compares without that)")
     if error is not None:
         lines.insert(1, f"of the mixture's change to the weights, rank {arguments.rank} leaves out {error:.1%} (Frobenius norm)")
     emit(arguments, {"schema": SCHEMA, "domain": arguments.domain, "lam": to_json(arguments.lam), "rule": arguments.rule,
