@@ -55,7 +55,7 @@ def test_the_shipped_run_and_the_paper_stand_in_separate_panels(engine):
     assert cells(shown)[-1][:5] == ["Paper, Table 1", "MoLoRec", "", "", ".5783"]
     assert "cannot be set beside" in shown["about"] and SHIPPED.lists_sha256[:12] in shown["about"]
     offered = [value.partition(", ")[2] for _, value in shown["run"].choices]  # behind the day
-    assert sorted(offered) == ["full, 4,705 people", "quick, 962 people"]
+    assert sorted(offered) == ["full, 4,705 people", "quick, 962 people", "quick, 962 people, few-shot 10%"]
 
 
 @pytest.mark.parametrize(("source", "rows"), [(HERE, len(SHIPPED.systems)), (THERE, 13)])
