@@ -218,7 +218,7 @@ def test_hostile_titles_are_text(panel_tab, engine, journal, ranking):
     evil = replace(ranking, items=(RankedItem(1, Item("e", PAYLOAD), 0.5), *ranking.items[1:]))
     journal.keep_ranking("visitor-1", evil, "key", "base")
     with panel_tab(panel_of(journal), engine) as tab:
-        tab.wait_for_selector("text=onerror=window >> visible=true")
+        tab.wait_for_selector("text=onerror=__xss >> visible=true")
         assert tab.evaluate("window.__xss") is None
 
 
