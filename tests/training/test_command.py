@@ -74,6 +74,15 @@ def test_a_problem_is_one_line(capsys, error, code):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+@pytest.fixture
+def in_the_foreground():
+    """As on a terminal: a shell has what it runs in the background ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("in_the_foreground")
 def test_an_interrupted_training_ends_its_step_and_keeps_it(base, catalog, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command.backbone, "load", lambda *_: base)
     monkeypatch.setattr(command, "Catalog", lambda: catalog)
@@ -94,6 +103,7 @@ def test_an_interrupted_training_ends_its_step_and_keeps_it(base, catalog, tmp_p
     assert "step 1/4" not in capsys.readouterr().out and (tmp_path / "best").is_dir()
 
 
+@pytest.mark.usefixtures("in_the_foreground")
 def test_a_second_interruption_ends_a_training_at_once(capsys):
     def run():
         with command._interrupted_between_steps(threading.Event()):
