@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
         engine = Engine.start(config.profile(arguments.profile), arguments.base, catalog, precision=arguments.precision,
                               backend=arguments.backend)
         app = page.build(engine)
-        port.past_proxies(*filter(None, [arguments.host]))  # Gradio asks its own page whether it answers
+        port.past_proxies(arguments.host)  # Gradio asks its own page whether it answers
         app.launch(server_name=arguments.host, server_port=arguments.port, **page.launch_options())
     except MolorecError as error:
         print(f"error: {error}", file=sys.stderr)

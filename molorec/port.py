@@ -44,10 +44,10 @@ def check_free(port: int, host: str | None = None) -> None:
             raise MolorecError(f"port {port} is taken, or not for us ({error.strerror}); give another --port") from error
 
 
-def past_proxies(*hosts: str) -> None:
-    """Have this process reach this machine, and ``hosts``, without the proxy that the environment may name for the network.
+def past_proxies(host: str | None = None) -> None:
+    """Have this process reach this machine, and ``host``, without the proxy that the environment may name for the network.
 
     """
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    wanted = [*filter(None, direct.split(",")), "localhost", "127.0.0.1", "::1", *hosts]
-    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys(wanted))
+    wanted = dict.fromkeys([*direct.split(","), "localhost", "127.0.0.1", "::1", host])
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, wanted))

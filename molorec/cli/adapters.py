@@ -12,7 +12,7 @@ from pathlib import Path
 
 from molorec import config, port
 from molorec.cli import common
-from molorec.cli.common import SCHEMA, Options, add_lam, emit
+from molorec.cli.common import SCHEMA, Options, add_lam, emit, note
 from molorec.errors import BadInput, MolorecError
 
 
@@ -98,8 +98,7 @@ def serve(arguments: argparse.Namespace) -> None:
     base = backbone.outline(arguments.base, profile, arguments.precision)
     folders = [arguments.adapters] if arguments.adapters else config.adapter_folders(profile, arguments.base)
     mixture = Engine(base, Catalog(), folders, also=arguments.also).mixture(arguments.domain)
-    for problem in mixture.problems:
-        print(f"note: {problem}", file=sys.stderr)
+    note(*mixture.problems)
     with _naming_out(arguments.out):
         made = serving.export_mixtures(mixture, arguments.rule, arguments.points, arguments.out)
     command, environment = serving.command(base, made, export.rank_of(mixture.stack, arguments.rule), arguments.port,

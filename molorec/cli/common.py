@@ -75,10 +75,10 @@ def lam_of(file: Path, arguments: argparse.Namespace):
     """The λ in a file; that it was tuned for another domain or rule than is asked for is said on stderr."""
     from molorec.mixture import lam
 
-    found, tuned = lam.read_tuned(file)
+    found, tuned = lam.read(file)
     for fact, value in tuned.items():
         if value != getattr(arguments, fact, value):
-            print(f"note: the λ in {file} was tuned for {fact} '{value}', not for '{getattr(arguments, fact)}'", file=sys.stderr)
+            note(f"the λ in {file} was tuned for {fact} '{value}', not for '{getattr(arguments, fact)}'")
     return found
 
 
@@ -100,12 +100,17 @@ def engine(arguments: argparse.Namespace):
     started = Engine.start(config.profile(arguments.profile), arguments.base, catalog, folders, arguments.precision,
                            arguments.backend, arguments.also)
     mixture = started.mixture(arguments.domain)
-    for problem in mixture.problems:
-        print(f"note: {problem}", file=sys.stderr)
+    note(*mixture.problems)
     if len(mixture.adapters) > 2 and hasattr(arguments, "lam_file") and arguments.lam_file is None:
         raise BadInput(f"{len(mixture.adapters)} adapters need as many weights; give them with --lam-file, as `molorec tune "
                        "--also … --out FILE` writes them")
     return started
+
+
+def note(*texts: object) -> None:
+    """Say on stderr what is worth knowing and no error."""
+    for text in texts:
+        print(f"note: {text}", file=sys.stderr)
 
 
 def emit(arguments: argparse.Namespace, document: dict, lines: Sequence[str]) -> None:

@@ -3,13 +3,12 @@
 import argparse
 import csv
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from molorec import config
-from molorec.cli.common import SCHEMA, Options, emit
+from molorec.cli.common import SCHEMA, Options, emit, note
 from molorec.errors import BadInput, check_least
 
 
@@ -79,7 +78,7 @@ def fetch(arguments: argparse.Namespace) -> None:
     from molorec.datasets import ensure
 
     info = ensure(Catalog(), arguments.name, quiet=arguments.json)
-    _note(info.notes)
+    note(*info.notes)
     emit(arguments, {"schema": SCHEMA, "domain": vars(info)}, [f"{info.name}: {info.users:,} users, {info.items:,} {info.noun}"])
 
 
@@ -117,7 +116,7 @@ def add(arguments: argparse.Namespace) -> None:
     if not catalog.first_users(info.name, limit=1):
         notes.append("nobody in it has a list of 30 titles to rank; give more data, or rank lists of your own with --history-ids "
                      "and --candidate-ids")
-    _note(notes)
+    note(*notes)
     emit(arguments, {"schema": SCHEMA, "domain": vars(info), "columns": columns, "shared_titles": shared, "notes": notes}, lines)
 
 
@@ -177,7 +176,7 @@ def search(arguments: argparse.Namespace) -> None:
     text = " ".join(arguments.words)
     found = Catalog().search(arguments.name, text, arguments.limit)
     if not found:
-        _note([f"no title of '{arguments.name}' is written like '{text}'"])
+        note(f"no title of '{arguments.name}' is written like '{text}'")
     width = max((len(item.item_id) for item in found), default=0)
     emit(arguments, {"schema": SCHEMA, "domain": arguments.name, "items": [asdict(item) for item in found]},
          [f"{item.item_id:{width}}  {item.title}" for item in found])
@@ -190,7 +189,7 @@ def users(arguments: argparse.Namespace) -> None:
     check_least(1, limit=arguments.limit)
     found = Catalog().first_users(arguments.name, arguments.setting, arguments.limit)
     if not found:
-        _note([f"nobody in '{arguments.name}' has a list in the setting '{arguments.setting}'"])
+        note(f"nobody in '{arguments.name}' has a list in the setting '{arguments.setting}'")
     emit(arguments, {"schema": SCHEMA, "domain": arguments.name, "setting": arguments.setting, "users": found}, found)
 
 
@@ -207,11 +206,6 @@ def lists(arguments: argparse.Namespace) -> None:
     emit(arguments, {"schema": SCHEMA, "domain": arguments.name, "setting": arguments.setting, "split": arguments.split,
                      "lists_sha256": catalog.lists_sha256(arguments.name, arguments.setting, arguments.split),
                      "lists": [json.loads(line) for line in lines]}, [])
-
-
-def _note(notes: Sequence[str]) -> None:
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
 
 
 def _columns(file: Path, wanted: Sequence[str], option: str, text: str) -> dict[str, str]:

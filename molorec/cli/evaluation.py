@@ -6,7 +6,7 @@ from pathlib import Path
 
 from molorec import whole_file
 from molorec.cli import common
-from molorec.cli.common import SCHEMA, Options, emit
+from molorec.cli.common import SCHEMA, Options, emit, note
 from molorec.errors import BadFile, BadInput, MolorecError, check_least
 
 SWEEP = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -106,8 +106,7 @@ def report(arguments: argparse.Namespace) -> None:
     found, problems = rows.load(place)
     learned, more = measured.load(place)
     tables, apart = reports.tables(found)
-    for problem in (*problems, *more, *apart):
-        print(f"note: {problem}", file=sys.stderr)
+    note(*problems, *more, *apart)
     if not found:
         raise BadInput(f"there are no rows in {place}; run `molorec evaluate`, or give the folder of others with --rows")
     if not tables:
@@ -190,11 +189,11 @@ def _keep(arguments: argparse.Namespace, result) -> tuple[str | None, str | None
     measured, place = [system.rows for system in result.systems], arguments.rows or rows.folder()
     try:
         for file in table.set_aside(measured, place):
-            print(f"note: rows made with another model, adapters, rule or λ are now {file}", file=sys.stderr)
+            note(f"rows made with another model, adapters, rule or λ are now {file}")
         folder = str([rows.save(each, place).parent for each in measured][0])
         return str(runs.save(runs.record(result))), folder
     except MolorecError as error:
-        print(f"note: {error}", file=sys.stderr)
+        note(error)
         return None, None
 
 

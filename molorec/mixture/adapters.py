@@ -1,6 +1,7 @@
 """Adapter folders: PEFT's two files beside our card, and every check before a model sees them."""
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,6 +166,7 @@ def write(adapter: Adapter, folder: Path, base_name: str, dtype: torch.dtype) ->
               "r": adapter.rank, "lora_alpha": adapter.alpha, "lora_dropout": DROPOUT, "inference_mode": True,
               "target_modules": sorted({path.rpartition(".")[2] for path in adapter.factors}), **_PLAIN}
     write_object(folder / _CONFIG, config)
+    shutil.copymode(folder / _CONFIG, folder / _WEIGHTS)  # safetensors writes for its owner alone
     if adapter.card:
         write_card(adapter.card, folder)
 

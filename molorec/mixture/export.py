@@ -114,7 +114,6 @@ def write(merged: Adapter, live: Mixing, folder: Path | str, base_name: str = ""
     folder = Path(folder)
     with whole_folder.replacing(folder) as made:
         adapters.write(merged, made, base_name, torch.float32)
-        _let_read(made, "adapter_config.json")
         again = adapters.read(made, {path: (b.shape[0], a.shape[1]) for path, (a, b) in merged.factors.items()})
         found = difference(again, live)
         if not found <= TOLERANCE:
@@ -186,11 +185,6 @@ def export_dense(stack: AdapterStack, lam, rule: str, base: Path, folder: Path |
             part.save_pretrained(made)
         weights = to_json(lam) if isinstance(lam, Lam) else Mixing(stack, lam, rule).weights.tolist()
         write_object(made / DENSE, {"weights": weights, "rule": rule, "precision": precision})
-        _let_read(made, DENSE)
+        for weights in made.glob("*.safetensors"):  # safetensors writes for its owner alone
+            shutil.copymode(made / DENSE, weights)
     return folder
-
-
-def _let_read(folder: Path, like: str) -> None:
-    """Let weights be read by whoever may read the file beside them: safetensors writes for its owner alone."""
-    for weights in folder.glob("*.safetensors"):
-        shutil.copymode(folder / like, weights)

@@ -147,13 +147,9 @@ def from_json(value: object) -> AnyLam | None:
     return float(value)
 
 
-def read(path: Path) -> AnyLam:
-    """The λ in a file: what ``molorec tune --out`` writes, or a saved λ alone. Raises BadFile if the file holds none."""
-    return read_tuned(path)[0]
-
-
-def read_tuned(path: Path) -> tuple[AnyLam, dict[str, str]]:
-    """:func:`read`, and for which domain and rule it was tuned, as far as the file says so."""
+def read(path: Path) -> tuple[AnyLam, dict[str, str]]:
+    """The λ in a file that ``molorec tune --out`` wrote or that holds a saved λ alone, and for which domain and rule it was
+    tuned, as far as the file says so. Raises BadFile if it holds none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:

@@ -91,7 +91,7 @@ def test_a_document_holds_a_number_or_a_saved_lam(value):
 ])
 def test_a_file_of_a_tuning_or_of_a_lam_is_read(tmp_path, content):
     (tmp_path / "lam.json").write_text(json.dumps(content))
-    assert lams.read(tmp_path / "lam.json") == 0.25
+    assert lams.read(tmp_path / "lam.json") == (0.25, {})
 
 
 @pytest.mark.parametrize(("text", "said"), [
